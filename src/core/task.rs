@@ -1,0 +1,277 @@
+//! Owns the names of tasks: which paths are status paths, and what a valid id is.
+//!
+//! A [`TaskKey`] is only made by [`Routes::find`], from the raw bytes of a request path; whoever
+//! holds one need not check it again, and may append it to the upstream's base URL as it is.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use thiserror::Error;
+
+/// The longest id that is let through, in bytes.
+pub const MAX_ID: usize = 128;
+
+const PLACE: &str = "{id}";
+
+/// One upstream status path, such as `/v1/tasks/{id}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    template: Box<str>,
+    /// Where `{id}` stands in the template.
+    place: usize,
+    /// Words that stand where the id would in a longer sibling (`generations` in
+    /// `/v1/images/generations/{id}`): taken as ids they would reach a path that shows no task.
+    reserved: Vec<Box<str>>,
+}
+
+/// Why a template cannot be a route.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum RouteFault {
+    /// The template does not begin with a slash.
+    #[error("must begin with `/`")]
+    NotAbsolute,
+    /// `{id}` is absent, repeated, or only part of a segment.
+    #[error("must contain `{{id}}` exactly once, as a whole path segment")]
+    Place,
+    /// A segment holds something other than `A-Z a-z 0-9 . _ ~ -`, or is empty, `.` or `..`.
+    #[error("segment `{0}` may only hold `A-Z a-z 0-9 . _ ~ -` and must not be empty, `.` or `..`")]
+    Segment(String),
+}
+
+/// Why a request path names no task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum PathFault {
+    /// No configured route has this shape.
+    #[error("no configured status path looks like this")]
+    UnknownRoute,
+    /// A route fits, but the id is not 1–128 of `A-Z a-z 0-9 _ -`.
+    #[error("a task id is 1 to {MAX_ID} characters of A-Z a-z 0-9 _ -")]
+    InvalidId,
+}
+
+impl Route {
+    /// Reads a template.
+    ///
+    /// # Errors
+    /// The first [`RouteFault`] found.
+    pub fn parse(template: &str) -> Result<Self, RouteFault> {
+        let path = template.strip_prefix('/').ok_or(RouteFault::NotAbsolute)?;
+        let mut places = 0;
+        for segment in path.split('/') {
+            if segment == PLACE {
+                places += 1;
+            } else if segment.contains(['{', '}']) {
+                return Err(RouteFault::Place);
+            } else if matches!(segment, "" | "." | "..") || !segment.bytes().all(is_plain) {
+                return Err(RouteFault::Segment(segment.to_owned()));
+            }
+        }
+        let place = template.find(PLACE).ok_or(RouteFault::Place)?;
+        if places != 1 {
+            return Err(RouteFault::Place);
+        }
+        Ok(Self { template: template.into(), place, reserved: Vec::new() })
+    }
+
+    /// The template, as configured.
+    pub fn template(&self) -> &str {
+        &self.template
+    }
+
+    fn prefix(&self) -> &str {
+        &self.template[..self.place]
+    }
+
+    fn suffix(&self) -> &str {
+        &self.template[self.place + PLACE.len()..]
+    }
+
+    /// What stands in `path` where this route has its id: one segment, not yet judged.
+    fn candidate<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let id = path.strip_prefix(self.prefix())?.strip_suffix(self.suffix())?;
+        (!id.contains('/')).then_some(id)
+    }
+
+    fn accepts(&self, id: &str) -> bool {
+        (1..=MAX_ID).contains(&id.len())
+            && id.bytes().all(is_id)
+            && !self.reserved.iter().any(|word| **word == *id)
+    }
+}
+
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'~' | b'-')
+}
+
+fn is_id(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
+}
+
+/// The configured routes, in their order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Routes(Arc<[Route]>);
+
+impl Routes {
+    /// Puts routes side by side, and notes which ids they take from each other.
+    pub fn new(mut routes: Vec<Route>) -> Self {
+        let prefixes: Vec<Box<str>> = routes.iter().map(|route| route.prefix().into()).collect();
+        for route in &mut routes {
+            route.reserved = prefixes
+                .iter()
+                .filter_map(|other| other.strip_prefix(route.prefix())?.split('/').next())
+                .filter(|word| !word.is_empty())
+                .map(Into::into)
+                .collect();
+        }
+        Self(routes.into())
+    }
+
+    /// The routes, in their configured order.
+    pub fn iter(&self) -> impl Iterator<Item = &Route> {
+        self.0.iter()
+    }
+
+    /// Reads the raw (undecoded) path of a request.
+    ///
+    /// # Errors
+    /// [`PathFault::InvalidId`] where a route fits but its id is not valid, otherwise
+    /// [`PathFault::UnknownRoute`].
+    pub fn find(&self, path: &str) -> Result<TaskKey, PathFault> {
+        let mut fault = PathFault::UnknownRoute;
+        for (number, route) in self.0.iter().enumerate() {
+            let Some(id) = route.candidate(path) else { continue };
+            if route.accepts(id) {
+                return Ok(TaskKey {
+                    path: path.into(),
+                    route: number,
+                    id: (route.place, route.place + id.len()),
+                });
+            }
+            fault = PathFault::InvalidId;
+        }
+        Err(fault)
+    }
+}
+
+/// A route and a validated id: the name of one task on one status path.
+#[derive(Clone)]
+pub struct TaskKey {
+    path: Arc<str>,
+    route: usize,
+    id: (usize, usize),
+}
+
+impl TaskKey {
+    /// The whole path, the same here and upstream.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The id alone.
+    pub fn id(&self) -> &str {
+        &self.path[self.id.0..self.id.1]
+    }
+
+    /// The place of its route in [`Routes`].
+    pub fn route(&self) -> usize {
+        self.route
+    }
+}
+
+// The path holds route and id, so it alone decides.
+impl PartialEq for TaskKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.path == other.path
+    }
+}
+
+impl Eq for TaskKey {}
+
+impl Hash for TaskKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.path.hash(state);
+    }
+}
+
+impl PartialOrd for TaskKey {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for TaskKey {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.path.cmp(&other.path)
+    }
+}
+
+impl fmt::Debug for TaskKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path)
+    }
+}
+
+impl fmt::Display for TaskKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn routes(templates: &[&str]) -> Routes {
+        Routes::new(templates.iter().map(|t| Route::parse(t).unwrap()).collect())
+    }
+
+    #[test]
+    fn a_path_is_split_into_route_and_id() {
+        let routes = routes(&["/v1/tasks/{id}", "/fal-ai/flux/requests/{id}/status"]);
+        let key = routes.find("/v1/tasks/ldtask_0-9").unwrap();
+        assert_eq!((key.path(), key.id(), key.route()), ("/v1/tasks/ldtask_0-9", "ldtask_0-9", 0));
+        let key = routes.find("/fal-ai/flux/requests/abc/status").unwrap();
+        assert_eq!((key.id(), key.route()), ("abc", 1));
+    }
+
+    #[test]
+    fn the_shorter_route_does_not_take_the_longer_ones_word_for_an_id() {
+        let routes = routes(&["/v1/images/{id}", "/v1/images/generations/{id}"]);
+        assert_eq!(routes.find("/v1/images/generations"), Err(PathFault::InvalidId));
+        assert_eq!(routes.find("/v1/images/generations/x").unwrap().route(), 1);
+        assert_eq!(routes.find("/v1/images/generationsx").unwrap().route(), 0);
+    }
+
+    #[test]
+    fn ids_are_judged_on_raw_bytes() {
+        let routes = routes(&["/v1/tasks/{id}"]);
+        let longest = "a".repeat(MAX_ID);
+        assert!(routes.find(&format!("/v1/tasks/{longest}")).is_ok());
+        for id in ["", "..", "%2e%2e", "%61", "a;b", "a%00", "a b", "é", &"a".repeat(MAX_ID + 1)] {
+            assert_eq!(routes.find(&format!("/v1/tasks/{id}")), Err(PathFault::InvalidId), "{id}");
+        }
+        for path in
+            ["/", "/v1/tasks", "/v1/tasks/a/", "/v1//tasks/a", "/V1/tasks/a", "/v1/tasks/a/b", "*", ""]
+        {
+            assert_eq!(routes.find(path), Err(PathFault::UnknownRoute), "{path}");
+        }
+    }
+
+    #[test]
+    fn templates_are_checked() {
+        let cases = [
+            ("v1/{id}", RouteFault::NotAbsolute),
+            ("/v1/tasks", RouteFault::Place),
+            ("/v1/{id}/{id}", RouteFault::Place),
+            ("/v1/x{id}", RouteFault::Place),
+            ("/v1/{task}", RouteFault::Place),
+            ("/v1//{id}", RouteFault::Segment(String::new())),
+            ("/../{id}", RouteFault::Segment("..".into())),
+            ("/a?b/{id}", RouteFault::Segment("a?b".into())),
+        ];
+        for (template, fault) in cases {
+            assert_eq!(Route::parse(template), Err(fault), "{template}");
+        }
+    }
+}

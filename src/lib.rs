@@ -1,0 +1,5 @@
+//! taskgate: many pollers, one key, as few upstream requests as freshness needs.
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod core;
