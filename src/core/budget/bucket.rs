@@ -1,0 +1,183 @@
+//! Owns the token bucket of the key, and how far a 429 slows it down.
+//!
+//! It is the generic cell rate algorithm (GCRA, ITU-T I.371): one instant, the theoretical arrival
+//! time, stands for the fill level. In any window of t seconds at most `burst + rate·t` requests pass.
+
+use tokio::time::{Duration, Instant};
+
+/// What one 429 leaves of the rate.
+const SLOWER: f64 = 0.7;
+/// What a quiet minute gives back, as a part of the setting.
+const RECOVERY: f64 = 0.05;
+/// The least that is left, as a part of the setting: a long outage must not end in a crawl.
+const FLOOR: f64 = 0.1;
+const QUIET: Duration = Duration::from_secs(60);
+
+/// What the key may spend on polling.
+#[derive(Debug, Clone, Copy)]
+pub struct Rate {
+    /// Requests a minute, the share already taken.
+    pub per_minute: f64,
+    /// How many may go at once.
+    pub burst: u32,
+}
+
+/// A token bucket whose rate gives way to 429s and comes back.
+#[derive(Debug)]
+pub struct Bucket {
+    rate: Rate,
+    /// The part of the setting in force, 0.1 to 1.
+    factor: f64,
+    /// When the next quiet minute began.
+    quiet_since: Instant,
+    /// Theoretical arrival time: the bucket is full where it is not after now.
+    arrival: Instant,
+}
+
+impl Bucket {
+    /// A full bucket.
+    pub fn new(rate: Rate, now: Instant) -> Self {
+        Self { rate, factor: 1.0, quiet_since: now, arrival: now }
+    }
+
+    /// Requests a minute in force.
+    pub fn effective_per_minute(&self) -> f64 {
+        self.rate.per_minute * self.factor
+    }
+
+    /// The time one token takes to come back.
+    pub fn interval(&self) -> Duration {
+        Duration::from_secs_f64(60.0 / self.effective_per_minute())
+    }
+
+    /// When a token is there for the request behind `ahead` others.
+    pub fn ready_at(&self, now: Instant, ahead: u32) -> Instant {
+        let tolerance = self.interval() * (self.rate.burst - 1);
+        let arrival = self.arrival.max(now) + self.interval().saturating_mul(ahead);
+        // Only what reaches beyond the tolerance is waited for.
+        now + arrival.saturating_duration_since(now).saturating_sub(tolerance)
+    }
+
+    /// Takes a token, if there is one.
+    pub fn take(&mut self, now: Instant) -> bool {
+        self.recover(now);
+        let ready = self.ready_at(now, 0) <= now;
+        if ready {
+            self.arrival = self.arrival.max(now) + self.interval();
+        }
+        ready
+    }
+
+    /// Whole tokens in it.
+    pub fn tokens(&self, now: Instant) -> u32 {
+        let used = self.arrival.saturating_duration_since(now).as_secs_f64() / self.interval().as_secs_f64();
+        // At most `burst`, at least 0: the cast cannot lose anything.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and burst")]
+        let left = (f64::from(self.rate.burst) - used + 1e-9).max(0.0) as u32;
+        left
+    }
+
+    /// Throws the tokens away: the next one is an interval ahead.
+    pub fn empty(&mut self, now: Instant) {
+        self.arrival = self.arrival.max(now + self.interval() * self.rate.burst);
+    }
+
+    /// Gives way to a 429.
+    pub fn slow_down(&mut self, now: Instant) {
+        self.recover(now);
+        self.factor = (self.factor * SLOWER).max(FLOOR);
+        self.quiet_since = now;
+    }
+
+    /// Takes back 5 % of the setting for each minute without a 429.
+    fn recover(&mut self, now: Instant) {
+        while self.factor < 1.0 && now.saturating_duration_since(self.quiet_since) >= QUIET {
+            self.factor = (self.factor + RECOVERY).min(1.0);
+            self.quiet_since += QUIET;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const RATE: Rate = Rate { per_minute: 60.0, burst: 3 };
+
+    fn seconds(n: f64) -> Duration {
+        Duration::from_secs_f64(n)
+    }
+
+    #[test]
+    fn a_burst_and_then_the_rate() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(RATE, start);
+        let taken: Vec<bool> = (0..5).map(|_| bucket.take(start)).collect();
+        assert_eq!(taken, [true, true, true, false, false]);
+        assert_eq!(bucket.ready_at(start, 0), start + seconds(1.0));
+        assert_eq!(bucket.ready_at(start, 4), start + seconds(5.0));
+        assert!(!bucket.take(start + seconds(0.999)));
+        assert!(bucket.take(start + seconds(1.0)));
+    }
+
+    #[test]
+    fn emptied_it_gives_nothing_for_an_interval() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(RATE, start);
+        assert_eq!(bucket.tokens(start), 3);
+        bucket.empty(start);
+        assert_eq!(bucket.tokens(start), 0);
+        assert!(!bucket.take(start + seconds(0.9)));
+        assert!(bucket.take(start + seconds(1.0)));
+    }
+
+    #[test]
+    fn a_429_costs_three_tenths_and_a_quiet_minute_gives_back_a_twentieth() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(RATE, start);
+        bucket.slow_down(start);
+        assert!((bucket.effective_per_minute() - 42.0).abs() < 1e-6);
+        bucket.take(start + seconds(59.9));
+        assert!((bucket.effective_per_minute() - 42.0).abs() < 1e-6, "the minute is not over");
+        bucket.take(start + seconds(60.0));
+        assert!((bucket.effective_per_minute() - 45.0).abs() < 1e-6);
+        bucket.take(start + seconds(3600.0));
+        assert!((bucket.effective_per_minute() - 60.0).abs() < 1e-6, "never above the setting");
+        for _ in 0..100 {
+            bucket.slow_down(start + seconds(3600.0));
+        }
+        assert!((bucket.effective_per_minute() - 6.0).abs() < 1e-6, "never below a tenth");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+        /// Invariant 2: whatever is asked and whenever, no window holds more than burst + rate·t.
+        #[test]
+        fn no_window_is_overfull(
+            per_minute in 1.0..5000.0f64,
+            burst in 1u32..50,
+            steps in prop::collection::vec((0u64..2_000, 0u8..12), 1..200),
+        ) {
+            let start = Instant::now();
+            let mut now = start;
+            let mut bucket = Bucket::new(Rate { per_minute, burst }, now);
+            let mut taken: Vec<Duration> = Vec::new();
+            for (millis, what) in steps {
+                now += Duration::from_millis(millis);
+                match what {
+                    0 => bucket.empty(now),
+                    1 => bucket.slow_down(now),
+                    _ => while bucket.take(now) { taken.push(now - start) },
+                }
+            }
+            for (first, from) in taken.iter().enumerate() {
+                for (last, to) in taken.iter().enumerate().skip(first) {
+                    let window = (*to - *from).as_secs_f64();
+                    let count = (last - first + 1) as f64;
+                    prop_assert!(count <= f64::from(burst) + window * per_minute / 60.0 + 1e-3);
+                }
+            }
+        }
+    }
+}

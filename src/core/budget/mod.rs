@@ -1,0 +1,227 @@
+//! Owns what the key may spend: a token bucket, the gate, and the requests in flight.
+//!
+//! A [`Permit`] is the only way to call the upstream, and every attempt takes one (invariant 2).
+//! The lock is held for a few instructions, never across an await, and inside the desk's lock.
+
+mod bucket;
+mod gate;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::time::{Duration, Instant};
+
+use bucket::Bucket;
+pub use bucket::Rate;
+use gate::Gate;
+pub use gate::{Change, Pass, Position};
+
+use super::ports::{Failure, Scope};
+use super::task::TaskKey;
+
+/// Whether a permit can be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readiness {
+    /// At once.
+    Now,
+    /// Not before then.
+    At(Instant),
+    /// When a request in flight has come back.
+    Busy,
+}
+
+/// When a request would start, and what it waits for.
+#[derive(Debug, Clone, Copy)]
+pub struct Estimate {
+    /// When it would start.
+    pub at: Instant,
+    /// What closed the gate, or `None` where only tokens are short.
+    pub because: Option<Failure>,
+}
+
+/// The budget of one API key. A clone is another handle to the same budget.
+#[derive(Debug, Clone)]
+pub struct Budget(Arc<Mutex<Ledger>>);
+
+#[derive(Debug)]
+struct Ledger {
+    bucket: Bucket,
+    gate: Gate,
+    in_flight: usize,
+    max_in_flight: usize,
+}
+
+impl Budget {
+    /// A full budget.
+    pub fn new(rate: Rate, max_in_flight: usize, now: Instant) -> Self {
+        Self(Arc::new(Mutex::new(Ledger {
+            bucket: Bucket::new(rate, now),
+            gate: Gate::new(),
+            in_flight: 0,
+            max_in_flight,
+        })))
+    }
+
+    /// Whether a permit can be had now.
+    pub fn readiness(&self, now: Instant) -> Readiness {
+        self.ledger().readiness(now)
+    }
+
+    /// Takes a permit, if one can be had now.
+    pub fn acquire(&self, now: Instant) -> Option<Permit> {
+        let mut ledger = self.ledger();
+        let pass = ledger.take(now)?;
+        Some(Permit { budget: self.clone(), pass })
+    }
+
+    /// When the request behind `ahead` others would start.
+    pub fn estimate(&self, now: Instant, ahead: u32) -> Estimate {
+        let ledger = self.ledger();
+        let tokens = ledger.bucket.ready_at(now, ahead);
+        let (from, ahead, because) = match ledger.gate.position() {
+            Position::Open => return Estimate { at: tokens, because: None },
+            Position::Closed { until, because } => (until, ahead, because),
+            Position::Probing { because } => (now, ahead.saturating_add(1), because),
+        };
+        Estimate { at: tokens.max(from + ledger.behind(because, ahead)), because: Some(because) }
+    }
+
+    /// Learns what became of a request: what it tells about the key and the upstream.
+    pub fn settle(&self, now: Instant, pass: Pass, task: &TaskKey, failure: Option<Failure>) -> Change {
+        let mut ledger = self.ledger();
+        let change = ledger.gate.settle(now, pass, task, failure);
+        match change {
+            Change::None => {}
+            Change::Closed { because, .. } => {
+                if matches!(because, Failure::RateLimited { .. }) {
+                    ledger.bucket.slow_down(now);
+                }
+                ledger.bucket.empty(now);
+            }
+            Change::Opened { .. } => ledger.bucket.empty(now),
+        }
+        drop(ledger);
+        self.report(change, now);
+        change
+    }
+
+    /// How the gate stands.
+    pub fn gate(&self) -> Position {
+        self.ledger().gate.position()
+    }
+
+    /// Whole tokens left.
+    pub fn tokens(&self, now: Instant) -> u32 {
+        self.ledger().bucket.tokens(now)
+    }
+
+    /// Requests a minute in force.
+    pub fn effective_per_minute(&self) -> f64 {
+        self.ledger().bucket.effective_per_minute()
+    }
+
+    fn report(&self, change: Change, now: Instant) {
+        match change {
+            Change::None => {}
+            Change::Opened { because } => {
+                tracing::info!(after = %because, "the upstream answers again: requests resume");
+            }
+            Change::Closed { until, because } => {
+                let wait = until.saturating_duration_since(now).as_secs();
+                match because {
+                    Failure::RateLimited { .. } => tracing::warn!(
+                        wait_s = wait,
+                        effective_per_minute = self.effective_per_minute(),
+                        "429 from the upstream: all requests wait, then go on more slowly; if this comes \
+                         back, other programs use the key: lower budget.share or \
+                         budget.requests_per_minute until `share x requests_per_minute` is the \
+                         effective rate"
+                    ),
+                    Failure::KeyRejected => tracing::error!(
+                        retry_s = wait,
+                        "the upstream rejected the API key: put a valid one into LEMONDATA_API_KEY or the \
+                         key file; known states are still served"
+                    ),
+                    Failure::QuotaExhausted => tracing::error!(
+                        retry_s = wait,
+                        "the upstream account has no balance or quota left: top it up; known states are \
+                         still served"
+                    ),
+                    other => tracing::warn!(retry_s = wait, cause = %other, "the upstream is down: one \
+                         request a second finds out when it is back; known states are still served"),
+                }
+            }
+        }
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        // Nothing panics while the lock is held; if it did, the figures would still be sound.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ledger {
+    fn readiness(&self, now: Instant) -> Readiness {
+        if self.in_flight >= self.max_in_flight {
+            return Readiness::Busy;
+        }
+        let tokens = self.bucket.ready_at(now, 0);
+        let ready = match self.gate.position() {
+            Position::Open => tokens,
+            Position::Closed { until, .. } => tokens.max(until),
+            Position::Probing { .. } => return Readiness::Busy,
+        };
+        if ready <= now { Readiness::Now } else { Readiness::At(ready) }
+    }
+
+    fn take(&mut self, now: Instant) -> Option<Pass> {
+        if self.in_flight >= self.max_in_flight || !self.gate.admits(now) || !self.bucket.take(now) {
+            return None;
+        }
+        self.in_flight += 1;
+        Some(self.gate.pass())
+    }
+
+    /// How long `ahead` requests take behind a gate that is about to open, as far as can be told: an
+    /// upstream that is down is asked once a second, and may be back any moment.
+    fn behind(&self, because: Failure, ahead: u32) -> Duration {
+        const OUTAGE: Duration = Duration::from_secs(30);
+        match because.scope() {
+            Scope::Service => Duration::from_secs(ahead.into()).min(OUTAGE),
+            Scope::Account | Scope::Task => self.bucket.interval().saturating_mul(ahead),
+        }
+    }
+}
+
+/// The right to send one request upstream. Dropped, it makes room for the next.
+#[derive(Debug)]
+pub struct Permit {
+    budget: Budget,
+    pass: Pass,
+}
+
+impl Permit {
+    /// What to settle the answer with.
+    pub fn pass(&self) -> Pass {
+        self.pass
+    }
+
+    /// A second permit for another attempt, if one is free at once and the gate stands open: a probe
+    /// is a single request, and only the desk may begin one.
+    pub fn another(&self) -> Option<Self> {
+        let mut ledger = self.budget.ledger();
+        if ledger.gate.position() != Position::Open {
+            return None;
+        }
+        let pass = ledger.take(Instant::now())?;
+        Some(Self { budget: self.budget.clone(), pass })
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut ledger = self.budget.ledger();
+        ledger.in_flight = ledger.in_flight.saturating_sub(1);
+    }
+}

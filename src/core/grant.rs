@@ -1,0 +1,66 @@
+//! Owns the proof that a client may read a task, and the name under which clients take turns.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::task::TaskKey;
+
+/// Who asks: limits are counted and turns are taken by it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Client {
+    /// A token's name or a ticket's `sub`.
+    Named(Arc<str>),
+    /// Nobody in particular, by address: an IPv4 address, or an IPv6 /64 (what one site gets).
+    Address(IpAddr),
+}
+
+impl Client {
+    /// The client behind an address.
+    pub fn at(address: IpAddr) -> Self {
+        Self::Address(match address.to_canonical() {
+            IpAddr::V6(v6) if !v6.is_loopback() => {
+                IpAddr::V6((u128::from(v6) & !u128::from(u64::MAX)).into())
+            }
+            other => other,
+        })
+    }
+}
+
+/// Proof that a client may read a task: [`Mirror`](super::mirror::Mirror) takes nothing without one.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    key: TaskKey,
+    client: Client,
+}
+
+impl Grant {
+    /// Says that `client` may read `key`. Only the gateway's access rules have the right to.
+    pub fn issue(key: TaskKey, client: Client) -> Self {
+        Self { key, client }
+    }
+
+    /// The task it speaks of.
+    pub fn key(&self) -> &TaskKey {
+        &self.key
+    }
+
+    /// Who holds it.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_site_is_one_client() {
+        let at = |text: &str| Client::at(text.parse().unwrap());
+        assert_eq!(at("2001:db8:1:2::1"), at("2001:db8:1:2:ffff::9"));
+        assert_ne!(at("2001:db8:1:2::1"), at("2001:db8:1:3::1"));
+        assert_eq!(at("::ffff:10.0.0.1"), at("10.0.0.1"));
+        assert_ne!(at("10.0.0.1"), at("10.0.0.2"));
+        assert_eq!(at("::1"), Client::Address("::1".parse().unwrap()));
+    }
+}

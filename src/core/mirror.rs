@@ -1,0 +1,200 @@
+//! Owns the ways to look at a task. `look` is the plain GET.
+
+use std::sync::Arc;
+
+use tokio::time::{Duration, Instant};
+
+use super::budget::Budget;
+use super::desk::{Desk, Forecast, Joined};
+pub use super::desk::{Policy, Reason};
+use super::grant::Grant;
+use super::interest::Seat;
+use super::picture::Outcome;
+use super::ports::{Failure, Source};
+use super::snapshot::{Phase, State};
+use super::store::Store;
+use super::task::TaskKey;
+use crate::lifecycle::Lifecycle;
+
+/// What is handed out.
+#[derive(Debug)]
+pub struct Answer {
+    /// The state, and with it the bytes.
+    pub state: Arc<State>,
+    /// How it was come by.
+    pub origin: Origin,
+    /// When to ask again, in seconds, for a task under way.
+    pub retry_after: Option<u64>,
+}
+
+/// How an answer was come by: what `Cache-Status` (RFC 9211) tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// It was fresh.
+    Hit,
+    /// The upstream was asked.
+    Fetched {
+        /// Whether an older state was known.
+        known_before: bool,
+        /// The upstream's status code.
+        status: u16,
+        /// Whether it is kept.
+        stored: bool,
+        /// Whether somebody else's request brought it.
+        collapsed: bool,
+    },
+    /// It stands in for an answer that cannot be had.
+    StandIn {
+        /// Why that is.
+        reason: Reason,
+        /// Whether the upstream was asked, in vain.
+        asked: bool,
+    },
+}
+
+/// Why there is no answer, and when to ask again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why.
+    pub reason: Reason,
+    /// When to ask again, in seconds.
+    pub retry_after: u64,
+}
+
+/// The picture of every task. A clone is another handle to the same pictures.
+#[derive(Clone)]
+pub struct Mirror {
+    desk: Arc<Desk>,
+}
+
+impl Mirror {
+    /// Puts the core together, and sets its driver going until the process stops.
+    pub fn start(
+        policy: Policy,
+        max_bytes: u64,
+        budget: Budget,
+        source: Arc<dyn Source>,
+        lifecycle: &Lifecycle,
+    ) -> Self {
+        let store = Store::new(max_bytes);
+        let desk = Arc::new(Desk::new(policy, store, budget, source, lifecycle.clone()));
+        lifecycle.spawn_until_stop(Arc::clone(&desk).run());
+        Self { desk }
+    }
+
+    /// The plain GET: at once where the state is fresh or its refresh cannot start soon, else with the
+    /// shared refresh.
+    ///
+    /// # Errors
+    /// A [`Refusal`] where nothing is known that could be handed out.
+    pub async fn look(&self, grant: &Grant) -> Result<Answer, Refusal> {
+        let now = Instant::now();
+        if let Some(state) = self.desk.store.fresh(grant.key(), now) {
+            return Ok(self.hit(state, now));
+        }
+        let patience = self.desk.policy.patience;
+        let seat = match self.desk.join(grant, Some(patience)) {
+            Joined::Fresh(state) => return Ok(self.hit(state, now)),
+            Joined::Full => return self.stand_in(grant, Reason::Overloaded, false, patience),
+            Joined::Seat(seat) => seat,
+        };
+        self.refreshed(grant, seat, now + patience).await
+    }
+
+    /// Forgets a task: the next one who asks gets the upstream's word.
+    pub fn purge(&self, key: &TaskKey) {
+        self.desk.purge(key);
+    }
+
+    async fn refreshed(&self, grant: &Grant, mut seat: Seat, start_by: Instant) -> Result<Answer, Refusal> {
+        if !seat.started() {
+            let forecast = self.forecast(grant, Instant::now());
+            if forecast.start > start_by {
+                return self.sent_away(grant, seat, forecast);
+            }
+        }
+        let known_before = self.desk.store.stand_in(grant.key(), Instant::now()).is_some();
+        let outcome = seat.landing(start_by).await;
+        let now = Instant::now();
+        match outcome {
+            None => self.sent_away(grant, seat, self.forecast(grant, now)),
+            Some(Outcome::Failure(failure)) => self.in_vain(grant, seat, failure, now),
+            Some(Outcome::State { state, status, stored }) => {
+                seat.interest.linger(None);
+                let origin = Origin::Fetched { known_before, status, stored, collapsed: seat.collapsed };
+                let retry_after = self.next_look(&state, now);
+                Ok(Answer { state, origin, retry_after })
+            }
+        }
+    }
+
+    fn hit(&self, state: Arc<State>, now: Instant) -> Answer {
+        let retry_after = self.next_look(&state, now);
+        Answer { state, origin: Origin::Hit, retry_after }
+    }
+
+    /// The client leaves before its refresh has started. Its interest keeps its place in the line.
+    fn sent_away(&self, grant: &Grant, mut seat: Seat, forecast: Forecast) -> Result<Answer, Refusal> {
+        let wait = forecast.start.saturating_duration_since(Instant::now());
+        let answer = self.stand_in(grant, forecast.reason, false, wait);
+        seat.interest.linger(Some(self.return_time(&answer)));
+        answer
+    }
+
+    /// The client's refresh has failed.
+    fn in_vain(
+        &self,
+        grant: &Grant,
+        mut seat: Seat,
+        failure: Failure,
+        now: Instant,
+    ) -> Result<Answer, Refusal> {
+        let wait = self.forecast(grant, now).start.saturating_duration_since(now);
+        let answer = self.stand_in(grant, Reason::Upstream(failure), true, wait);
+        seat.interest.linger(Some(self.return_time(&answer)));
+        answer
+    }
+
+    fn stand_in(
+        &self,
+        grant: &Grant,
+        reason: Reason,
+        asked: bool,
+        wait: Duration,
+    ) -> Result<Answer, Refusal> {
+        let retry_after = spread(wait);
+        match self.desk.store.stand_in(grant.key(), Instant::now()) {
+            Some(state) => {
+                let retry_after = (state.snapshot.phase == Phase::Live).then_some(retry_after);
+                Ok(Answer { state, origin: Origin::StandIn { reason, asked }, retry_after })
+            }
+            None => Err(Refusal { reason, retry_after }),
+        }
+    }
+
+    fn forecast(&self, grant: &Grant, now: Instant) -> Forecast {
+        self.desk.forecast(grant.key(), grant.client(), now)
+    }
+
+    /// By when a client that obeys will have asked again.
+    fn return_time(&self, answer: &Result<Answer, Refusal>) -> Duration {
+        let retry_after = match answer {
+            Ok(answer) => answer.retry_after.unwrap_or(0),
+            Err(refusal) => refusal.retry_after,
+        };
+        Duration::from_secs(retry_after) + self.desk.policy.patience
+    }
+
+    /// When a client should look again: after the task's next refresh, if it will have one.
+    fn next_look(&self, state: &State, now: Instant) -> Option<u64> {
+        (state.snapshot.phase == Phase::Live)
+            .then(|| spread(state.fresh_until.saturating_duration_since(now) + self.desk.lag()))
+    }
+}
+
+/// Whole seconds, at least one, and up to a fifth later: clients told the same do not come back at once.
+fn spread(wait: Duration) -> u64 {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    let seconds = seconds.max(1);
+    seconds + fastrand::u64(0..=seconds.div_ceil(5))
+}

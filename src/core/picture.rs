@@ -1,0 +1,90 @@
+//! Owns the picture of a key: the newest state or failure, seen by everyone who waits for it.
+//!
+//! Flights are numbered, so a waiter knows which landing answers it. A start wakes nobody; a landing
+//! wakes all. `watch` and not `Notify` or `broadcast`: it loses neither wake-ups nor the newest value.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::ports::Failure;
+use super::snapshot::State;
+
+/// What a flight brought.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// A state, and whether it was kept.
+    State {
+        /// The state to hand out.
+        state: Arc<State>,
+        /// The status code the upstream sent with it.
+        status: u16,
+        /// Whether it was put into the store.
+        stored: bool,
+    },
+    /// None.
+    Failure(Failure),
+}
+
+/// One moment of the picture.
+#[derive(Debug, Clone, Default)]
+pub struct Frame {
+    /// How many flights have started.
+    pub started: u64,
+    /// The number of the last flight that landed.
+    pub landed: u64,
+    /// What it brought.
+    pub outcome: Option<Outcome>,
+}
+
+/// The desk's end: it publishes.
+#[derive(Debug)]
+pub struct Picture {
+    frames: watch::Sender<Frame>,
+    /// The first flight that answers somebody who asks now.
+    answers_from: u64,
+}
+
+impl Picture {
+    /// A picture of nothing yet.
+    pub fn new() -> Self {
+        Self { frames: watch::Sender::new(Frame::default()), answers_from: 1 }
+    }
+
+    /// Follows it.
+    pub fn subscribe(&self) -> watch::Receiver<Frame> {
+        self.frames.subscribe()
+    }
+
+    /// The number of the flight that answers somebody who asks now: the one under way, else the next.
+    pub fn answering_flight(&self) -> u64 {
+        self.answers_from
+    }
+
+    /// Whether the flight under way no longer answers those who ask now.
+    pub fn is_outdated(&self) -> bool {
+        self.answers_from > self.frames.borrow().started
+    }
+
+    /// A flight starts.
+    pub fn start(&mut self) {
+        self.frames.send_if_modified(|frame| {
+            frame.started += 1;
+            false
+        });
+    }
+
+    /// The flight under way has landed.
+    pub fn land(&mut self, outcome: Outcome) {
+        self.frames.send_modify(|frame| {
+            frame.landed = frame.started;
+            frame.outcome = Some(outcome);
+        });
+        self.answers_from = self.frames.borrow().started + 1;
+    }
+
+    /// What the flight under way brings is no longer good enough for those who ask from now on.
+    pub fn outdate(&mut self) {
+        self.answers_from = self.frames.borrow().started + 1;
+    }
+}

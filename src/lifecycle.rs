@@ -1,0 +1,59 @@
+//! Owns the life of the process: one token that says "stop", and the tasks to wait for.
+//! The only place that spawns, so that nothing is left running unseen.
+
+use std::future::Future;
+
+use tokio::task::JoinHandle;
+use tokio::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// A handle to the life of the process. A clone is another handle to the same life.
+#[derive(Debug, Clone, Default)]
+pub struct Lifecycle {
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Lifecycle {
+    /// Runs a task that the drain waits for.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+    pub fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        self.tasks.spawn(task)
+    }
+
+    /// Runs a task until it ends or the process stops, whichever is first.
+    pub fn spawn_until_stop<F>(&self, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let stop = self.stop.clone();
+        drop(self.spawn(async move {
+            stop.run_until_cancelled(task).await;
+        }));
+    }
+
+    /// Resolves when the process is to stop.
+    pub async fn stopped(&self) {
+        self.stop.cancelled().await;
+    }
+
+    /// Whether the process is to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    /// Tells everything to stop.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Waits for every task, at most `grace`. False where some were still running.
+    pub async fn drained(&self, grace: Duration) -> bool {
+        self.tasks.close();
+        tokio::time::timeout(grace, self.tasks.wait()).await.is_ok()
+    }
+}
