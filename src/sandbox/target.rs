@@ -1,0 +1,112 @@
+//! Owns the paths: what a request is about, from its method and its raw path.
+//!
+//! A table of its own, because the statuses of images overlap (`/v1/images/generations` would be
+//! the task `generations` of `/v1/images/{id}`) and every refusal is to be an envelope.
+
+use axum::http::Method;
+
+use super::medium::Medium;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Target<'p> {
+    /// `medium` is the only one that the path shows; `None` shows all.
+    Status {
+        medium: Option<Medium>,
+        id: &'p str,
+    },
+    Create(Medium),
+    Cancel {
+        id: &'p str,
+    },
+    File {
+        name: &'p str,
+    },
+    WrongMethod {
+        allow: &'static str,
+    },
+    Unknown,
+}
+
+const ALL_TASKS: &str = "/v1/tasks";
+const FILES: &str = "/files";
+/// The short name for `/v1/images/generations`, for reading only.
+const IMAGES: &str = "/v1/images";
+
+impl<'p> Target<'p> {
+    pub fn of(method: &Method, path: &'p str) -> Self {
+        let read = matches!(*method, Method::GET | Method::HEAD);
+        let or_wrong = |fits, target, allow| if fits { target } else { Self::WrongMethod { allow } };
+
+        if let Some(medium) = Medium::ALL.into_iter().find(|medium| medium.create_path() == path) {
+            return or_wrong(*method == Method::POST, Self::Create(medium), "POST");
+        }
+        if let Some(id) = under(path, ALL_TASKS) {
+            if *method == Method::DELETE {
+                return Self::Cancel { id };
+            }
+            return or_wrong(read, Self::Status { medium: None, id }, "GET, HEAD, DELETE");
+        }
+        let mut media = Medium::ALL.map(|medium| (medium.create_path(), medium)).to_vec();
+        media.push((IMAGES, Medium::Image));
+        for (prefix, medium) in media {
+            if let Some(id) = under(path, prefix) {
+                return or_wrong(read, Self::Status { medium: Some(medium), id }, "GET, HEAD");
+            }
+        }
+        if let Some(name) = under(path, FILES) {
+            return or_wrong(read, Self::File { name }, "GET, HEAD");
+        }
+        Self::Unknown
+    }
+}
+
+/// The one segment that stands under `prefix`.
+fn under<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
+    let rest = path.strip_prefix(prefix)?.strip_prefix('/')?;
+    (!rest.is_empty() && !rest.contains('/')).then_some(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reading() {
+        let cases = [
+            ("/v1/tasks/a", None),
+            ("/v1/videos/generations/a", Some(Medium::Video)),
+            ("/v1/images/generations/a", Some(Medium::Image)),
+            ("/v1/images/a", Some(Medium::Image)),
+            ("/v1/music/generations/a", Some(Medium::Music)),
+            ("/v1/3d/generations/a", Some(Medium::ThreeD)),
+        ];
+        for (path, medium) in cases {
+            for method in [Method::GET, Method::HEAD] {
+                assert_eq!(Target::of(&method, path), Target::Status { medium, id: "a" }, "{path}");
+            }
+            assert!(matches!(Target::of(&Method::POST, path), Target::WrongMethod { .. }), "{path}");
+        }
+        assert_eq!(Target::of(&Method::GET, "/files/a.svg"), Target::File { name: "a.svg" });
+    }
+
+    #[test]
+    fn writing() {
+        for medium in Medium::ALL {
+            assert_eq!(Target::of(&Method::POST, medium.create_path()), Target::Create(medium));
+            let wrong = Target::WrongMethod { allow: "POST" };
+            assert_eq!(Target::of(&Method::GET, medium.create_path()), wrong);
+        }
+        assert_eq!(Target::of(&Method::DELETE, "/v1/tasks/a"), Target::Cancel { id: "a" });
+        let wrong = Target::WrongMethod { allow: "GET, HEAD" };
+        assert_eq!(Target::of(&Method::DELETE, "/v1/videos/generations/a"), wrong);
+    }
+
+    #[test]
+    fn all_else_is_unknown() {
+        for path in
+            ["/", "/v1", "/v1/tasks", "/v1/tasks/", "/v1/tasks/a/", "/v1/tasks/a/b", "/v1/videos/a", "*"]
+        {
+            assert_eq!(Target::of(&Method::GET, path), Target::Unknown, "{path}");
+        }
+    }
+}
