@@ -5,3 +5,4 @@ pub mod config;
 pub mod core;
 pub mod lifecycle;
 pub mod sandbox;
+pub mod upstream;

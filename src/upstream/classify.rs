@@ -1,0 +1,212 @@
+//! Owns the judgement of an upstream answer: which rule of the table it falls under, and its phase.
+//!
+//! A body is never rebuilt: it is checked for completeness and read in place, so that numbers of any
+//! size, lone surrogates and odd spacing pass through as they came.
+
+use std::collections::HashMap;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+
+use super::{expiry, retry_after};
+use crate::config;
+use crate::core::ports::Failure;
+use crate::core::snapshot::{Phase, Snapshot};
+
+/// What the status code alone decides; such a body is not even read.
+pub(super) fn by_status(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Option<Failure> {
+    match status.as_u16() {
+        401 => Some(Failure::KeyRejected),
+        402 => Some(Failure::QuotaExhausted),
+        429 => Some(Failure::RateLimited { retry_after: retry_after::parse(headers, now) }),
+        code @ (..200 | 300..400) => Some(Failure::InvalidResponse { status: code }),
+        code @ 500.. => Some(Failure::ServerError { status: code }),
+        200..300 | 400..500 => None,
+    }
+}
+
+/// Knows where the status stands and which words are terminal.
+pub(super) struct Judge {
+    pointer: Vec<String>,
+    terminal: Vec<String>,
+}
+
+impl Judge {
+    pub(super) fn new(settings: &config::Upstream) -> Self {
+        Self { pointer: pointer(&settings.status_pointer), terminal: settings.terminal_statuses.clone() }
+    }
+
+    /// Makes a snapshot of a complete answer that [`by_status`] let through.
+    pub(super) fn snapshot(
+        &self,
+        status: StatusCode,
+        content_type: HeaderValue,
+        body: Bytes,
+        fetched: Instant,
+        now: SystemTime,
+    ) -> Result<Snapshot, Failure> {
+        let invalid = Failure::InvalidResponse { status: status.as_u16() };
+        let document: &RawValue = serde_json::from_slice(&body).map_err(|_| invalid)?;
+        let (phase, lifetime) = if status.is_success() {
+            let word = self.status(document);
+            if word.is_none() && has_error_object(document) {
+                return Err(invalid);
+            }
+            match word {
+                Some(word) if self.is_terminal(&word) => {
+                    (Phase::Terminal, expiry::result_lifetime(document, now))
+                }
+                _ => (Phase::Live, None),
+            }
+        } else {
+            (Phase::Missing, None)
+        };
+        let mut snapshot = Snapshot::new(status, content_type, body, fetched, phase);
+        snapshot.result_lifetime = lifetime;
+        Ok(snapshot)
+    }
+
+    fn status(&self, document: &RawValue) -> Option<String> {
+        let mut place = document;
+        for token in &self.pointer {
+            place = step(place, token)?;
+        }
+        serde_json::from_str(place.get()).ok()
+    }
+
+    fn is_terminal(&self, word: &str) -> bool {
+        let word = word.to_lowercase();
+        self.terminal.contains(&word)
+    }
+}
+
+/// One step of a JSON pointer (RFC 6901, 4).
+fn step<'d>(place: &'d RawValue, token: &str) -> Option<&'d RawValue> {
+    if place.get().starts_with('[') {
+        let items: Vec<&RawValue> = serde_json::from_str(place.get()).ok()?;
+        let is_index = token == "0" || !token.starts_with('0');
+        return is_index.then(|| token.parse::<usize>().ok())?.and_then(|index| items.get(index).copied());
+    }
+    member(place, token)
+}
+
+pub(super) fn member<'d>(object: &'d RawValue, name: &str) -> Option<&'d RawValue> {
+    // Of a repeated name the last counts, as in most readers.
+    let members: HashMap<String, &RawValue> = serde_json::from_str(object.get()).ok()?;
+    members.get(name).copied()
+}
+
+/// An error envelope inside a 2xx. LemonData's failed tasks carry a *string* `error`, which is fine.
+fn has_error_object(document: &RawValue) -> bool {
+    member(document, "error").is_some_and(|error| error.get().starts_with('{'))
+}
+
+fn pointer(text: &str) -> Vec<String> {
+    text.split('/').skip(1).map(|token| token.replace("~1", "/").replace("~0", "~")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge(pointer_text: &str) -> Judge {
+        let terminal = ["completed", "failed", "succeeded"].map(str::to_owned).to_vec();
+        Judge { pointer: pointer(pointer_text), terminal }
+    }
+
+    fn phase_at(pointer_text: &str, code: u16, body: &str) -> Result<Phase, Failure> {
+        let status = StatusCode::from_u16(code).unwrap();
+        let json = HeaderValue::from_static("application/json");
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        judge(pointer_text)
+            .snapshot(status, json, body, Instant::now(), SystemTime::UNIX_EPOCH)
+            .map(|snapshot| snapshot.phase)
+    }
+
+    fn phase(code: u16, body: &str) -> Result<Phase, Failure> {
+        phase_at("/status", code, body)
+    }
+
+    #[test]
+    fn the_status_word_decides_the_phase() {
+        for body in [
+            r#"{"status":"completed"}"#,
+            r#"{"status":"FAILED"}"#,
+            r#" { "status" : "Succeeded" , "n": 1e999, "big": 123456789012345678901234567890 } "#,
+            r#"{"status":"\u0063ompleted","prompt":"cut \ud83d"}"#,
+            r#"{"status":"pending","status":"completed"}"#,
+        ] {
+            assert_eq!(phase(200, body), Ok(Phase::Terminal), "{body}");
+        }
+        for body in [
+            r#"{"status":"processing"}"#,
+            r#"{"status":"paused"}"#,
+            r#"{"status":null}"#,
+            r#"{"status":7}"#,
+            r#"{"status":{"completed":1}}"#,
+            r#"{"note":"\"status\":\"completed\""}"#,
+            r#"{}"#,
+            r#"[]"#,
+            r#""completed""#,
+            r#"{"status":"failed to start"}"#,
+            r#"{"error":"soft","status":"x"}"#,
+            r#"{"status":"processing","error":{"message":"retrying"}}"#,
+        ] {
+            assert_eq!(phase(200, body), Ok(Phase::Live), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_complete_json_is_invalid() {
+        let bodies =
+            ["", " ", "{", r#"{"status":"completed""#, "<html>", "{} {}", "{\"a\":\"\u{1}\"}", "NaN"];
+        for body in bodies {
+            assert_eq!(phase(200, body), Err(Failure::InvalidResponse { status: 200 }), "{body:?}");
+            assert_eq!(phase(404, body), Err(Failure::InvalidResponse { status: 404 }), "{body:?}");
+        }
+        assert_eq!(
+            phase(200, r#"{"error":{"message":"no"}}"#),
+            Err(Failure::InvalidResponse { status: 200 }),
+            "an error envelope is not a task"
+        );
+    }
+
+    #[test]
+    fn a_4xx_is_missing_whatever_it_says() {
+        assert_eq!(phase(404, r#"{"error":{"code":"async_task_not_found"}}"#), Ok(Phase::Missing));
+        assert_eq!(phase(403, r#"{"status":"completed"}"#), Ok(Phase::Missing));
+    }
+
+    #[test]
+    fn pointers_reach_into_objects_and_arrays() {
+        let terminal = |pointer_text, body| phase_at(pointer_text, 200, body) == Ok(Phase::Terminal);
+        assert!(terminal("/task/state", r#"{"task":{"state":"completed"}}"#));
+        assert!(terminal("/items/1", r#"{"items":["x","failed"]}"#));
+        assert!(terminal("/a~1b/~0", r#"{"a/b":{"~":"failed"}}"#));
+        assert!(terminal("", r#""failed""#));
+        assert!(terminal("/", r#"{"":"failed"}"#));
+        assert!(!terminal("/items/01", r#"{"items":["x","failed"]}"#));
+        assert!(!terminal("/items/-", r#"{"items":["failed"]}"#));
+    }
+
+    #[test]
+    fn status_codes_come_before_bodies() {
+        let verdict =
+            |code| by_status(StatusCode::from_u16(code).unwrap(), &HeaderMap::new(), SystemTime::UNIX_EPOCH);
+        assert_eq!(verdict(401), Some(Failure::KeyRejected));
+        assert_eq!(verdict(402), Some(Failure::QuotaExhausted));
+        assert_eq!(verdict(429), Some(Failure::RateLimited { retry_after: None }));
+        for code in [101, 300, 301, 304, 308, 399] {
+            assert_eq!(verdict(code), Some(Failure::InvalidResponse { status: code }));
+        }
+        for code in [500, 502, 503, 504, 599, 999] {
+            assert_eq!(verdict(code), Some(Failure::ServerError { status: code }));
+        }
+        for code in [200, 202, 299, 400, 403, 404, 410, 499] {
+            assert_eq!(verdict(code), None);
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Owns the last guard of the API key: what the upstream sends back is cleared of it before it is kept.
+
+use bytes::Bytes;
+use http::HeaderValue;
+
+use crate::config::ApiKey;
+
+const COVER: &[u8] = b"***";
+
+/// Knows the key, and what it looks like inside JSON.
+pub(super) struct Scrub {
+    spellings: Vec<Vec<u8>>,
+}
+
+impl Scrub {
+    pub(super) fn new(key: &ApiKey) -> Self {
+        let plain = key.expose().as_bytes().to_vec();
+        // The one printable character that some JSON writers escape without need.
+        let escaped = key.expose().replace('/', "\\/").into_bytes();
+        let mut spellings = vec![plain];
+        if !spellings.contains(&escaped) {
+            spellings.push(escaped);
+        }
+        spellings.retain(|spelling| !spelling.is_empty());
+        Self { spellings }
+    }
+
+    /// The body, with each occurrence of the key covered. Untouched bodies are not copied.
+    pub(super) fn body(&self, body: Bytes) -> Bytes {
+        self.spellings.iter().fold(body, |body, spelling| match cover(&body, spelling) {
+            Some(covered) => covered.into(),
+            None => body,
+        })
+    }
+
+    /// The content type; one that holds the key, or none, counts as JSON, which the body is.
+    pub(super) fn content_type(&self, value: Option<&HeaderValue>) -> HeaderValue {
+        match value {
+            Some(value) if !self.spellings.iter().any(|key| find(value.as_bytes(), key).is_some()) => {
+                value.clone()
+            }
+            _ => HeaderValue::from_static("application/json"),
+        }
+    }
+}
+
+fn find(text: &[u8], word: &[u8]) -> Option<usize> {
+    text.windows(word.len()).position(|window| window == word)
+}
+
+fn cover(text: &[u8], word: &[u8]) -> Option<Vec<u8>> {
+    let mut rest = text;
+    let mut covered = Vec::new();
+    while let Some(at) = find(rest, word) {
+        covered.extend_from_slice(&rest[..at]);
+        covered.extend_from_slice(COVER);
+        rest = &rest[at + word.len()..];
+    }
+    (rest.len() < text.len()).then(|| {
+        covered.extend_from_slice(rest);
+        covered
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_is_covered_wherever_it_stands() {
+        let scrub = Scrub::new(&ApiKey::new("sk-a/b"));
+        let clean = |text: &'static str| scrub.body(Bytes::from_static(text.as_bytes()));
+        assert_eq!(clean(r#"{"k":"sk-a/b","l":"xsk-a/bsk-a/b"}"#), r#"{"k":"***","l":"x******"}"#);
+        assert_eq!(clean(r#"{"k":"sk-a\/b"}"#), r#"{"k":"***"}"#);
+        assert_eq!(clean(r#"{"k":"sk-a"}"#), r#"{"k":"sk-a"}"#);
+        assert_eq!(clean(""), "");
+    }
+
+    #[test]
+    fn an_untouched_body_is_the_same_memory() {
+        let body = Bytes::from(vec![b'x'; 100]);
+        assert_eq!(Scrub::new(&ApiKey::new("sk-1")).body(body.clone()).as_ptr(), body.as_ptr());
+    }
+
+    #[test]
+    fn a_content_type_with_the_key_is_replaced() {
+        let scrub = Scrub::new(&ApiKey::new("sk-1"));
+        let value = |text| Some(HeaderValue::from_static(text));
+        assert_eq!(scrub.content_type(value("text/plain; k=sk-1").as_ref()), "application/json");
+        assert_eq!(
+            scrub.content_type(value("text/json; charset=utf-8").as_ref()),
+            "text/json; charset=utf-8"
+        );
+        assert_eq!(scrub.content_type(None), "application/json");
+    }
+}
