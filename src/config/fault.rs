@@ -38,10 +38,9 @@ impl Faults {
         if faults.is_empty() { Ok(()) } else { Err(Self(faults)) }
     }
 
-    /// Masks a secret of any shape. Shorter ones than a real key are left: they would tear up words.
+    /// Masks a secret of any shape.
     pub(super) fn hide(mut self, secret: &str) -> Self {
-        const SHORTEST: usize = 6;
-        if secret.len() < SHORTEST {
+        if secret.len() < SHORTEST_SECRET {
             return self;
         }
         // Values are quoted with escapes, so a secret may stand in either form.
@@ -73,6 +72,9 @@ impl fmt::Display for Faults {
 }
 
 impl std::error::Error for Faults {}
+
+/// What is shorter is no real key, and occurs inside plain words.
+pub(super) const SHORTEST_SECRET: usize = 6;
 
 /// How the upstream's keys begin.
 const KEY_PREFIX: &str = "sk-";

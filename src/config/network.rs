@@ -11,17 +11,30 @@ use super::value::{Parsed, Value, wrong};
 
 /// An IP address and a port to listen on; port 0 is any free one.
 pub(super) fn address(value: &Value) -> Parsed<SocketAddr> {
-    let text = value.text("127.0.0.1:8787")?;
-    text.parse().or_else(|_| {
-        let port = text.rsplit(':').next().unwrap_or(text);
-        let port = port.parse::<u16>().map_or("PORT".to_owned(), |port| port.to_string());
+    listener(value).or_else(|port| {
+        let port = port.unwrap_or(8787);
         wrong(format!("{value} is not an IP address with a port; write \"127.0.0.1:{port}\""))
     })
 }
 
 /// As [`address`], or `"off"`.
 pub(super) fn address_or_off(value: &Value) -> Parsed<Option<SocketAddr>> {
-    if value.text("127.0.0.1:9797")? == "off" { Ok(None) } else { address(value).map(Some) }
+    if value.text("off").is_ok_and(|text| text == "off") {
+        return Ok(None);
+    }
+    listener(value).map(Some).or_else(|port| {
+        let port = port.unwrap_or(9797);
+        wrong(format!("{value} is not an IP address with a port; write \"127.0.0.1:{port}\", or \"off\""))
+    })
+}
+
+/// The address, or else the port that was probably meant.
+fn listener(value: &Value) -> Result<SocketAddr, Option<u16>> {
+    let text = match value {
+        Value::Text(text) | Value::Toml(toml::Value::String(text)) => text.clone(),
+        Value::Toml(other) => other.to_string(),
+    };
+    text.parse().map_err(|_| text.rsplit(':').next().and_then(|port| port.parse().ok()))
 }
 
 /// Networks in CIDR notation, or single addresses.
@@ -48,7 +61,14 @@ fn allow_list(
     item: impl Fn(&str) -> Result<String, String>,
 ) -> impl Fn(&Value) -> Parsed<AllowList> {
     // The star passes as an item first, so that a list with it is judged as a whole.
-    let list = list(example, move |text| if text == "*" { Ok(text.to_owned()) } else { item(text) });
+    let list = list(example, move |text| match text {
+        "*" => Ok(text.to_owned()),
+        // Not shown: there may be a password in it.
+        _ if text.contains('@') => {
+            Err("one holds a user or password; delete what stands before the @, and the @".to_owned())
+        }
+        _ => item(text),
+    });
     move |value| {
         let items = list(value)?;
         match items.iter().any(|item| item == "*") {
@@ -116,10 +136,6 @@ fn origin(text: &str) -> Result<String, String> {
         return if plain(scheme) && plain(authority) { Ok(written) } else { Err(bad()) };
     }
     let url = Url::parse(&written).map_err(|_| bad())?;
-    if !url.username().is_empty() || url.password().is_some() {
-        // Not shown: there may be a password in it.
-        return Err(format!("an origin holds no user or password; {CURE}"));
-    }
     let exact = url.origin().ascii_serialization();
     if exact == written {
         Ok(written)

@@ -35,7 +35,7 @@ pub(super) fn refuse(reader: &mut Reader) {
     if reader.again("server.trusted_proxies", networks).is_some_and(|networks| !networks.is_empty()) {
         reader.fault(
             "server.trusted_proxies",
-            "has no effect without limits per client, which are not available in this version; write []",
+            "has no effect without limits per client, which are not available in this version; leave it empty",
         );
     }
 }

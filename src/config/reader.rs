@@ -78,6 +78,15 @@ impl Reader {
         parse(&self.passed.get(key)?.value).ok()
     }
 
+    /// The keys whose value holds `secret`.
+    pub(super) fn holding(&self, secret: &str) -> Vec<&'static str> {
+        let holds = |value: &Value| match value {
+            Value::Text(text) | Value::Toml(toml::Value::String(text)) => text.contains(secret),
+            Value::Toml(other) => other.to_string().contains(secret),
+        };
+        self.passed.iter().filter(|(_, given)| holds(&given.value)).map(|(key, _)| *key).collect()
+    }
+
     /// Notes a fault of a key that was taken.
     pub(super) fn fault(&mut self, key: &str, message: impl AsRef<str>) {
         let origin = self.passed.get(key).map_or(&Origin::Default, |given| &given.origin);
@@ -169,7 +178,7 @@ impl Reader {
         }
         let mut names: Vec<_> = self.known.iter().map(|key| variable_of(key)).collect();
         names.push(super::sources::CONFIG_VARIABLE.to_owned());
-        match nearest(name, names.iter().map(String::as_str)) {
+        match nearest(&name.to_uppercase(), names.iter().map(String::as_str)) {
             Some(near) => format!("no such variable; did you mean {near}?"),
             None => "no such variable; they are named TASKGATE_SECTION__KEY, such as TASKGATE_SERVER__LISTEN"
                 .to_owned(),

@@ -27,7 +27,7 @@ pub fn render(settings: &Settings) -> String {
     page.line("listen", admin.listen.map_or("off".to_owned(), |listen| listen.to_string()));
 
     page.section("upstream");
-    page.line("base_url", upstream.base_url.as_str());
+    page.line("base_url", upstream.base_url.as_str().trim_end_matches('/'));
     page.line("routes", texts(upstream.routes.iter().map(|route| route.template())));
     page.line("auth_scheme", upstream.auth_scheme.as_str());
     page.line("headers", headers(settings));

@@ -3,15 +3,15 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use http::HeaderValue;
 use url::{Host, Url};
 
+use super::fault::SHORTEST_SECRET;
 use super::network::{address, address_or_off, origins};
-use super::reader::{KEY_CURE, Reader};
+use super::reader::Reader;
 use super::secret::ApiKey;
 use super::sections::access_mode;
 use super::settings::{AccessMode, AllowList};
-use super::target::{base_url, headers, routes};
+use super::target::{base_url, routes};
 use super::units::{duration, flag, size, size_text};
 
 pub(super) fn check(reader: &mut Reader, key: Option<&ApiKey>) {
@@ -22,7 +22,7 @@ pub(super) fn check(reader: &mut Reader, key: Option<&ApiKey>) {
     not_longer(reader, "polling.fresh_for", "polling.max_interval");
     fitting_body(reader);
     if let Some(key) = key {
-        no_key_in_headers(reader, key);
+        key_nowhere(reader, key);
     }
 }
 
@@ -80,7 +80,8 @@ fn target(reader: &mut Reader) {
         && url.path() == "/v1"
         && routes.iter().any(|route| route.template().starts_with("/v1/"))
     {
-        reader.fault("upstream.base_url", "ends in /v1, and so does every route begin; write it without /v1");
+        reader
+            .fault("upstream.base_url", "ends in /v1, with which the routes begin too; delete the /v1 here");
     }
     if let Some(listen) = reader.again("server.listen", address)
         && leads_to(&url, listen)
@@ -129,15 +130,12 @@ fn fitting_body(reader: &mut Reader) {
     }
 }
 
-/// The key goes into one header only, where it can be guarded.
-fn no_key_in_headers(reader: &mut Reader, key: &ApiKey) {
-    let holds = |value: &HeaderValue| value.to_str().is_ok_and(|text| text.contains(key.expose()));
-    for (name, value) in reader.again("upstream.headers", headers).unwrap_or_default() {
-        if holds(&value) {
-            reader.fault(
-                "upstream.headers",
-                format!("the value of {name} holds the API key; delete it, and {KEY_CURE}"),
-            );
-        }
+/// The key has one place, where it can be guarded: no setting is printed with it.
+fn key_nowhere(reader: &mut Reader, key: &ApiKey) {
+    if key.expose().len() < SHORTEST_SECRET {
+        return;
+    }
+    for setting in reader.holding(key.expose()) {
+        reader.fault(setting, "holds the API key; delete it here: the gateway adds the key by itself");
     }
 }

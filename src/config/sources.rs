@@ -59,7 +59,13 @@ impl Sources {
             Err(error) if error.kind() == io::ErrorKind::NotFound && origin.is_none() => None,
             Err(error) => {
                 let place = origin.map_or(CONFIG_FILE.to_owned(), |by| format!("{by} ({})", path.display()));
-                faults.push(Fault::new(place, format!("the file cannot be read: {}", why(&error))));
+                let cure = match error.kind() {
+                    io::ErrorKind::NotFound => "correct the name, or create it",
+                    io::ErrorKind::IsADirectory => "name a file, or remove it",
+                    io::ErrorKind::InvalidData => "write it anew",
+                    _ => "let this user read it",
+                };
+                faults.push(Fault::new(place, format!("the file cannot be read: {}; {cure}", why(&error))));
                 None
             }
         };
@@ -124,7 +130,9 @@ fn syntax_fault(name: &str, text: &str, error: &toml::de::Error) -> Fault {
     let before = text.get(..at).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
     let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-    Fault::new(format!("{name}:{line}:{column}"), format!("not valid TOML: {}", error.message()))
+    // The parser adds this where it has nothing to add.
+    let words = error.message().trim_end_matches(", expected nothing");
+    Fault::new(format!("{name}:{line}:{column}"), format!("not valid TOML: {words}"))
 }
 
 /// The plain reason, without the number that the system adds.

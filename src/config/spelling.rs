@@ -2,7 +2,7 @@
 
 /// The nearest of `names`, where one is near enough to be worth naming.
 pub(super) fn nearest<'n>(word: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
-    let near = (word.chars().count() / 3).clamp(1, 4);
+    let near = word.chars().count().div_ceil(3).min(4);
     names
         .into_iter()
         .map(|name| (distance(word, name), name))
@@ -36,6 +36,7 @@ mod tests {
         let names = ["listen", "max_connections", "share"];
         assert_eq!(nearest("listne", names), Some("listen"));
         assert_eq!(nearest("max-connection", names), Some("max_connections"));
+        assert_eq!(nearest("shrae", names), Some("share"));
         assert_eq!(nearest("colour", names), None);
         assert_eq!(distance("kitten", "sitting"), 3);
         assert_eq!(distance("", "abc"), 3);

@@ -33,14 +33,15 @@ const OWN_HEADERS: [&str; 13] = [
 pub(super) fn base_url(value: &Value) -> Parsed<Url> {
     const CURE: &str = "write one such as \"https://api.lemondata.cc\"";
     let text = value.text("https://api.lemondata.cc")?;
+    let begin = text.get(..8).unwrap_or(text).to_lowercase();
+    if !begin.starts_with("http://") && !begin.starts_with("https://") {
+        return wrong(format!("does not begin with https:// or http://; {CURE}"));
+    }
     let Ok(mut url) = Url::parse(text) else {
         // Not shown: a URL that cannot be read may hide a password anywhere.
-        return wrong(format!("not a URL; {CURE}"));
+        return wrong(format!("cannot be read as a URL; {CURE}"));
     };
     let mut faults = Vec::new();
-    if !matches!(url.scheme(), "http" | "https") {
-        return wrong(format!("the scheme {:?} is not spoken here; {CURE}", url.scheme()));
-    }
     if !url.username().is_empty() || url.password().is_some() {
         faults.push(format!("holds a user or password; delete what stands before the @, and {KEY_CURE}"));
     }

@@ -23,16 +23,16 @@ pub(super) fn duration(range: RangeInclusive<Duration>) -> impl Fn(&Value) -> Pa
         if let Some(number) = bare_number(value) {
             return wrong(format!("{value} has no unit; write \"{number}s\""));
         }
-        let text = value.text("10s")?;
-        match humantime::parse_duration(text) {
-            Err(_) => wrong(format!("{value} is not a time; write one such as \"500ms\", \"10s\" or \"1h\"")),
-            Ok(time) if time < *range.start() => {
+        let time = value.text("").ok().and_then(|text| humantime::parse_duration(text).ok());
+        match time {
+            None => wrong(format!("{value} is not a time; write one such as \"500ms\", \"10s\" or \"1h\"")),
+            Some(time) if time < *range.start() => {
                 wrong(format!("{value} is too short; write at least \"{}\"", duration_text(*range.start())))
             }
-            Ok(time) if time > *range.end() => {
+            Some(time) if time > *range.end() => {
                 wrong(format!("{value} is too long; write at most \"{}\"", duration_text(*range.end())))
             }
-            Ok(time) => Ok(time),
+            Some(time) => Ok(time),
         }
     }
 }
@@ -48,8 +48,8 @@ pub(super) fn size<T: TryFrom<u64>>(range: RangeInclusive<u64>) -> impl Fn(&Valu
         if let Some(number) = bare_number(value) {
             return wrong(format!("{value} has no unit; write \"{number}B\""));
         }
-        let text = value.text("1MiB")?;
-        let Ok(ByteSize(bytes)) = text.parse::<ByteSize>() else {
+        let size = value.text("").ok().and_then(|text| text.parse::<ByteSize>().ok());
+        let Some(ByteSize(bytes)) = size else {
             return wrong(format!("{value} is not a size; write one such as \"512KiB\" or \"1MiB\""));
         };
         match T::try_from(bytes) {
@@ -119,6 +119,9 @@ pub(super) fn share(value: &Value) -> Parsed<f64> {
         Value::Toml(toml::Value::Integer(1)) => Some(1.0),
         // Any other whole number is out of range, whichever it is.
         Value::Toml(toml::Value::Integer(_)) => Some(f64::NAN),
+        Value::Toml(toml::Value::String(text)) if text.parse::<f64>().is_ok() => {
+            return wrong(format!("{value} is in quotes; write {text}"));
+        }
         Value::Text(text) => text.trim().parse().ok(),
         Value::Toml(_) => None,
     };
@@ -182,10 +185,12 @@ pub(super) fn some<T>(
 ) -> impl Fn(&Value) -> Parsed<Vec<T>> {
     move |value| {
         let items = list(value)?;
-        if items.is_empty() {
-            wrong(format!("is empty; write at least one, such as [{example:?}]"))
-        } else {
-            Ok(items)
+        if !items.is_empty() {
+            return Ok(items);
         }
+        wrong(match value {
+            Value::Text(_) => format!("is empty; write at least one, such as {example}"),
+            Value::Toml(_) => format!("is empty; write at least one, such as [{example:?}]"),
+        })
     }
 }
