@@ -48,7 +48,8 @@ fn a_key_that_is_missing_or_doubtful_is_a_fault() {
     let (_other_dir, other) = key_file("from-another");
     let setting = format!("upstream.api_key_file = {other:?}");
     let file = "LEMONDATA_API_KEY_FILE";
-    let cases: [(&str, &[(&str, &str)], &str); 9] = [
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+    let cases: [Case; 9] = [
         ("", &[("LEMONDATA_API_KEY", "")], MISSING),
         (
             "",
