@@ -1,7 +1,91 @@
-//! Owns the settings: a raw shape as the user wrote it, checked into [`Settings`], every fault at once.
+//! Owns the settings: values as the user wrote them, checked into [`Settings`], every fault at once.
+//!
+//! Built-in defaults give way to the file, and the file to the environment. The way of a value:
+//! [`Sources`] → `reader` (the strongest one, and where it stands) → `sections` (its check and default) →
+//! `rules` (does it go with the others?) → [`Settings`].
 
+mod fault;
+mod key;
+mod network;
+mod pending;
+mod reader;
+mod render;
+mod rules;
 mod secret;
+mod sections;
 mod settings;
+mod sources;
+mod spelling;
+mod target;
+#[cfg(test)]
+mod tests;
+mod units;
+mod value;
 
+pub use fault::{Fault, Faults};
+pub use key::read_key_file;
+pub use render::render;
 pub use secret::ApiKey;
 pub use settings::*;
+pub use sources::Sources;
+
+use reader::Reader;
+
+/// Checks everything, the API key included. Reads nothing but the key file, if one is named.
+///
+/// For embedded use, as in tests, the file may be left out and variables made up: only what differs from
+/// the defaults need be there (`LEMONDATA_API_KEY`, and for now `TASKGATE_ACCESS__MODE=open`).
+///
+/// # Errors
+/// All that is wrong; a file that is not TOML alone, as nothing can be said of what it would have held.
+pub fn load(sources: &Sources) -> Result<Settings, Faults> {
+    let mut reader = sources.reader().map_err(|faults| veil(sources, None, faults))?;
+    let mut key = None;
+    let settings = read(sources, &mut reader, &mut key);
+    match (Faults::all(reader.finish()), settings) {
+        (Ok(()), Some(settings)) => Ok(settings),
+        (Err(faults), _) => Err(veil(sources, key.as_ref(), faults)),
+        // A value without a fault is never missing.
+        (Ok(()), None) => {
+            Err(Faults::one(Fault::new("settings", "incomplete; this is a mistake in taskgate")))
+        }
+    }
+}
+
+fn read(sources: &Sources, reader: &mut Reader, found: &mut Option<ApiKey>) -> Option<Settings> {
+    let server = sections::server(reader);
+    let admin = sections::admin(reader);
+    let upstream = sections::upstream(reader, |reader, setting| {
+        let key = key::find(sources, setting, reader)?;
+        *found = Some(key.0.clone());
+        Some(key)
+    });
+    let budget = sections::budget(reader);
+    let cache = sections::cache(reader);
+    let polling = sections::polling(reader);
+    let access = sections::access(reader);
+    let limits = sections::limits(reader);
+    let log = sections::log(reader);
+    rules::check(reader, found.as_ref());
+    pending::refuse(reader);
+    Some(Settings {
+        server: server?,
+        admin: admin?,
+        upstream: upstream?,
+        budget: budget?,
+        cache: cache?,
+        polling: polling?,
+        access: access?,
+        limits: limits?,
+        log: log?,
+    })
+}
+
+/// A key pasted in the wrong place may be echoed as a wrong value there: masked, whatever it looks like.
+fn veil(sources: &Sources, found: Option<&ApiKey>, faults: Faults) -> Faults {
+    let faults = key::given(sources).fold(faults, |faults, secret| faults.hide(secret));
+    match found {
+        Some(key) => faults.hide(key.expose()),
+        None => faults,
+    }
+}

@@ -1,0 +1,124 @@
+//! Owns faults: what is wrong in the settings, where it stands, and what to write instead.
+//!
+//! No fault shows a secret: whatever looks like a key is masked as the fault is made, and [`Faults::hide`]
+//! masks the key that was really given, once it is known.
+
+use std::fmt;
+
+/// One thing to put right. Prints as one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    place: String,
+    message: String,
+}
+
+impl Fault {
+    pub(super) fn new(place: impl AsRef<str>, message: impl AsRef<str>) -> Self {
+        Self { place: mask(place.as_ref()), message: mask(message.as_ref()) }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.message)
+    }
+}
+
+/// Everything that is wrong, at least one thing. Prints as one line each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Faults(Vec<Fault>);
+
+impl Faults {
+    pub(super) fn one(fault: Fault) -> Self {
+        Self(vec![fault])
+    }
+
+    /// `Ok` where there is nothing to say.
+    pub(super) fn all(faults: Vec<Fault>) -> Result<(), Self> {
+        if faults.is_empty() { Ok(()) } else { Err(Self(faults)) }
+    }
+
+    /// Masks a secret of any shape.
+    pub(super) fn hide(mut self, secret: &str) -> Self {
+        if secret.len() < SHORTEST_SECRET {
+            return self;
+        }
+        // Values are quoted with escapes, so a secret may stand in either form.
+        let escaped = secret.escape_debug().to_string();
+        for fault in &mut self.0 {
+            for text in [&mut fault.place, &mut fault.message] {
+                *text = text.replace(secret, "***").replace(&escaped, "***");
+            }
+        }
+        self
+    }
+
+    /// The faults, in the order of the settings.
+    pub fn iter(&self) -> impl Iterator<Item = &Fault> {
+        self.0.iter()
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, fault) in self.0.iter().enumerate() {
+            if number > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{fault}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Faults {}
+
+/// What is shorter is no real key, and occurs inside plain words.
+pub(super) const SHORTEST_SECRET: usize = 6;
+
+/// How the upstream's keys begin.
+const KEY_PREFIX: &str = "sk-";
+
+/// Whether a word of the text begins like a key.
+pub(super) fn looks_like_key(text: &str) -> bool {
+    key_start(text).is_some()
+}
+
+fn key_start(text: &str) -> Option<usize> {
+    text.match_indices(KEY_PREFIX)
+        .map(|(at, _)| at)
+        // `task-1` and `disk-a` hold the letters too, but inside a word.
+        .find(|&at| !text[..at].ends_with(|c: char| c.is_ascii_alphanumeric()))
+}
+
+fn mask(text: &str) -> String {
+    let mut masked = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = key_start(rest) {
+        masked.push_str(&rest[..at]);
+        masked.push_str("***");
+        let key = &rest[at..];
+        let end = key.find(|c: char| c.is_whitespace() || "\"'`,;)".contains(c)).unwrap_or(key.len());
+        rest = &key[end..];
+    }
+    masked + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_looks_like_a_key_is_masked() {
+        let fault = Fault::new("server.sk-live-1", "\"Bearer sk-live-2\" and sk-live-3, not task-4");
+        assert_eq!(fault.to_string(), "server.***: \"Bearer ***\" and ***, not task-4");
+    }
+
+    #[test]
+    fn a_known_key_is_masked_in_both_its_spellings() {
+        let faults = Faults::one(Fault::new("a", format!("{:?} or a\"bcdef", "a\"bcdef"))).hide("a\"bcdef");
+        assert_eq!(faults.to_string(), "a: \"***\" or ***");
+        let faults = Faults::one(Fault::new("a", "a short one")).hide("a");
+        assert_eq!(faults.to_string(), "a: a short one");
+    }
+}

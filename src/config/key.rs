@@ -1,0 +1,117 @@
+//! Owns the way to the API key: one variable or one file. No fault shows a key, nor a path, which may be a
+//! key put in the wrong place.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::reader::{KEY_CURE, Reader};
+use super::secret::ApiKey;
+use super::sources::{Sources, why};
+
+const VARIABLE: &str = "LEMONDATA_API_KEY";
+const FILE_VARIABLE: &str = "LEMONDATA_API_KEY_FILE";
+/// `upstream.api_key_file`, the setting.
+pub(super) const FILE_SETTING: &str = "upstream.api_key_file";
+/// Far longer than any key, far shorter than a file named by mistake.
+const LONGEST: usize = 4096;
+
+/// The key, and the file it is in, if it is in one. `setting` is the value of `upstream.api_key_file`.
+pub(super) fn find(
+    sources: &Sources,
+    setting: Option<PathBuf>,
+    reader: &mut Reader,
+) -> Option<(ApiKey, Option<PathBuf>)> {
+    let text = sources.variable(VARIABLE);
+    let named = sources.variable(FILE_VARIABLE).map(PathBuf::from);
+    // Both may name the same file: `taskgate check` prints the one that the variable named as the setting.
+    let one_file = named.is_none() || setting.is_none() || named == setting;
+    match (text, named.is_some() || setting.is_some()) {
+        (Some(_), true) => {
+            let by = if named.is_some() { FILE_VARIABLE } else { FILE_SETTING };
+            reader
+                .fault_at(VARIABLE, format!("the key comes from here and from {by}; remove one of the two"));
+            None
+        }
+        (Some(text), false) => match judge(text) {
+            Ok(key) => Some((key, None)),
+            Err(fault) => {
+                reader.fault_at(VARIABLE, format!("{fault}; set it to the key alone"));
+                None
+            }
+        },
+        (None, true) if !one_file => {
+            reader.fault_at(
+                FILE_VARIABLE,
+                format!("names another file than {FILE_SETTING}; remove one of the two"),
+            );
+            None
+        }
+        (None, true) => {
+            let by_variable = named.is_some();
+            let path = named.or(setting)?;
+            match read_key_file(&path) {
+                Ok(key) => Some((key, Some(path))),
+                Err(fault) if by_variable => {
+                    reader.fault_at(FILE_VARIABLE, fault);
+                    None
+                }
+                Err(fault) => {
+                    reader.fault(FILE_SETTING, fault);
+                    None
+                }
+            }
+        }
+        (None, false) => {
+            reader.fault_at(
+                VARIABLE,
+                format!(
+                    "there is no API key; {KEY_CURE}; to try taskgate without a key, run `taskgate demo`"
+                ),
+            );
+            None
+        }
+    }
+}
+
+/// Reads a key file: the key on one line. Also for reading it again while running.
+///
+/// # Errors
+/// What is wrong with the file and what to do, in words without a secret.
+pub fn read_key_file(path: &Path) -> Result<ApiKey, String> {
+    let text = read(path).map_err(|error| {
+        format!("the key file cannot be read: {}; name a file that holds the key alone", why(&error))
+    })?;
+    judge(text.trim_end_matches(['\r', '\n']))
+        .map_err(|fault| format!("the key file {fault}; put the key alone into it"))
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(LONGEST as u64 + 2).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn judge(text: &str) -> Result<ApiKey, &'static str> {
+    if text.is_empty() {
+        return Err("is empty");
+    }
+    if text.len() > LONGEST {
+        return Err("holds more than any key is long");
+    }
+    if text.starts_with(['"', '\'']) || text.ends_with(['"', '\'']) {
+        return Err("holds quotes around the key");
+    }
+    if text.contains(char::is_whitespace) {
+        return Err("holds blanks or line breaks");
+    }
+    if !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err("holds characters that no key has");
+    }
+    Ok(ApiKey::new(text))
+}
+
+/// What the variables of the key hold, good or not: none of it may be printed.
+pub(super) fn given(sources: &Sources) -> impl Iterator<Item = &str> {
+    [VARIABLE, FILE_VARIABLE].into_iter().filter_map(|name| sources.variable(name))
+}

@@ -1,0 +1,145 @@
+//! Owns how addresses, host names and origins are written.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use ipnet::IpNet;
+use url::Url;
+
+use super::settings::AllowList;
+use super::units::list;
+use super::value::{Parsed, Value, wrong};
+
+/// An IP address and a port to listen on; port 0 is any free one.
+pub(super) fn address(value: &Value) -> Parsed<SocketAddr> {
+    listener(value).or_else(|port| {
+        let port = port.unwrap_or(8787);
+        wrong(format!("{value} is not an IP address with a port; write \"127.0.0.1:{port}\""))
+    })
+}
+
+/// As [`address`], or `"off"`.
+pub(super) fn address_or_off(value: &Value) -> Parsed<Option<SocketAddr>> {
+    if value.text("off").is_ok_and(|text| text == "off") {
+        return Ok(None);
+    }
+    listener(value).map(Some).or_else(|port| {
+        let port = port.unwrap_or(9797);
+        wrong(format!("{value} is not an IP address with a port; write \"127.0.0.1:{port}\", or \"off\""))
+    })
+}
+
+/// The address, or else the port that was probably meant.
+fn listener(value: &Value) -> Result<SocketAddr, Option<u16>> {
+    let text = match value {
+        Value::Text(text) | Value::Toml(toml::Value::String(text)) => text.clone(),
+        Value::Toml(other) => other.to_string(),
+    };
+    text.parse().map_err(|_| text.rsplit(':').next().and_then(|port| port.parse().ok()))
+}
+
+/// Networks in CIDR notation, or single addresses.
+pub(super) fn networks(value: &Value) -> Parsed<Vec<IpNet>> {
+    list("10.0.0.0/8", |text| {
+        text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| {
+            format!("{text:?} is not a network; write one such as \"10.0.0.0/8\" or \"192.0.2.1\"")
+        })
+    })(value)
+}
+
+/// Host names, or `*` alone.
+pub(super) fn hosts(value: &Value) -> Parsed<AllowList> {
+    allow_list("gateway.example", host)(value)
+}
+
+/// Browser origins, or `*` alone.
+pub(super) fn origins(value: &Value) -> Parsed<AllowList> {
+    allow_list("https://app.example.com", origin)(value)
+}
+
+fn allow_list(
+    example: &str,
+    item: impl Fn(&str) -> Result<String, String>,
+) -> impl Fn(&Value) -> Parsed<AllowList> {
+    // The star passes as an item first, so that a list with it is judged as a whole.
+    let list = list(example, move |text| match text {
+        "*" => Ok(text.to_owned()),
+        // Not shown: there may be a password in it.
+        _ if text.contains('@') => {
+            Err("one holds a user or password; delete what stands before the @, and the @".to_owned())
+        }
+        _ => item(text),
+    });
+    move |value| {
+        let items = list(value)?;
+        match items.iter().any(|item| item == "*") {
+            true if items.len() == 1 => Ok(AllowList::Any),
+            true => wrong(
+                "\"*\" allows everything, so nothing else may stand beside it; write [\"*\"] or leave it out",
+            ),
+            false => Ok(AllowList::These(items)),
+        }
+    }
+}
+
+/// A name as it stands in `Host`, without port. IPv6 in brackets.
+fn host(text: &str) -> Result<String, String> {
+    let bare = text.trim_start_matches('[').trim_end_matches(']');
+    if let Ok(address) = bare.parse::<Ipv6Addr>() {
+        let written = format!("[{address}]");
+        return if text.starts_with('[') {
+            Ok(written)
+        } else {
+            Err(format!("{text:?} lacks brackets; write {written:?}"))
+        };
+    }
+    let name = text.to_lowercase();
+    let is_name = name.len() <= 253
+        && name.split('.').all(|label| {
+            (1..=63).contains(&label.len())
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        });
+    if is_name {
+        return Ok(name);
+    }
+    // What is left when a scheme, a path and a port are taken away is most likely what was meant.
+    let meant = name.split_once("://").map_or(name.as_str(), |(_, rest)| rest);
+    let meant = meant.split(['/', ':']).next().unwrap_or(meant);
+    if meant.contains('*') {
+        return Err(format!("{text:?} holds a wildcard; write out each name"));
+    }
+    if meant.is_empty() || meant == name || !meant.is_ascii() {
+        return Err(format!("{text:?} is not a host name; write one such as \"gateway.example\""));
+    }
+    Err(format!("{text:?} is more than a host name; write {meant:?}"))
+}
+
+/// An origin as browsers send it: lower case, no default port, no path.
+fn origin(text: &str) -> Result<String, String> {
+    const CURE: &str = "write one such as \"https://app.example.com\"";
+    if text.eq_ignore_ascii_case("null") {
+        return Err("\"null\" is sent by every sandboxed page, so it cannot be trusted; delete it".to_owned());
+    }
+    let written = text.to_lowercase();
+    let Some((scheme, authority)) = written.split_once("://") else {
+        return Err(format!("{text:?} has no scheme; {CURE}"));
+    };
+    let bad = || format!("{text:?} is not an origin; {CURE}");
+    if authority.contains('*') {
+        return Err(format!("{text:?} holds a wildcard; write out each origin"));
+    }
+    if !matches!(scheme, "http" | "https") {
+        // Apps and extensions have origins too (`capacitor://localhost`); they have no ports or paths.
+        let plain = |text: &str| {
+            !text.is_empty()
+                && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'+'))
+        };
+        return if plain(scheme) && plain(authority) { Ok(written) } else { Err(bad()) };
+    }
+    let url = Url::parse(&written).map_err(|_| bad())?;
+    let exact = url.origin().ascii_serialization();
+    if exact == written {
+        Ok(written)
+    } else {
+        Err(format!("{text:?} is not what a browser sends; write {exact:?}"))
+    }
+}

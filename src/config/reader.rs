@@ -1,0 +1,204 @@
+//! Owns the taking of values: the checks ask for each key by name, and what nobody asked for is unknown.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::fault::Fault;
+use super::sources::variable_of;
+use super::spelling::nearest;
+use super::value::{Parsed, Value};
+
+/// How to say where the API key goes. The words of every fault that finds it elsewhere.
+pub(super) const KEY_CURE: &str =
+    "put the key into the variable LEMONDATA_API_KEY, or into a file named by LEMONDATA_API_KEY_FILE";
+
+/// A value and where it was written.
+#[derive(Clone)]
+pub(super) struct Given {
+    pub(super) value: Value,
+    pub(super) origin: Origin,
+}
+
+/// Where a value was written.
+#[derive(Clone)]
+pub(super) enum Origin {
+    Default,
+    File(String),
+    Variable(String),
+}
+
+/// All values as given, on their way to becoming settings.
+pub(super) struct Reader {
+    file: BTreeMap<String, Given>,
+    variables: BTreeMap<String, Given>,
+    /// Sections of the file, as some may be empty.
+    sections: Vec<(String, Origin)>,
+    known: Vec<&'static str>,
+    /// Values that passed their own check, for the rules between them.
+    passed: BTreeMap<&'static str, Given>,
+    faults: Vec<Fault>,
+}
+
+impl Reader {
+    pub(super) fn new(
+        file: BTreeMap<String, Given>,
+        sections: Vec<(String, Origin)>,
+        variables: BTreeMap<String, Given>,
+    ) -> Self {
+        Self { file, variables, sections, known: Vec::new(), passed: BTreeMap::new(), faults: Vec::new() }
+    }
+
+    /// Takes the value of `key`, from the strongest source that has one. `None`: its faults are noted.
+    pub(super) fn take<T>(
+        &mut self,
+        key: &'static str,
+        default: &str,
+        parse: impl Fn(&Value) -> Parsed<T>,
+    ) -> Option<T> {
+        self.known.push(key);
+        let (variable, file) = (self.variables.remove(key), self.file.remove(key));
+        let given = variable
+            .or(file)
+            .unwrap_or_else(|| Given { value: Value::Text(default.to_owned()), origin: Origin::Default });
+        match parse(&given.value) {
+            Ok(value) => {
+                self.passed.insert(key, given);
+                Some(value)
+            }
+            Err(messages) => {
+                let place = place(key, &given.origin);
+                self.faults.extend(messages.iter().map(|message| Fault::new(&place, message)));
+                None
+            }
+        }
+    }
+
+    /// Looks once more at a value that was taken; `None` where it was faulty: that has been said.
+    pub(super) fn again<T>(&self, key: &str, parse: impl Fn(&Value) -> Parsed<T>) -> Option<T> {
+        debug_assert!(self.known.contains(&key), "{key} is not taken yet");
+        parse(&self.passed.get(key)?.value).ok()
+    }
+
+    /// The keys whose value holds `secret`.
+    pub(super) fn holding(&self, secret: &str) -> Vec<&'static str> {
+        let holds = |value: &Value| match value {
+            Value::Text(text) | Value::Toml(toml::Value::String(text)) => text.contains(secret),
+            Value::Toml(other) => other.to_string().contains(secret),
+        };
+        self.passed.iter().filter(|(_, given)| holds(&given.value)).map(|(key, _)| *key).collect()
+    }
+
+    /// Notes a fault of a key that was taken.
+    pub(super) fn fault(&mut self, key: &str, message: impl AsRef<str>) {
+        let origin = self.passed.get(key).map_or(&Origin::Default, |given| &given.origin);
+        self.faults.push(Fault::new(place(key, origin), message));
+    }
+
+    /// Notes a fault of something that is no key.
+    pub(super) fn fault_at(&mut self, place: &str, message: impl AsRef<str>) {
+        self.faults.push(Fault::new(place, message));
+    }
+
+    /// Every fault, unknown names last.
+    pub(super) fn finish(mut self) -> Vec<Fault> {
+        let mut unknown: Vec<Fault> = Vec::new();
+        for (section, origin) in &self.sections {
+            if !self.has_section(section) {
+                unknown.push(Fault::new(place(section, origin), self.about_section(section)));
+            }
+        }
+        for (key, given) in &self.file {
+            let message = match key.rsplit_once('.') {
+                _ if names_the_key(key) => {
+                    format!("the key must not stand in this file; delete it here and {KEY_CURE}")
+                }
+                // Said once, for the section as a whole.
+                Some((section, _)) if !self.has_section(section) => continue,
+                Some((section, name)) => self.about_key(section, name),
+                None if self.has_section(key) => {
+                    format!("is a section; write [{key}] and its settings below")
+                }
+                None => self.about_stray(key),
+            };
+            unknown.push(Fault::new(place(key, &given.origin), message));
+        }
+        for given in self.variables.values() {
+            if let Origin::Variable(name) = &given.origin {
+                unknown.push(Fault::new(name, self.about_variable(name)));
+            }
+        }
+        self.faults.append(&mut unknown);
+        self.faults
+    }
+
+    fn sections(&self) -> BTreeSet<&'static str> {
+        self.known.iter().filter_map(|key| key.split_once('.')).map(|(section, _)| section).collect()
+    }
+
+    fn has_section(&self, section: &str) -> bool {
+        self.sections().contains(section)
+    }
+
+    /// The names of a section's settings.
+    fn names(&self, section: &str) -> Vec<&'static str> {
+        let keys = self.known.iter().filter_map(|key| key.split_once('.'));
+        keys.filter(|(of, _)| *of == section).map(|(_, name)| name).collect()
+    }
+
+    fn about_section(&self, section: &str) -> String {
+        match nearest(section, self.sections()) {
+            Some(near) => format!("no such section; did you mean [{near}]?"),
+            None => {
+                let all: Vec<_> = self.sections().iter().map(|name| format!("[{name}]")).collect();
+                format!("no such section; there are {}", all.join(" "))
+            }
+        }
+    }
+
+    fn about_key(&self, section: &str, name: &str) -> String {
+        let names = self.names(section);
+        if let Some(near) = nearest(name, names.iter().copied()) {
+            return format!("no such setting; did you mean {section}.{near}?");
+        }
+        match self.same_name(name) {
+            Some(key) => format!("no such setting; did you mean {key}?"),
+            None => format!("no such setting; [{section}] has {}", names.join(", ")),
+        }
+    }
+
+    fn about_stray(&self, name: &str) -> String {
+        match self.same_name(name) {
+            Some(key) => format!("stands outside of any section; did you mean {key}?"),
+            None => "no such setting; every setting stands in a section, such as [server]".to_owned(),
+        }
+    }
+
+    fn about_variable(&self, name: &str) -> String {
+        if names_the_key(&name.to_lowercase()) {
+            return format!("the key is not read from here; remove this variable and {KEY_CURE}");
+        }
+        let mut names: Vec<_> = self.known.iter().map(|key| variable_of(key)).collect();
+        names.push(super::sources::CONFIG_VARIABLE.to_owned());
+        match nearest(&name.to_uppercase(), names.iter().map(String::as_str)) {
+            Some(near) => format!("no such variable; did you mean {near}?"),
+            None => "no such variable; they are named TASKGATE_SECTION__KEY, such as TASKGATE_SERVER__LISTEN"
+                .to_owned(),
+        }
+    }
+
+    /// The setting of that name in another section.
+    fn same_name(&self, name: &str) -> Option<&'static str> {
+        self.known.iter().copied().find(|key| key.split_once('.').is_some_and(|(_, of)| of == name))
+    }
+}
+
+fn place(key: &str, origin: &Origin) -> String {
+    match origin {
+        Origin::Default => key.to_owned(),
+        Origin::File(source) | Origin::Variable(source) => format!("{key} ({source})"),
+    }
+}
+
+/// Whether someone tried to set the API key itself here: `api_key`, `key`, `ApiKey`, `lemondata-api-key`.
+fn names_the_key(key: &str) -> bool {
+    key.to_lowercase().ends_with("key")
+}

@@ -1,0 +1,137 @@
+//! Owns how effective settings are printed: as TOML that [`load`](super::load) takes again, without secrets.
+
+use std::path::Path;
+use std::time::Duration;
+
+use toml::Value;
+
+use super::settings::{AccessMode, AllowList, LogFormat, Settings};
+use super::units::{duration_text, size_text};
+
+/// The settings as they stand in a file. The API key and the values of telling headers are `***`.
+pub fn render(settings: &Settings) -> String {
+    let Settings { server, admin, upstream, budget, cache, polling, access, limits, log } = settings;
+    let mut page = Page(String::new());
+
+    page.section("server");
+    page.line("listen", server.listen.to_string());
+    page.line("allowed_hosts", allowed(&server.allowed_hosts));
+    page.line("allowed_origins", allowed(&server.allowed_origins));
+    page.line("trusted_proxies", texts(&server.trusted_proxies));
+    page.line("max_connections", number(server.max_connections as u64));
+    page.line("header_read_timeout", time(server.header_read_timeout));
+    page.line("write_stall_timeout", time(server.write_stall_timeout));
+    page.line("shutdown_grace", time(server.shutdown_grace));
+
+    page.section("admin");
+    page.line("listen", admin.listen.map_or("off".to_owned(), |listen| listen.to_string()));
+
+    page.section("upstream");
+    page.line("base_url", upstream.base_url.as_str().trim_end_matches('/'));
+    page.line("routes", texts(upstream.routes.iter().map(|route| route.template())));
+    page.line("auth_scheme", upstream.auth_scheme.as_str());
+    page.line("headers", headers(settings));
+    page.line("status_pointer", upstream.status_pointer.as_str());
+    page.line("terminal_statuses", texts(&upstream.terminal_statuses));
+    page.line("connect_timeout", time(upstream.connect_timeout));
+    page.line("timeout", time(upstream.timeout));
+    page.line("max_body", size_text(upstream.max_body as u64));
+    page.line("max_in_flight", number(upstream.max_in_flight as u64));
+    page.line("api_key_file", path(upstream.api_key_file.as_deref()));
+    page.0.push_str("# The API key itself: ***\n");
+
+    page.section("budget");
+    page.line("requests_per_minute", number(budget.requests_per_minute.into()));
+    page.line("share", budget.share);
+    page.line("burst", number(budget.burst.into()));
+
+    page.section("cache");
+    page.line("terminal_ttl", time(cache.terminal_ttl));
+    page.line("not_found_ttl", time(cache.not_found_ttl));
+    page.line("stale_for", time(cache.stale_for));
+    page.line("max_bytes", size_text(cache.max_bytes));
+
+    page.section("polling");
+    page.line("fresh_for", time(polling.fresh_for));
+    page.line("max_interval", time(polling.max_interval));
+    page.line("patience", time(polling.patience));
+    page.line("max_wait", time(polling.max_wait));
+    page.line("heartbeat", time(polling.heartbeat));
+    page.line("max_stream", time(polling.max_stream));
+    page.line("max_tasks", number(polling.max_tasks as u64));
+
+    page.section("access");
+    page.line(
+        "mode",
+        match access.mode {
+            AccessMode::Protected => "protected",
+            AccessMode::Open => "open",
+        },
+    );
+    page.line("open_to_network", access.open_to_network);
+    page.line("token_file", path(access.token_file.as_deref()));
+    page.line("ticket_secret_file", path(access.ticket_secret_file.as_deref()));
+    page.line("allow_cancel", access.allow_cancel);
+
+    page.section("limits");
+    page.line("requests_per_second", number(limits.requests_per_second.unwrap_or(0).into()));
+    page.line("new_tasks_per_minute", number(limits.new_tasks_per_minute.unwrap_or(0).into()));
+    page.line("max_streams", number(limits.max_streams.unwrap_or(0).into()));
+
+    page.section("log");
+    page.line(
+        "format",
+        match log.format {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        },
+    );
+    page.line("filter", log.filter.as_str());
+    page.line("access", log.access);
+    page.0
+}
+
+struct Page(String);
+
+impl Page {
+    fn section(&mut self, name: &str) {
+        let gap = if self.0.is_empty() { "" } else { "\n" };
+        self.0.push_str(&format!("{gap}[{name}]\n"));
+    }
+
+    fn line(&mut self, name: &str, value: impl Into<Value>) {
+        self.0.push_str(&format!("{name} = {}\n", value.into()));
+    }
+}
+
+fn number(number: u64) -> Value {
+    // Every bound of the checks is far below; nothing is lost.
+    Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+fn time(time: Duration) -> String {
+    duration_text(time)
+}
+
+fn texts<T: ToString>(items: impl IntoIterator<Item = T>) -> Value {
+    Value::Array(items.into_iter().map(|item| Value::String(item.to_string())).collect())
+}
+
+fn allowed(list: &AllowList) -> Value {
+    match list {
+        AllowList::Any => texts(["*"]),
+        AllowList::These(items) => texts(items),
+    }
+}
+
+fn headers(settings: &Settings) -> Value {
+    let shown = settings.upstream.headers.iter().map(|(name, value)| {
+        let text = if value.is_sensitive() { "***" } else { value.to_str().unwrap_or("***") };
+        (name.to_string(), Value::String(text.to_owned()))
+    });
+    Value::Table(shown.collect())
+}
+
+fn path(path: Option<&Path>) -> String {
+    path.map_or(String::new(), |path| path.display().to_string())
+}

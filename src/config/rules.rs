@@ -1,0 +1,141 @@
+//! Owns the rules between settings: each value is fine alone, together they cannot be meant.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use url::{Host, Url};
+
+use super::fault::SHORTEST_SECRET;
+use super::network::{address, address_or_off, origins};
+use super::reader::Reader;
+use super::secret::ApiKey;
+use super::sections::access_mode;
+use super::settings::{AccessMode, AllowList};
+use super::target::{base_url, routes};
+use super::units::{duration, flag, size, size_text};
+
+pub(super) fn check(reader: &mut Reader, key: Option<&ApiKey>) {
+    listeners(reader);
+    open_mode(reader);
+    target(reader);
+    not_longer(reader, "upstream.connect_timeout", "upstream.timeout");
+    not_longer(reader, "polling.fresh_for", "polling.max_interval");
+    fitting_body(reader);
+    if let Some(key) = key {
+        key_nowhere(reader, key);
+    }
+}
+
+/// The two listeners need an address each.
+fn listeners(reader: &mut Reader) {
+    let main = reader.again("server.listen", address);
+    let admin = reader.again("admin.listen", address_or_off).flatten();
+    if let (Some(main), Some(admin)) = (main, admin)
+        && overlap(main, admin)
+    {
+        reader.fault(
+            "admin.listen",
+            format!("takes the same port as server.listen ({main}); write another port, or \"off\""),
+        );
+    }
+}
+
+fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    // `[::]` takes the port for both families.
+    let covers =
+        |all: SocketAddr, one: SocketAddr| all.ip().is_unspecified() && (all.is_ipv6() || one.is_ipv4());
+    a.port() != 0 && a.port() == b.port() && (a.ip() == b.ip() || covers(a, b) || covers(b, a))
+}
+
+/// Open mode must not reach further than was meant.
+fn open_mode(reader: &mut Reader) {
+    if reader.again("access.mode", access_mode) != Some(AccessMode::Open) {
+        return;
+    }
+    if let (Some(listen), Some(false)) =
+        (reader.again("server.listen", address), reader.again("access.open_to_network", flag))
+        && !listen.ip().to_canonical().is_loopback()
+    {
+        reader.fault(
+            "access.open_to_network",
+            format!(
+                "server.listen ({listen}) lets the network in, and with access.mode = \"open\" anyone there may \
+                 read any task; write true if that is meant, or listen on 127.0.0.1:{}",
+                listen.port()
+            ),
+        );
+    }
+    if reader.again("server.allowed_origins", origins) == Some(AllowList::Any) {
+        reader.fault(
+            "server.allowed_origins",
+            "[\"*\"] with access.mode = \"open\" lets every web page read any task; write out each origin",
+        );
+    }
+}
+
+/// The upstream's URL must lead to the status paths, and not back here.
+fn target(reader: &mut Reader) {
+    let Some(url) = reader.again("upstream.base_url", base_url) else { return };
+    if let Some(routes) = reader.again("upstream.routes", routes)
+        && url.path() == "/v1"
+        && routes.iter().any(|route| route.template().starts_with("/v1/"))
+    {
+        reader
+            .fault("upstream.base_url", "ends in /v1, with which the routes begin too; delete the /v1 here");
+    }
+    if let Some(listen) = reader.again("server.listen", address)
+        && leads_to(&url, listen)
+    {
+        reader.fault(
+            "upstream.base_url",
+            format!(
+                "leads back to this gateway (server.listen is {listen}); write the address of the upstream"
+            ),
+        );
+    }
+}
+
+fn leads_to(url: &Url, listen: SocketAddr) -> bool {
+    let ip = match url.host() {
+        Some(Host::Ipv4(ip)) => IpAddr::V4(ip),
+        Some(Host::Ipv6(ip)) => IpAddr::V6(ip),
+        Some(Host::Domain("localhost")) => IpAddr::from([127, 0, 0, 1]),
+        Some(Host::Domain(_)) | None => return false,
+    };
+    url.port_or_known_default() == Some(listen.port())
+        && (ip == listen.ip() || (ip.is_loopback() && listen.ip().is_unspecified()))
+}
+
+fn not_longer(reader: &mut Reader, short: &str, long: &str) {
+    let any = duration(Duration::ZERO..=Duration::MAX);
+    if let (Some(a), Some(b)) = (reader.again(short, &any), reader.again(long, &any))
+        && a > b
+    {
+        let (a, b) = (super::units::duration_text(a), super::units::duration_text(b));
+        reader.fault(short, format!("\"{a}\" is longer than {long} (\"{b}\"); write \"{b}\" or less"));
+    }
+}
+
+fn fitting_body(reader: &mut Reader) {
+    let any = size::<u64>(0..=u64::MAX);
+    if let (Some(body), Some(cache)) =
+        (reader.again("upstream.max_body", &any), reader.again("cache.max_bytes", &any))
+        && body > cache
+    {
+        let (body, cache) = (size_text(body), size_text(cache));
+        reader.fault(
+            "upstream.max_body",
+            format!("\"{body}\" is larger than cache.max_bytes (\"{cache}\"); write \"{cache}\" or less"),
+        );
+    }
+}
+
+/// The key has one place, where it can be guarded: no setting is printed with it.
+fn key_nowhere(reader: &mut Reader, key: &ApiKey) {
+    if key.expose().len() < SHORTEST_SECRET {
+        return;
+    }
+    for setting in reader.holding(key.expose()) {
+        reader.fault(setting, "holds the API key; delete it here: the gateway adds the key by itself");
+    }
+}

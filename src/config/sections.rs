@@ -1,0 +1,196 @@
+//! Owns the list of all settings: key, default and check of each, section by section.
+//!
+//! Every section takes all its keys before it is built, so that one fault does not hide the next.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
+
+use super::network::{address, address_or_off, hosts, networks, origins};
+use super::reader::Reader;
+use super::secret::ApiKey;
+use super::settings::*;
+use super::spelling::nearest;
+use super::target::{auth_scheme, base_url, headers, pointer, routes, statuses};
+use super::units::{
+    DAY, GIB, HOUR, KIB, MIB, MINUTE, SHORTEST, choice, count, duration, flag, limit, share, size,
+};
+use super::value::{Parsed, Value, wrong};
+
+const NOTHING: Duration = Duration::ZERO;
+
+pub(super) fn server(reader: &mut Reader) -> Option<Server> {
+    let listen = reader.take("server.listen", "127.0.0.1:8787", address);
+    let allowed_hosts = reader.take("server.allowed_hosts", "", hosts);
+    let allowed_origins = reader.take("server.allowed_origins", "", origins);
+    let trusted_proxies = reader.take("server.trusted_proxies", "", networks);
+    let max_connections = reader.take("server.max_connections", "10000", count(1..=1_000_000));
+    let header_read_timeout =
+        reader.take("server.header_read_timeout", "10s", duration(SHORTEST..=10 * MINUTE));
+    let write_stall_timeout = reader.take("server.write_stall_timeout", "30s", duration(SHORTEST..=HOUR));
+    let shutdown_grace = reader.take("server.shutdown_grace", "8s", duration(NOTHING..=HOUR));
+    Some(Server {
+        listen: listen?,
+        allowed_hosts: allowed_hosts?,
+        allowed_origins: allowed_origins?,
+        trusted_proxies: trusted_proxies?,
+        max_connections: max_connections?,
+        header_read_timeout: header_read_timeout?,
+        write_stall_timeout: write_stall_timeout?,
+        shutdown_grace: shutdown_grace?,
+    })
+}
+
+pub(super) fn admin(reader: &mut Reader) -> Option<Admin> {
+    let listen = reader.take("admin.listen", "127.0.0.1:9797", address_or_off);
+    Some(Admin { listen: listen? })
+}
+
+/// The key is found by the caller, who gets the setting that names its file.
+pub(super) fn upstream(
+    reader: &mut Reader,
+    find_key: impl FnOnce(&mut Reader, Option<PathBuf>) -> Option<(ApiKey, Option<PathBuf>)>,
+) -> Option<Upstream> {
+    let base_url = reader.take("upstream.base_url", "https://api.lemondata.cc", base_url);
+    let routes = reader.take(
+        "upstream.routes",
+        "/v1/tasks/{id},/v1/videos/generations/{id},/v1/images/generations/{id},/v1/images/{id},\
+         /v1/music/generations/{id},/v1/3d/generations/{id}",
+        routes,
+    );
+    let auth_scheme = reader.take("upstream.auth_scheme", "Bearer", auth_scheme);
+    let headers = reader.take("upstream.headers", "", headers);
+    let status_pointer = reader.take("upstream.status_pointer", "/status", pointer);
+    let terminal_statuses = reader.take(
+        "upstream.terminal_statuses",
+        "completed,succeeded,failed,cancelled,canceled,expired",
+        statuses,
+    );
+    let connect_timeout = reader.take("upstream.connect_timeout", "3s", duration(SHORTEST..=10 * MINUTE));
+    let timeout = reader.take("upstream.timeout", "10s", duration(SHORTEST..=10 * MINUTE));
+    let max_body = reader.take("upstream.max_body", "1MiB", size(KIB..=64 * MIB));
+    let max_in_flight = reader.take("upstream.max_in_flight", "64", count(1..=10_000));
+    let key_file = reader.take("upstream.api_key_file", "", path);
+    let key = key_file.and_then(|setting| find_key(reader, setting));
+    let (api_key, api_key_file) = key?;
+    Some(Upstream {
+        base_url: base_url?,
+        routes: routes?,
+        auth_scheme: auth_scheme?,
+        headers: headers?,
+        status_pointer: status_pointer?,
+        terminal_statuses: terminal_statuses?,
+        connect_timeout: connect_timeout?,
+        timeout: timeout?,
+        max_body: max_body?,
+        max_in_flight: max_in_flight?,
+        api_key,
+        api_key_file,
+    })
+}
+
+pub(super) fn budget(reader: &mut Reader) -> Option<Budget> {
+    let requests_per_minute = reader.take("budget.requests_per_minute", "1000", count(1..=10_000_000));
+    let share = reader.take("budget.share", "0.8", share);
+    let burst = reader.take("budget.burst", "20", count(1..=100_000));
+    Some(Budget { requests_per_minute: requests_per_minute?, share: share?, burst: burst? })
+}
+
+pub(super) fn cache(reader: &mut Reader) -> Option<Cache> {
+    let terminal_ttl = reader.take("cache.terminal_ttl", "1h", duration(SHORTEST..=30 * DAY));
+    // Not zero: a watched task that upstream does not know would be asked for without a pause.
+    let not_found_ttl = reader.take("cache.not_found_ttl", "2s", duration(SHORTEST..=HOUR));
+    let stale_for = reader.take("cache.stale_for", "10m", duration(NOTHING..=30 * DAY));
+    let max_bytes = reader.take("cache.max_bytes", "256MiB", size(KIB..=1024 * GIB));
+    Some(Cache {
+        terminal_ttl: terminal_ttl?,
+        not_found_ttl: not_found_ttl?,
+        stale_for: stale_for?,
+        max_bytes: max_bytes?,
+    })
+}
+
+pub(super) fn polling(reader: &mut Reader) -> Option<Polling> {
+    let fresh_for = reader.take("polling.fresh_for", "2s", duration(SHORTEST..=HOUR));
+    let max_interval = reader.take("polling.max_interval", "5s", duration(SHORTEST..=HOUR));
+    let patience = reader.take("polling.patience", "5s", duration(NOTHING..=10 * MINUTE));
+    let max_wait = reader.take("polling.max_wait", "50s", duration(NOTHING..=HOUR));
+    let heartbeat = reader.take("polling.heartbeat", "15s", duration(SHORTEST..=10 * MINUTE));
+    let max_stream = reader.take("polling.max_stream", "1h", duration(SHORTEST..=DAY));
+    let max_tasks = reader.take("polling.max_tasks", "20000", count(1..=10_000_000));
+    Some(Polling {
+        fresh_for: fresh_for?,
+        max_interval: max_interval?,
+        patience: patience?,
+        max_wait: max_wait?,
+        heartbeat: heartbeat?,
+        max_stream: max_stream?,
+        max_tasks: max_tasks?,
+    })
+}
+
+pub(super) fn access(reader: &mut Reader) -> Option<Access> {
+    let mode = reader.take("access.mode", "protected", access_mode);
+    let open_to_network = reader.take("access.open_to_network", "false", flag);
+    let token_file = reader.take("access.token_file", "", path);
+    let ticket_secret_file = reader.take("access.ticket_secret_file", "", path);
+    let allow_cancel = reader.take("access.allow_cancel", "false", flag);
+    Some(Access {
+        mode: mode?,
+        open_to_network: open_to_network?,
+        token_file: token_file?,
+        ticket_secret_file: ticket_secret_file?,
+        allow_cancel: allow_cancel?,
+    })
+}
+
+pub(super) fn access_mode(value: &Value) -> Parsed<AccessMode> {
+    choice(&[("protected", AccessMode::Protected), ("open", AccessMode::Open)])(value)
+}
+
+pub(super) fn limits(reader: &mut Reader) -> Option<Limits> {
+    let requests_per_second = reader.take("limits.requests_per_second", "0", limit(1_000_000));
+    let new_tasks_per_minute = reader.take("limits.new_tasks_per_minute", "0", limit(1_000_000));
+    let max_streams = reader.take("limits.max_streams", "1000", limit(1_000_000));
+    Some(Limits {
+        requests_per_second: requests_per_second?,
+        new_tasks_per_minute: new_tasks_per_minute?,
+        max_streams: max_streams?,
+    })
+}
+
+pub(super) fn log(reader: &mut Reader) -> Option<Log> {
+    let format =
+        reader.take("log.format", "text", choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)]));
+    let filter = reader.take("log.filter", "info", filter);
+    let access = reader.take("log.access", "false", flag);
+    Some(Log { format: format?, filter: filter?, access: access? })
+}
+
+/// A path; empty is none.
+pub(super) fn path(value: &Value) -> Parsed<Option<PathBuf>> {
+    // Whatever stands here may be a secret put in the wrong place: it is not shown.
+    let Ok(text) = value.text("") else { return wrong("is not the name of a file; write it in quotes") };
+    Ok((!text.is_empty()).then(|| PathBuf::from(text)))
+}
+
+/// Directives of [`EnvFilter`].
+fn filter(value: &Value) -> Parsed<String> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    const CURE: &str =
+        "write a level (off, error, warn, info, debug, trace), or one such as \"info,taskgate=debug\"";
+    let text = value.text("info")?;
+    if text.trim().is_empty() || EnvFilter::try_new(text).is_err() {
+        return wrong(format!("{value} is not a filter; {CURE}"));
+    }
+    // A word alone would be taken as a target at its most talkative level: "inof" would silence the log.
+    for word in text.split(',').map(str::trim).filter(|_| !text.contains('[')) {
+        if !word.contains('=') && !LEVELS.contains(&word.to_lowercase().as_str()) {
+            let cure =
+                nearest(word, LEVELS).map_or(CURE.to_owned(), |near| format!("did you mean \"{near}\"?"));
+            return wrong(format!("{word:?} is not a level; {cure}"));
+        }
+    }
+    Ok(text.to_owned())
+}

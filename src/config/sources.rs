@@ -1,0 +1,147 @@
+//! Owns where settings come from: which file, which variables, and how they become one set of values.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::fault::{Fault, Faults};
+use super::reader::{Given, Origin, Reader};
+use super::value::Value;
+
+/// Names the file of settings.
+pub(super) const CONFIG_VARIABLE: &str = "TASKGATE_CONFIG";
+/// Read where no file is named, if it is there.
+const CONFIG_FILE: &str = "config.toml";
+const PREFIX: &str = "TASKGATE_";
+const KEY_PREFIX: &str = "LEMONDATA_";
+
+/// What the settings are made from. It has no `Debug`, as the API key may be among it.
+#[derive(Clone, Default)]
+pub struct Sources {
+    /// The file of settings, under the name that faults give it, and its text.
+    pub file: Option<(PathBuf, String)>,
+    /// The variables of the environment; those that are not about taskgate are left alone.
+    pub env: Vec<(String, String)>,
+}
+
+impl Sources {
+    /// Finds and reads the file: the one that `flag` names, else the one that `TASKGATE_CONFIG` names, else
+    /// `config.toml` in `dir` if there is one. Relative names are meant from `dir`, the working directory.
+    ///
+    /// # Errors
+    /// The file cannot be read, or a variable of ours is not UTF-8.
+    pub fn gather(
+        flag: Option<&Path>,
+        env: impl IntoIterator<Item = (OsString, OsString)>,
+        dir: &Path,
+    ) -> Result<Self, Faults> {
+        let mut faults = Vec::new();
+        let mut ours = Vec::new();
+        for (name, value) in env {
+            let Ok(name) = name.into_string() else { continue };
+            if !name.starts_with(PREFIX) && !name.starts_with(KEY_PREFIX) {
+                continue;
+            }
+            match value.into_string() {
+                Ok(value) => ours.push((name, value)),
+                Err(_) => faults.push(Fault::new(name, "is not valid UTF-8; write it anew")),
+            }
+        }
+        let named = ours.iter().find(|(name, value)| name == CONFIG_VARIABLE && !value.is_empty());
+        let (path, origin) = match (flag, named) {
+            (Some(flag), _) => (flag, Some("--config")),
+            (None, Some((_, value))) => (Path::new(value), Some(CONFIG_VARIABLE)),
+            (None, None) => (Path::new(CONFIG_FILE), None),
+        };
+        let file = match std::fs::read_to_string(dir.join(path)) {
+            Ok(text) => Some((path.to_owned(), text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && origin.is_none() => None,
+            Err(error) => {
+                let place = origin.map_or(CONFIG_FILE.to_owned(), |by| format!("{by} ({})", path.display()));
+                let cure = match error.kind() {
+                    io::ErrorKind::NotFound => "correct the name, or create it",
+                    io::ErrorKind::IsADirectory => "name a file, or remove it",
+                    io::ErrorKind::InvalidData => "write it anew",
+                    _ => "let this user read it",
+                };
+                faults.push(Fault::new(place, format!("the file cannot be read: {}; {cure}", why(&error))));
+                None
+            }
+        };
+        Faults::all(faults)?;
+        Ok(Self { file, env: ours })
+    }
+
+    /// The value of one variable; set but empty counts as not set, as Compose files often do so.
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
+        let found = self.env.iter().find(|(of, _)| of == name)?;
+        Some(found.1.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// Lays the values out, ready to be taken one by one.
+    ///
+    /// # Errors
+    /// The file is not TOML. Nothing else is judged then: what the file was to say is not known.
+    pub(super) fn reader(&self) -> Result<Reader, Faults> {
+        let (mut values, mut sections) = (BTreeMap::new(), Vec::new());
+        if let Some((path, text)) = &self.file {
+            let name = path.display().to_string();
+            let table: toml::Table =
+                text.parse().map_err(|error| Faults::one(syntax_fault(&name, text, &error)))?;
+            let origin = Origin::File(name);
+            for (section, content) in table {
+                let toml::Value::Table(content) = content else {
+                    let value = Value::Toml(content);
+                    values.insert(section, Given { value, origin: origin.clone() });
+                    continue;
+                };
+                for (name, value) in content {
+                    let given = Given { value: Value::Toml(value), origin: origin.clone() };
+                    values.insert(format!("{section}.{name}"), given);
+                }
+                sections.push((section, origin.clone()));
+            }
+        }
+        let ours = self.env.iter().filter(|(name, _)| name.starts_with(PREFIX) && name != CONFIG_VARIABLE);
+        let variables = ours.map(|(name, value)| {
+            let given = Given { value: Value::Text(value.clone()), origin: Origin::Variable(name.clone()) };
+            (key_of(name), given)
+        });
+        Ok(Reader::new(values, sections, variables.collect()))
+    }
+}
+
+/// `server.listen` → `TASKGATE_SERVER__LISTEN`.
+pub(super) fn variable_of(key: &str) -> String {
+    format!("{PREFIX}{}", key.replace('.', "__").to_uppercase())
+}
+
+/// The way back. A name in any other spelling yields itself, which is no key.
+fn key_of(variable: &str) -> String {
+    let name = variable.strip_prefix(PREFIX).unwrap_or(variable);
+    let key = name.replacen("__", ".", 1).to_lowercase();
+    if variable_of(&key) == variable { key } else { variable.to_owned() }
+}
+
+/// Line, column and the parser's words; never the line itself, which may hold a secret.
+fn syntax_fault(name: &str, text: &str, error: &toml::de::Error) -> Fault {
+    let at = error.span().map_or(0, |span| span.start);
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    // The parser adds this where it has nothing to add.
+    let words = error.message().trim_end_matches(", expected nothing");
+    Fault::new(format!("{name}:{line}:{column}"), format!("not valid TOML: {words}"))
+}
+
+/// The plain reason, without the number that the system adds.
+pub(super) fn why(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
+        io::ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
+        _ => error.to_string(),
+    }
+}
