@@ -1,5 +1,5 @@
 # The image holds the program and the files it needs, nothing else: no shell, no settings, no key.
-# Settings come from the environment or a mounted file; docker-compose.yml shows both a full and a safe way.
+# Settings come from the environment or a mounted file; docker-compose.yml is a safe example.
 
 # Pinned by tag. For builds that repeat byte for byte, add the digest of the day: FROM rust:…@sha256:…
 FROM rust:1.95.0-slim-bookworm AS build
