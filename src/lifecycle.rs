@@ -12,12 +12,12 @@ use tokio_util::task::TaskTracker;
 #[derive(Debug, Clone, Default)]
 pub struct Lifecycle {
     stop: CancellationToken,
+    ended: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl Lifecycle {
     /// Runs a task that the drain waits for.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
     pub fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
     where
         F: Future<Output: Send> + Send + 'static,
@@ -25,14 +25,16 @@ impl Lifecycle {
         self.tasks.spawn(task)
     }
 
-    /// Runs a task until it ends or the process stops, whichever is first.
-    pub fn spawn_until_stop<F>(&self, task: F)
+    /// Runs a task in the background until the drain is over: nobody waits for it, and what drains may
+    /// still need it.
+    pub fn spawn_background<F>(&self, task: F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let stop = self.stop.clone();
-        drop(self.spawn(async move {
-            stop.run_until_cancelled(task).await;
+        let ended = self.ended.clone();
+        #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+        drop(tokio::spawn(async move {
+            ended.run_until_cancelled(task).await;
         }));
     }
 
@@ -54,6 +56,8 @@ impl Lifecycle {
     /// Waits for every task, at most `grace`. False where some were still running.
     pub async fn drained(&self, grace: Duration) -> bool {
         self.tasks.close();
-        tokio::time::timeout(grace, self.tasks.wait()).await.is_ok()
+        let all_done = tokio::time::timeout(grace, self.tasks.wait()).await.is_ok();
+        self.ended.cancel();
+        all_done
     }
 }

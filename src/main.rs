@@ -1,1 +1,21 @@
-fn main() {}
+//! The program: takes hold of arguments and environment, and hands them to the command.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use taskgate::cli::{Arguments, Surroundings};
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let surroundings =
+        Surroundings { env: std::env::vars_os().collect(), dir: std::env::current_dir().unwrap_or_default() };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("taskgate: cannot start threads: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    runtime.block_on(arguments.run(surroundings))
+}

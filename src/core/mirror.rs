@@ -68,7 +68,7 @@ pub struct Mirror {
 }
 
 impl Mirror {
-    /// Puts the core together, and sets its driver going until the process stops.
+    /// Puts the core together, and sets its driver going until the process ends.
     pub fn start(
         policy: Policy,
         max_bytes: u64,
@@ -78,7 +78,7 @@ impl Mirror {
     ) -> Self {
         let store = Store::new(max_bytes);
         let desk = Arc::new(Desk::new(policy, store, budget, source, lifecycle.clone()));
-        lifecycle.spawn_until_stop(Arc::clone(&desk).run());
+        lifecycle.spawn_background(Arc::clone(&desk).run());
         Self { desk }
     }
 

@@ -1,0 +1,118 @@
+//! Owns the composition: the only file that knows every part.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+
+use crate::config::Settings;
+use crate::core::budget::{Budget, Rate};
+use crate::core::mirror::{Mirror, Policy};
+use crate::core::pacing::Pacing;
+use crate::core::snapshot::Retention;
+use crate::http::admin::Admin;
+use crate::http::{self, Gateway, Hosts};
+use crate::lifecycle::Lifecycle;
+use crate::server::{self, Limits};
+use crate::upstream::{SetupError, Upstream};
+
+/// Connections the admin listener takes at once: it must answer when the main one is full.
+const ADMIN_CONNECTIONS: usize = 64;
+
+/// Why the gateway cannot run.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The port is taken, or not ours to take.
+    #[error(
+        "cannot listen on {address}: {source}; stop what listens there, or set {setting} to another address"
+    )]
+    Listen {
+        /// What was to be listened on.
+        address: SocketAddr,
+        /// The setting that says so.
+        setting: &'static str,
+        /// The system's word.
+        source: io::Error,
+    },
+    /// The upstream's client.
+    #[error(transparent)]
+    Upstream(#[from] SetupError),
+}
+
+/// The sockets of a gateway that does not run yet.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For clients.
+    pub main: TcpListener,
+    /// For operators.
+    pub admin: Option<TcpListener>,
+}
+
+impl Listeners {
+    /// Binds what the settings name.
+    ///
+    /// # Errors
+    /// [`StartError::Listen`], naming the address and its setting.
+    pub async fn bind(settings: &Settings) -> Result<Self, StartError> {
+        let main = listen(settings.server.listen, "server.listen").await?;
+        let admin = match settings.admin.listen {
+            Some(address) => Some(listen(address, "admin.listen").await?),
+            None => None,
+        };
+        Ok(Self { main, admin })
+    }
+}
+
+/// Binds one address; `setting` is what to name where that fails.
+///
+/// # Errors
+/// [`StartError::Listen`].
+#[expect(clippy::disallowed_methods, reason = "the one place that binds")]
+pub async fn listen(address: SocketAddr, setting: &'static str) -> Result<TcpListener, StartError> {
+    let failed = |source| StartError::Listen { address, setting, source };
+    TcpListener::bind(address).await.map_err(failed)
+}
+
+/// Starts a gateway on these sockets; it runs until the lifecycle stops.
+///
+/// # Errors
+/// [`StartError::Upstream`].
+pub fn start(settings: &Settings, listeners: Listeners, lifecycle: &Lifecycle) -> Result<(), StartError> {
+    let source = Arc::new(Upstream::new(&settings.upstream)?);
+    let rate = Rate {
+        per_minute: f64::from(settings.budget.requests_per_minute) * settings.budget.share,
+        burst: settings.budget.burst,
+    };
+    let budget = Budget::new(rate, settings.upstream.max_in_flight, Instant::now());
+    let mirror = Mirror::start(policy(settings), settings.cache.max_bytes, budget.clone(), source, lifecycle);
+    let limits = Limits {
+        max_connections: settings.server.max_connections,
+        header_read_timeout: settings.server.header_read_timeout,
+    };
+    let router = Gateway::new(settings, mirror).router();
+    drop(lifecycle.spawn(server::serve(listeners.main, router, limits, lifecycle.clone())));
+    if let Some(listener) = listeners.admin {
+        let admin = Admin::new(budget, lifecycle.clone());
+        let router = http::admin_router(admin, Hosts::for_admin(settings));
+        let limits = Limits { max_connections: ADMIN_CONNECTIONS, ..limits };
+        drop(lifecycle.spawn(server::serve(listener, router, limits, lifecycle.clone())));
+    }
+    Ok(())
+}
+
+fn policy(settings: &Settings) -> Policy {
+    Policy {
+        pacing: Pacing { fresh_for: settings.polling.fresh_for, max_interval: settings.polling.max_interval },
+        retention: Retention {
+            terminal_ttl: settings.cache.terminal_ttl,
+            not_found_ttl: settings.cache.not_found_ttl,
+            stale_for: settings.cache.stale_for,
+        },
+        patience: settings.polling.patience,
+        timeout: settings.upstream.timeout,
+        max_tasks: settings.polling.max_tasks,
+    }
+}

@@ -1,0 +1,89 @@
+//! Owns `taskgate demo`: sandbox and gateway together on embedded defaults, and what to try.
+
+use std::net::SocketAddr;
+
+use tokio::time::Duration;
+
+use super::{CommandError, sandbox, serve, signals, tell};
+use crate::app::{self, Listeners};
+use crate::config::{self, Sources};
+use crate::lifecycle::Lifecycle;
+use crate::sandbox::{Course, Ending, Medium, Options, Plan, Sandbox};
+use crate::{server, telemetry};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Where the gateway listens
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8787")]
+    listen: SocketAddr,
+    /// Where its admin listener does
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9797")]
+    admin: SocketAddr,
+    /// Where the sandbox does
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8788")]
+    sandbox: SocketAddr,
+}
+
+/// The tasks under way when the demo starts: what, how long, how far already, how it ends, and in words.
+const TASKS: [(Medium, u64, u64, Ending, &str); 5] = [
+    (Medium::Video, 120, 30, Ending::Completed, "a video, done in a minute and a half"),
+    (Medium::Image, 20, 5, Ending::Completed, "an image, done in 15 s"),
+    (Medium::Music, 60, 20, Ending::Completed, "a song, done in 40 s"),
+    (Medium::ThreeD, 45, 10, Ending::Failed, "a 3D model that will fail in 35 s"),
+    (Medium::Video, 60, 60, Ending::Completed, "a video that is done: served from memory"),
+];
+
+pub(super) async fn run(arguments: Arguments) -> Result<(), CommandError> {
+    let lifecycle = Lifecycle::default();
+    let upstream = app::listen(arguments.sandbox, "--sandbox").await?;
+    let upstream_address = upstream.local_addr()?;
+    let options = Options { results_url: format!("http://{upstream_address}"), ..Options::default() };
+    let variable = |name: &str, value: String| (name.to_owned(), value);
+    let settings = config::load(&Sources {
+        file: None,
+        env: vec![
+            variable("LEMONDATA_API_KEY", options.api_key.clone()),
+            variable("TASKGATE_UPSTREAM__BASE_URL", format!("http://{upstream_address}")),
+            variable("TASKGATE_ACCESS__MODE", "open".to_owned()),
+            variable("TASKGATE_SERVER__LISTEN", arguments.listen.to_string()),
+            variable("TASKGATE_ADMIN__LISTEN", arguments.admin.to_string()),
+        ],
+    })?;
+    telemetry::start_logs(&settings.log);
+    let main = app::listen(arguments.listen, "--listen").await?;
+    let admin = Some(app::listen(arguments.admin, "--admin").await?);
+    let listeners = Listeners { main, admin };
+    let sandbox = Sandbox::new(options.clone());
+    let invitation = invitation(&sandbox, listeners.main.local_addr()?, upstream_address, &options.api_key);
+    drop(lifecycle.spawn(server::serve(upstream, sandbox.router(), sandbox::LIMITS, lifecycle.clone())));
+    serve::announce(&settings, &listeners)?;
+    app::start(&settings, listeners, &lifecycle)?;
+    tell(&invitation);
+    signals::until_asked_to_stop().await?;
+    lifecycle.stop();
+    lifecycle.drained(settings.server.shutdown_grace).await;
+    Ok(())
+}
+
+/// Starts the tasks, and says how to look at them.
+fn invitation(sandbox: &Sandbox, gateway: SocketAddr, upstream: SocketAddr, key: &str) -> String {
+    let mut text = String::from("\nTasks are under way. Watch them through the gateway, without a key:\n");
+    for (medium, seconds, elapsed, ending, words) in TASKS {
+        let plan = Plan {
+            course: Course::Run { duration: Some(Duration::from_secs(seconds)), ending: Some(ending) },
+            elapsed: Duration::from_secs(elapsed),
+            ..Plan::default()
+        };
+        let id = sandbox.create(medium, plan);
+        text.push_str(&format!("  curl -i http://{gateway}/v1/tasks/{id}   # {words}\n"));
+    }
+    text.push_str(&format!(
+        "Ask again and see Age, ETag and Cache-Status; ask from fifty terminals and the sandbox sees one request.\n\
+         \nCreate one more, at the sandbox, as your back end would at LemonData:\n  \
+         curl http://{upstream}/v1/videos/generations -H 'Authorization: Bearer {key}' \\\n    \
+         -H 'Content-Type: application/json' -d '{{\"prompt\":\"a lemon tree in the rain\"}}'\n\
+         and put its poll_url behind http://{gateway}\n\
+         \nCtrl-C ends it.\n"
+    ));
+    text
+}

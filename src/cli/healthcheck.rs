@@ -1,0 +1,59 @@
+//! Owns `taskgate healthcheck`: asks the running gateway whether it is ready, without curl.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Duration, timeout};
+
+use super::{CommandError, Surroundings};
+use crate::config;
+
+const PATIENCE: Duration = Duration::from_secs(2);
+/// More than the head and body of `/readyz`.
+const ANSWER: usize = 4096;
+
+pub(super) async fn run(flag: Option<&Path>, surroundings: Surroundings) -> Result<(), CommandError> {
+    let settings = config::load(&surroundings.sources(flag)?).map_err(|faults| {
+        // Docker knows healthy and unhealthy only, so faults are "not ready" here.
+        CommandError::NotReady(format!("the settings are at fault:\n{faults}"))
+    })?;
+    let (address, path) = match settings.admin.listen {
+        Some(admin) => (admin, "/readyz"),
+        None => (settings.server.listen, "/livez"),
+    };
+    let address = reachable(address);
+    let answer = match timeout(PATIENCE, ask(address, path)).await {
+        Ok(answer) => answer.map_err(|error| {
+            CommandError::NotReady(format!("http://{address}{path}: {error}; is the gateway running?"))
+        })?,
+        Err(_) => {
+            return Err(CommandError::NotReady(format!("http://{address}{path} did not answer in 2 s")));
+        }
+    };
+    if answer.starts_with("HTTP/1.1 200 ") {
+        return Ok(());
+    }
+    let line = answer.lines().next().unwrap_or("nothing").to_owned();
+    Err(CommandError::NotReady(format!("http://{address}{path} answered {line}")))
+}
+
+/// Where a listener on "every address" can be reached from this machine.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+async fn ask(address: SocketAddr, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER as u64).read_to_end(&mut answer).await?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}

@@ -1,0 +1,115 @@
+//! Owns the command line: what can be asked of the program, and with which exit code it answers.
+//!
+//! 0 done or shut down cleanly · 1 failed while running · 2 used wrongly · 78 settings at fault (EX_CONFIG).
+
+mod check;
+mod demo;
+mod healthcheck;
+mod sandbox;
+mod serve;
+mod signals;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use thiserror::Error;
+
+use crate::app::StartError;
+use crate::config::{Faults, Sources};
+
+/// A local gateway in front of an async-task API: many pollers, one rate-limited key, and the key stays
+/// on the server.
+#[derive(Debug, Parser)]
+#[command(name = "taskgate", version, max_term_width = 100)]
+pub struct Arguments {
+    /// The settings file; without it TASKGATE_CONFIG, then ./config.toml, then defaults
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway (the default). The key comes from LEMONDATA_API_KEY or LEMONDATA_API_KEY_FILE
+    Serve,
+    /// Check the settings and print the effective ones, secrets shown as ***
+    Check,
+    /// Exit 0 if the gateway with these settings is ready, else 1: for Docker's HEALTHCHECK
+    Healthcheck,
+    /// Run a LemonData look-alike for offline work: no account, no cost
+    Sandbox(sandbox::Arguments),
+    /// Run sandbox and gateway together with a few tasks under way, and print what to try
+    Demo(demo::Arguments),
+}
+
+/// What a command takes from the process: nothing below reads it by itself.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// All variables.
+    pub env: Vec<(OsString, OsString)>,
+    /// The working directory.
+    pub dir: PathBuf,
+}
+
+/// Why a command failed.
+#[derive(Debug, Error)]
+enum CommandError {
+    #[error("{0}")]
+    Settings(#[from] Faults),
+    #[error("{0}")]
+    Start(#[from] StartError),
+    #[error("not ready: {0}")]
+    NotReady(String),
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+impl CommandError {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Settings(_) => ExitCode::from(78),
+            Self::Start(_) | Self::NotReady(_) | Self::Io(_) => ExitCode::FAILURE,
+        }
+    }
+}
+
+impl Arguments {
+    /// Carries the command out, until it is done.
+    pub async fn run(self, surroundings: Surroundings) -> ExitCode {
+        let result = match self.command.unwrap_or(Command::Serve) {
+            Command::Serve => serve::run(self.config.as_deref(), surroundings).await,
+            Command::Check => check::run(self.config.as_deref(), surroundings),
+            Command::Healthcheck => healthcheck::run(self.config.as_deref(), surroundings).await,
+            Command::Sandbox(arguments) => sandbox::run(arguments).await,
+            Command::Demo(arguments) => demo::run(arguments).await,
+        };
+        match result {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                let code = error.exit_code();
+                tell_error(&error);
+                code
+            }
+        }
+    }
+}
+
+impl Surroundings {
+    fn sources(self, flag: Option<&Path>) -> Result<Sources, Faults> {
+        Sources::gather(flag, self.env, &self.dir)
+    }
+}
+
+/// Says something to the person at the terminal. A closed pipe is no reason to fail.
+fn tell(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
+fn tell_error(error: &CommandError) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr().lock(), "taskgate: {error}");
+}

@@ -1,0 +1,52 @@
+//! Owns `taskgate sandbox`.
+
+use std::net::SocketAddr;
+
+use tokio::time::Duration;
+
+use super::{CommandError, signals, tell};
+use crate::app;
+use crate::config::{Log, LogFormat};
+use crate::lifecycle::Lifecycle;
+use crate::sandbox::{Options, Sandbox};
+use crate::server::{self, Limits};
+use crate::telemetry;
+
+/// The sandbox takes fewer liberties than the gateway: it is for one developer.
+pub(super) const LIMITS: Limits =
+    Limits { max_connections: 4096, header_read_timeout: Duration::from_secs(10) };
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Where to listen
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8788")]
+    listen: SocketAddr,
+    /// What to log: error, warn, info (each create), debug (each request)
+    #[arg(long, value_name = "FILTER", default_value = "info")]
+    log: String,
+    #[command(flatten)]
+    options: Options,
+}
+
+pub(super) async fn run(arguments: Arguments) -> Result<(), CommandError> {
+    telemetry::start_logs(&Log { format: LogFormat::Text, filter: arguments.log, access: false });
+    let lifecycle = Lifecycle::default();
+    let listener = app::listen(arguments.listen, "--listen").await?;
+    let address = listener.local_addr()?;
+    let key = arguments.options.api_key.clone();
+    let sandbox = Sandbox::new(arguments.options);
+    drop(lifecycle.spawn(server::serve(listener, sandbox.router(), LIMITS, lifecycle.clone())));
+    tell(&format!(
+        "The sandbox speaks LemonData's task API at http://{address} and takes the key {key}.\n\
+         Create a task:\n  \
+         curl http://{address}/v1/videos/generations -H 'Authorization: Bearer {key}' \\\n    \
+         -H 'Content-Type: application/json' -d '{{\"prompt\":\"a lemon tree in the rain\"}}'\n\
+         Put the gateway in front of it:\n  \
+         LEMONDATA_API_KEY={key} TASKGATE_UPSTREAM__BASE_URL=http://{address} \
+         TASKGATE_ACCESS__MODE=open taskgate serve"
+    ));
+    signals::until_asked_to_stop().await?;
+    lifecycle.stop();
+    lifecycle.drained(Duration::from_secs(2)).await;
+    Ok(())
+}

@@ -1,0 +1,220 @@
+//! Owns the gateway's own errors: the one place where they become HTTP.
+//!
+//! The envelope is LemonData's, so that clients need one reader: `{"error":{"message","type","code",
+//! "retryable","retry_after"?}}`, with `type` always `gateway_error`.
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+use crate::core::mirror::{Reason, Refusal};
+use crate::core::ports::Failure;
+use crate::core::task::{MAX_ID, PathFault};
+
+/// The methods every status path takes.
+pub(super) const ALLOWED_METHODS: &str = "GET, HEAD, OPTIONS";
+
+/// Why a request is not answered with a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Error {
+    Path(PathFault),
+    MissingCredentials,
+    BodyNotAllowed,
+    /// Not exactly one `Host`.
+    HostUnclear,
+    HostNotAllowed(String),
+    OriginNotAllowed(String),
+    MethodNotAllowed {
+        /// Where tasks are created, for a client that tried to do that here.
+        create_at: Option<String>,
+    },
+    Refused(Refusal),
+}
+
+#[derive(Serialize)]
+struct Envelope<'a> {
+    error: Details<'a>,
+}
+
+#[derive(Serialize)]
+struct Details<'a> {
+    message: &'a str,
+    r#type: &'static str,
+    code: &'static str,
+    retryable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u64>,
+}
+
+/// The code of a reason, as errors and `Cache-Status` name it.
+pub(super) fn code_of(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Budget => "budget_exhausted",
+        Reason::Overloaded => "overloaded",
+        Reason::Upstream(failure) => match failure {
+            Failure::KeyRejected => "upstream_key_rejected",
+            Failure::QuotaExhausted => "upstream_quota_exhausted",
+            Failure::RateLimited { .. } => "upstream_rate_limited",
+            Failure::InvalidResponse { .. } => "upstream_invalid_response",
+            Failure::ServerError { .. } => "upstream_error",
+            Failure::Unreachable => "upstream_unreachable",
+            Failure::TimedOut => "upstream_timeout",
+        },
+    }
+}
+
+impl Error {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Path(PathFault::UnknownRoute) => StatusCode::NOT_FOUND,
+            Self::Path(PathFault::InvalidId) | Self::BodyNotAllowed | Self::HostUnclear => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::MissingCredentials => StatusCode::UNAUTHORIZED,
+            Self::HostNotAllowed(_) | Self::OriginNotAllowed(_) => StatusCode::FORBIDDEN,
+            Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Refused(refusal) => match refusal.reason {
+                Reason::Budget | Reason::Upstream(Failure::RateLimited { .. }) => {
+                    StatusCode::TOO_MANY_REQUESTS
+                }
+                Reason::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+                Reason::Upstream(Failure::TimedOut) => StatusCode::GATEWAY_TIMEOUT,
+                Reason::Upstream(_) => StatusCode::BAD_GATEWAY,
+            },
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Path(PathFault::UnknownRoute) => "unknown_route",
+            Self::Path(PathFault::InvalidId) => "invalid_task_id",
+            Self::MissingCredentials => "missing_credentials",
+            Self::BodyNotAllowed => "body_not_allowed",
+            Self::HostUnclear | Self::HostNotAllowed(_) => "host_not_allowed",
+            Self::OriginNotAllowed(_) => "origin_not_allowed",
+            Self::MethodNotAllowed { .. } => "method_not_allowed",
+            Self::Refused(refusal) => code_of(refusal.reason),
+        }
+    }
+
+    fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::Refused(refusal) => Some(refusal.retry_after),
+            Self::Path(_)
+            | Self::MissingCredentials
+            | Self::BodyNotAllowed
+            | Self::HostUnclear
+            | Self::HostNotAllowed(_)
+            | Self::OriginNotAllowed(_)
+            | Self::MethodNotAllowed { .. } => None,
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Self::Path(PathFault::UnknownRoute) => "This is no task status path of this gateway. Ask for \
+                /v1/tasks/{id}, or add the path to upstream.routes."
+                .to_owned(),
+            Self::Path(PathFault::InvalidId) => format!(
+                "A task id is 1 to {MAX_ID} characters of A-Z a-z 0-9 _ -. Send the id as the create \
+                 response gave it, without encoding."
+            ),
+            Self::MissingCredentials => {
+                "This gateway needs a token: send it as Authorization: Bearer TOKEN.".to_owned()
+            }
+            Self::BodyNotAllowed => "A status request has no body. Send it without one.".to_owned(),
+            Self::HostUnclear => "Send exactly one valid Host header.".to_owned(),
+            Self::HostNotAllowed(host) => format!(
+                "The name {host} is not one this gateway answers to. Use localhost or its IP address, or \
+                 add the name to server.allowed_hosts."
+            ),
+            Self::OriginNotAllowed(origin) => format!(
+                "Pages from {origin} may not read from this gateway. Add the origin to \
+                 server.allowed_origins."
+            ),
+            Self::MethodNotAllowed { create_at: Some(base_url) } => format!(
+                "This gateway only reads tasks. Create them from your back end at {base_url}, then ask here \
+                 for their status."
+            ),
+            Self::MethodNotAllowed { create_at: None } => {
+                "This gateway only reads tasks: use GET or HEAD.".to_owned()
+            }
+            Self::Refused(refusal) => refused(refusal),
+        }
+    }
+}
+
+fn refused(refusal: &Refusal) -> String {
+    let wait = refusal.retry_after;
+    match refusal.reason {
+        Reason::Budget => format!(
+            "The key's request budget is spent for the moment, and nothing is known of this task yet. Ask \
+             again in {wait} s: its place in the line is kept."
+        ),
+        Reason::Overloaded => format!(
+            "Too many different tasks are being watched. Ask again in {wait} s; the operator can raise \
+             polling.max_tasks."
+        ),
+        Reason::Upstream(failure) => {
+            let cure = match failure {
+                Failure::KeyRejected => "The operator has to set a valid key.".to_owned(),
+                Failure::QuotaExhausted => "The operator has to top up the account.".to_owned(),
+                Failure::InvalidResponse { .. }
+                | Failure::RateLimited { .. }
+                | Failure::ServerError { .. }
+                | Failure::Unreachable
+                | Failure::TimedOut => format!("Ask again in {wait} s."),
+            };
+            let mut what = failure.to_string();
+            if let Some(first) = what.get_mut(..1) {
+                first.make_ascii_uppercase();
+            }
+            format!("{what}, and nothing is known of this task yet. {cure}")
+        }
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let retry_after = self.retry_after();
+        let body = Envelope {
+            error: Details {
+                message: &self.message(),
+                r#type: "gateway_error",
+                code: self.code(),
+                retryable: retry_after.is_some(),
+                retry_after,
+            },
+        };
+        // A struct of strings and numbers always serializes.
+        let body = serde_json::to_vec(&body).unwrap_or_default();
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        match self {
+            Self::MethodNotAllowed { .. } => {
+                headers.insert(header::ALLOW, HeaderValue::from_static(ALLOWED_METHODS));
+            }
+            Self::MissingCredentials => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            // What follows on this connection may be the rest of the body.
+            Self::BodyNotAllowed => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Self::Path(_)
+            | Self::HostUnclear
+            | Self::HostNotAllowed(_)
+            | Self::OriginNotAllowed(_)
+            | Self::Refused(_) => {}
+        }
+        response
+    }
+}

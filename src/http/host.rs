@@ -1,0 +1,83 @@
+//! Owns the Host rule: a page of a foreign name that resolves to this machine (DNS rebinding) gets
+//! nothing. An address cannot be rebound, so IP literals and `localhost` are always taken.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::header;
+use http::uri::Authority;
+
+use super::Gateway;
+use super::error::Error;
+use crate::config::{AccessMode, AllowList, Settings};
+
+/// The names a listener answers to.
+#[derive(Clone)]
+pub struct Hosts(Arc<AllowList>);
+
+impl Hosts {
+    /// The main listener's rule: in protected mode it holds only where names are listed.
+    pub(super) fn new(settings: &Settings) -> Self {
+        let names = &settings.server.allowed_hosts;
+        let unlisted = *names == AllowList::These(Vec::new());
+        let any = settings.access.mode == AccessMode::Protected && unlisted;
+        Self(Arc::new(if any { AllowList::Any } else { names.clone() }))
+    }
+
+    /// The admin listener's rule: it always holds.
+    pub fn for_admin(settings: &Settings) -> Self {
+        Self(Arc::new(settings.server.allowed_hosts.clone()))
+    }
+
+    fn check(&self, request: &Request) -> Result<(), Error> {
+        let authority = authority(request)?;
+        let host = authority.host();
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let listed = match &*self.0 {
+            AllowList::Any => true,
+            AllowList::These(names) => names.iter().any(|name| name.eq_ignore_ascii_case(host)),
+        };
+        if listed || host.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok() {
+            Ok(())
+        } else {
+            Err(Error::HostNotAllowed(host.to_owned()))
+        }
+    }
+}
+
+/// Whom the request is meant for: the target's authority where it has one, else the one `Host` header
+/// (RFC 9112, 3.2.2).
+pub(super) fn authority(request: &Request) -> Result<Authority, Error> {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let host = hosts.next().ok_or(Error::HostUnclear)?;
+    if hosts.next().is_some() {
+        return Err(Error::HostUnclear);
+    }
+    let authority = match request.uri().authority() {
+        Some(authority) => authority.clone(),
+        None => Authority::try_from(host.as_bytes()).map_err(|_| Error::HostUnclear)?,
+    };
+    if authority.as_str().contains('@') || authority.host().is_empty() {
+        return Err(Error::HostUnclear);
+    }
+    Ok(authority)
+}
+
+/// The layer of the main listener.
+pub(super) async fn check(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
+    match gateway.0.hosts.check(&request) {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    }
+}
+
+/// The layer of the admin listener.
+pub(super) async fn check_with(hosts: Hosts, request: Request, next: Next) -> Response {
+    match hosts.check(&request) {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    }
+}

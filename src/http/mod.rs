@@ -1,0 +1,81 @@
+//! Owns what clients see: routes, rules and headers.
+//!
+//! Every request passes the layers below from the last to the first, then one handler. The way of a
+//! status request is in [`status`]: each of its steps is a line there.
+
+mod access;
+pub mod admin;
+mod cors;
+mod error;
+mod host;
+mod method;
+mod origin;
+mod render;
+mod request_id;
+mod status;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::any;
+
+use self::access::Access;
+pub use self::host::Hosts;
+use self::origin::Origins;
+use crate::config::Settings;
+use crate::core::mirror::Mirror;
+use crate::core::task::Routes;
+
+/// What the handlers share. A clone is another handle to it.
+#[derive(Clone)]
+pub struct Gateway(Arc<Parts>);
+
+struct Parts {
+    mirror: Mirror,
+    routes: Routes,
+    access: Access,
+    hosts: Hosts,
+    origins: Origins,
+    /// Where tasks are created: named in the answer to a POST.
+    create_at: String,
+    log_access: bool,
+}
+
+impl Gateway {
+    /// Takes what it needs of the settings.
+    pub fn new(settings: &Settings, mirror: Mirror) -> Self {
+        Self(Arc::new(Parts {
+            mirror,
+            routes: settings.upstream.routes.clone(),
+            access: Access::new(&settings.access),
+            hosts: Hosts::new(settings),
+            origins: Origins::new(settings),
+            create_at: settings.upstream.base_url.as_str().trim_end_matches('/').to_owned(),
+            log_access: settings.log.access,
+        }))
+    }
+
+    /// The main listener's routes and layers.
+    pub fn router(&self) -> Router {
+        Router::new()
+            .route("/livez", any(admin::livez))
+            // Every configured status path: judged on raw bytes, which axum's own routes decode.
+            .fallback(status::read)
+            .with_state(self.clone())
+            .layer(cors::layer(self))
+            .layer(from_fn_with_state(self.clone(), origin::check))
+            .layer(from_fn_with_state(self.clone(), host::check))
+            .layer(from_fn_with_state(self.clone(), request_id::carry))
+    }
+}
+
+/// The admin listener's routes and layers.
+pub fn admin_router(state: admin::Admin, hosts: Hosts) -> Router {
+    Router::new()
+        .route("/livez", any(admin::livez))
+        .route("/readyz", any(admin::readyz))
+        .fallback(admin::unknown)
+        .with_state(state)
+        .layer(from_fn(move |request, next| host::check_with(hosts.clone(), request, next)))
+}

@@ -1,0 +1,18 @@
+//! Owns the logs: where they go and what they look like.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::SubscriberBuilder;
+
+use crate::config::{Log, LogFormat};
+
+/// Sends logs to standard error from now on. A second call in one process changes nothing.
+pub fn start_logs(settings: &Log) {
+    let filter = EnvFilter::new(&settings.filter);
+    let builder = SubscriberBuilder::default().with_env_filter(filter).with_writer(std::io::stderr);
+    let _ = match settings.format {
+        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+}
