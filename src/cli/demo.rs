@@ -9,7 +9,8 @@ use crate::app::{self, Listeners};
 use crate::config::{self, Sources};
 use crate::lifecycle::Lifecycle;
 use crate::sandbox::{Course, Ending, Medium, Options, Plan, Sandbox};
-use crate::{server, telemetry};
+use crate::server;
+use crate::telemetry;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {

@@ -12,7 +12,7 @@ pub(super) fn refuse(reader: &mut Reader) {
         reader.fault(
             "access.mode",
             "\"protected\" needs tokens and tickets, which are not available in this version; \
-             write \"open\" (or set TASKGATE_ACCESS__MODE=open)",
+             set access.mode = \"open\" (or TASKGATE_ACCESS__MODE=open)",
         );
     }
     for key in ["access.token_file", "access.ticket_secret_file"] {
@@ -20,7 +20,7 @@ pub(super) fn refuse(reader: &mut Reader) {
             reader.fault(
                 key,
                 "tokens and tickets are not available in this version; \
-                 write \"\", and \"open\" for access.mode (or set TASKGATE_ACCESS__MODE=open)",
+                 write \"\", and set access.mode = \"open\" (or TASKGATE_ACCESS__MODE=open)",
             );
         }
     }

@@ -60,7 +60,8 @@ pub(super) fn authority(request: &Request) -> Result<Authority, Error> {
         Some(authority) => authority.clone(),
         None => Authority::try_from(host.as_bytes()).map_err(|_| Error::HostUnclear)?,
     };
-    if authority.as_str().contains('@') || authority.host().is_empty() {
+    let odd_port = authority.port_u16().is_none() && authority.as_str() != authority.host();
+    if authority.as_str().contains('@') || authority.host().is_empty() || odd_port {
         return Err(Error::HostUnclear);
     }
     Ok(authority)

@@ -1,1 +1,12 @@
+//! The integration tests, as one binary: it links once, and its tests share their fixtures.
 
+mod answers;
+mod browser;
+mod conditional;
+mod crowd;
+mod ids;
+mod key;
+mod layering;
+mod mirror;
+mod process;
+mod support;

@@ -72,7 +72,7 @@ fn all_faults_are_told_at_once() {
         "LEMONDATA_API_KEY: there is no API key; put the key into the variable LEMONDATA_API_KEY, or into a file named by LEMONDATA_API_KEY_FILE; to try taskgate without a key, run `taskgate demo`",
         r#"budget.share (TASKGATE_BUDGET__SHARE): "2" is out of range; write a number above 0 and up to 1, such as 0.8"#,
         r#"polling.fresh_for (config.toml): "6s" is longer than polling.max_interval ("5s"); write "5s" or less"#,
-        r#"access.mode: "protected" needs tokens and tickets, which are not available in this version; write "open" (or set TASKGATE_ACCESS__MODE=open)"#,
+        r#"access.mode: "protected" needs tokens and tickets, which are not available in this version; set access.mode = "open" (or TASKGATE_ACCESS__MODE=open)"#,
         "cahce (config.toml): no such section; did you mean [cache]?",
         "colour (config.toml): no such setting; every setting stands in a section, such as [server]",
         "TASKGATE_BUDGET_BURST: no such variable; did you mean TASKGATE_BUDGET__BURST?",

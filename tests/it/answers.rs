@@ -1,0 +1,283 @@
+//! The table "what becomes of an upstream answer", row by row, with nothing known and with a known state.
+
+use std::time::{Duration, Instant};
+
+use crate::support::{End, Gateway, Reply, Upstream, gateway, get};
+
+const KNOWN: &str = r#"{"status":"processing","progress":40}"#;
+/// Every look asks again, and the budget is never what is short.
+const EAGER: &[(&str, &str)] = &[
+    ("polling.fresh_for", "10ms"),
+    ("polling.max_interval", "10ms"),
+    ("budget.requests_per_minute", "1000000"),
+    ("budget.burst", "10000"),
+    ("upstream.timeout", "400ms"),
+    ("upstream.connect_timeout", "400ms"),
+    ("upstream.max_body", "64KiB"),
+];
+
+/// A row that ends in an error of the gateway's.
+struct Row {
+    reply: Reply,
+    status: u16,
+    code: &'static str,
+    forwarded: Option<u16>,
+}
+
+fn row(reply: Reply, status: u16, code: &'static str, forwarded: impl Into<Option<u16>>) -> Row {
+    Row { reply, status, code, forwarded: forwarded.into() }
+}
+
+fn rows() -> Vec<Row> {
+    let error = r#"{"error":{"message":"no","type":"x","code":"y"}}"#;
+    let invalid = "upstream_invalid_response";
+    let mut rows = vec![
+        row(Reply::new(401, "", error), 502, "upstream_key_rejected", 401),
+        row(Reply::new(402, "", error), 502, "upstream_quota_exhausted", 402),
+        row(Reply::new(429, "Retry-After: 7\r\n", error), 429, "upstream_rate_limited", 429),
+        row(Reply::new(429, "", "not even JSON"), 429, "upstream_rate_limited", 429),
+        row(Reply::json(""), 502, invalid, 200),
+        row(Reply::json(r#"{"status":"completed""#), 502, invalid, 200),
+        row(Reply::json("<html>a proxy's page</html>"), 502, invalid, 200),
+        row(Reply::json(error), 502, invalid, 200),
+        row(Reply::new(404, "", "Not Found"), 502, invalid, 404),
+        row(Reply::raw("HTTP/1.1 204 No Content\r\n\r\n", End::KeepAlive), 502, invalid, 204),
+        row(
+            Reply::raw(
+                "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\u{b}ab",
+                End::Close,
+            ),
+            502,
+            invalid,
+            200,
+        ),
+        row(Reply::json(&format!("\"{}\"", "x".repeat(64 * 1024))), 502, invalid, 200),
+        row(endless_chunks(), 502, invalid, 200),
+        row(Reply::raw("", End::Close), 502, "upstream_unreachable", None),
+        row(Reply::raw("", End::Reset), 502, "upstream_unreachable", None),
+        row(Reply::raw("SSH-2.0-OpenSSH\r\n", End::Close), 502, "upstream_unreachable", None),
+        row(
+            Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\n{}", End::Close),
+            502,
+            "upstream_unreachable",
+            None,
+        ),
+        row(
+            Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\n{}", End::Close),
+            502,
+            "upstream_unreachable",
+            None,
+        ),
+        row(
+            Reply::raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}", End::Close),
+            502,
+            "upstream_unreachable",
+            None,
+        ),
+        row(Reply::raw("", End::Hang), 504, "upstream_timeout", None),
+        row(
+            Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n{\"status\":", End::Hang),
+            504,
+            "upstream_timeout",
+            None,
+        ),
+    ];
+    for code in [500, 502, 503, 504, 529] {
+        rows.push(row(Reply::new(code, "Retry-After: 1\r\n", error), 502, "upstream_error", code));
+    }
+    for code in [300, 301, 302, 303, 304, 307, 308] {
+        let location = "Location: http://127.0.0.1:9/elsewhere\r\n";
+        rows.push(row(Reply::new(code, location, KNOWN), 502, invalid, code));
+    }
+    rows
+}
+
+fn endless_chunks() -> Reply {
+    let mut bytes = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    for _ in 0..100 {
+        bytes.extend_from_slice(b"400\r\n");
+        bytes.extend_from_slice(&[b' '; 0x400]);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    Reply::raw(bytes, End::Hang)
+}
+
+#[tokio::test]
+async fn with_nothing_known_each_failure_is_a_clear_error() {
+    for Row { reply, status, code, .. } in rows() {
+        let upstream = Upstream::always(reply.clone()).await;
+        let gateway = gateway(&upstream, EAGER).await;
+        let answer = get(gateway.address, "/v1/tasks/a").await;
+        assert_eq!((answer.status, answer.error_code().as_str()), (status, code), "{reply:?}");
+        let wait: u64 = answer.expect("retry-after").parse().unwrap();
+        assert!(wait >= 1);
+        let json: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(json["error"]["retry_after"], wait, "body and header agree");
+        assert_eq!(json["error"]["retryable"], true);
+    }
+}
+
+#[tokio::test]
+async fn with_a_known_state_each_failure_is_that_state_marked_stale() {
+    for Row { reply, code, forwarded, .. } in rows() {
+        let script = reply.clone();
+        let upstream =
+            Upstream::start(move |number, _| if number == 0 { Reply::json(KNOWN) } else { script.clone() })
+                .await;
+        let gateway = gateway(&upstream, EAGER).await;
+        let first = get(gateway.address, "/v1/tasks/a").await;
+        tokio::time::sleep(Duration::from_millis(15)).await;
+        let answer = get(gateway.address, "/v1/tasks/a").await;
+        assert_eq!((answer.status, answer.text().as_str()), (200, KNOWN), "{reply:?}");
+        assert_eq!(answer.expect("etag"), first.expect("etag"));
+        let forwarded = forwarded.map_or(String::new(), |status| format!("; fwd-status={status}"));
+        assert_eq!(answer.expect("cache-status"), format!("taskgate; fwd=stale{forwarded}; detail={code}"));
+        assert_eq!(answer.expect("cache-control"), "no-store");
+        assert!(answer.header("retry-after").is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_4xx_is_mirrored_and_kept_for_a_moment() {
+    for code in [400, 403, 404, 405, 410, 422, 451] {
+        let body = format!(r#"{{"error":{{"message":"no {code}","code":"async_task_not_found"}}}}"#);
+        let upstream = Upstream::always(Reply::new(code, "", &body)).await;
+        let gateway = gateway(&upstream, &[("cache.not_found_ttl", "200ms")]).await;
+        let answer = get(gateway.address, "/v1/tasks/a").await;
+        assert_eq!((answer.status, answer.text().as_str()), (code, body.as_str()));
+        assert_eq!(answer.expect("cache-status"), format!("taskgate; fwd=miss; fwd-status={code}; stored"));
+        assert_eq!(answer.expect("cache-control"), "no-store");
+        let hit = get(gateway.address, "/v1/tasks/a").await;
+        assert_eq!((hit.status, hit.expect("cache-status").as_str()), (code, "taskgate; hit; ttl=0"));
+        assert_eq!(upstream.count(), 1);
+        tokio::time::sleep(Duration::from_millis(220)).await;
+        get(gateway.address, "/v1/tasks/a").await;
+        assert_eq!(upstream.count(), 2, "asked again after not_found_ttl");
+    }
+}
+
+#[tokio::test]
+async fn a_404_right_after_the_create_gives_way_to_the_task() {
+    let upstream = Upstream::start(|number, _| {
+        if number == 0 { Reply::new(404, "", r#"{"error":{}}"#) } else { Reply::json(KNOWN) }
+    })
+    .await;
+    let gateway = gateway(&upstream, &[("cache.not_found_ttl", "20ms")]).await;
+    assert_eq!(get(gateway.address, "/v1/tasks/a").await.status, 404);
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    assert_eq!(get(gateway.address, "/v1/tasks/a").await.text(), KNOWN);
+}
+
+#[tokio::test]
+async fn an_upstream_that_breaks_off_at_any_byte_is_never_believed() {
+    let whole = Reply::json(r#"{"status":"completed","video_url":"https://x.example/v.mp4"}"#).bytes;
+    let length = whole.len();
+    let upstream = Upstream::start(move |_, request| {
+        // The path says where to break off and how: /v1/tasks/17-reset.
+        let id = request.split(['/', ' ']).nth(4).unwrap();
+        let Some((cut, how)) = id.split_once('-') else { return Reply::json(KNOWN) };
+        let end = if how == "reset" { End::Reset } else { End::Close };
+        Reply::raw(whole[..cut.parse::<usize>().unwrap()].to_vec(), end)
+    })
+    .await;
+    let gateway = gateway(&upstream, EAGER).await;
+    for cut in 0..length {
+        for how in ["reset", "close"] {
+            // A success in between keeps the breaker shut: this is about single answers.
+            let good = get(gateway.address, &format!("/v1/tasks/good{cut}{how}")).await;
+            assert_eq!(good.status, 200, "{cut} {how}: {}", good.text());
+            let answer = get(gateway.address, &format!("/v1/tasks/{cut}-{how}")).await;
+            assert_eq!(
+                (answer.status, answer.error_code().as_str()),
+                (502, "upstream_unreachable"),
+                "{cut} {how}"
+            );
+        }
+    }
+    let answer = get(gateway.address, &format!("/v1/tasks/{length}-close")).await;
+    assert_eq!(answer.status, 200, "the whole answer is fine, so the cuts were what mattered");
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed_and_the_second_host_sees_nothing() {
+    let second = Upstream::always(Reply::json(r#"{"status":"completed"}"#)).await;
+    for code in [301, 302, 303, 307, 308] {
+        let location = format!("Location: {}/v1/tasks/a\r\n", second.base_url());
+        let upstream = Upstream::always(Reply::new(code, &location, "{}")).await;
+        let gateway = gateway(&upstream, &[]).await;
+        let answer = get(gateway.address, "/v1/tasks/a").await;
+        assert_eq!((answer.status, answer.error_code().as_str()), (502, "upstream_invalid_response"));
+        assert_eq!(answer.header("location"), None);
+        assert_eq!(upstream.count(), 1);
+    }
+    assert_eq!(second.count(), 0);
+}
+
+#[tokio::test]
+async fn a_429_closes_the_gate_for_every_task_and_loses_no_known_state() {
+    let upstream = Upstream::start(|number, _| {
+        if number == 0 { Reply::json(KNOWN) } else { Reply::new(429, "Retry-After: 60\r\n", "{}") }
+    })
+    .await;
+    let gateway = gateway(&upstream, EAGER).await;
+    get(gateway.address, "/v1/tasks/known").await;
+    tokio::time::sleep(Duration::from_millis(15)).await;
+    get(gateway.address, "/v1/tasks/known").await;
+    assert_eq!(upstream.count(), 2);
+    let start = Instant::now();
+    let answer = get(gateway.address, "/v1/tasks/known").await;
+    assert_eq!((answer.status, answer.text().as_str()), (200, KNOWN));
+    assert_eq!(answer.expect("cache-status"), "taskgate; hit; ttl=0; detail=upstream_rate_limited");
+    let other = get(gateway.address, "/v1/tasks/other").await;
+    assert_eq!((other.status, other.error_code().as_str()), (429, "upstream_rate_limited"));
+    let wait: u64 = other.expect("retry-after").parse().unwrap();
+    assert!((59..=74).contains(&wait), "the time it names, at most a fifth later: {wait}");
+    assert!(start.elapsed() < Duration::from_secs(4), "both at once, as the gate opens after patience");
+    assert_eq!(upstream.count(), 2, "nothing goes out while the gate is closed");
+}
+
+#[tokio::test]
+async fn a_dead_upstream_loses_no_known_state() {
+    let upstream = Upstream::always(Reply::json(KNOWN)).await;
+    let gateway = gateway(&upstream, EAGER).await;
+    get(gateway.address, "/v1/tasks/a").await;
+    drop(upstream);
+    tokio::time::sleep(Duration::from_millis(15)).await;
+    for _ in 0..3 {
+        let answer = get(gateway.address, "/v1/tasks/a").await;
+        assert_eq!((answer.status, answer.text().as_str()), (200, KNOWN));
+        assert!(answer.expect("cache-status").ends_with("; detail=upstream_unreachable"));
+    }
+    let other = get(gateway.address, "/v1/tasks/b").await;
+    assert_eq!((other.status, other.error_code().as_str()), (502, "upstream_unreachable"));
+}
+
+#[tokio::test]
+async fn a_broken_pooled_connection_is_tried_once_more() {
+    // Each connection answers one request and breaks at the second: what an idle timeout looks like.
+    let upstream =
+        Upstream::start(
+            |number, _| {
+                if number % 2 == 0 { Reply::json(KNOWN) } else { Reply::raw("", End::Reset) }
+            },
+        )
+        .await;
+    let gateway = gateway(&upstream, EAGER).await;
+    for number in 0..20 {
+        let answer = get(gateway.address, &format!("/v1/tasks/t{number}")).await;
+        assert_eq!(answer.status, 200, "request {number}: {}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn trouble_shows_in_readiness_but_does_not_end_it() {
+    let upstream = Upstream::always(Reply::new(401, "", "{}")).await;
+    let gateway: Gateway = gateway(&upstream, &[]).await;
+    let ready = get(gateway.admin, "/readyz").await;
+    assert_eq!((ready.status, ready.text().as_str()), (200, "ready\n"));
+    get(gateway.address, "/v1/tasks/a").await;
+    let ready = get(gateway.admin, "/readyz").await;
+    assert_eq!(ready.status, 200);
+    assert_eq!(ready.text(), "degraded: the upstream rejected the gateway's API key\n");
+    gateway.lifecycle.stop();
+}

@@ -1,0 +1,176 @@
+//! The program as its users run it: commands, exit codes, signals.
+
+use std::net::SocketAddr;
+
+use crate::support::{KEY, Program, Reply, Upstream, get, get_with, program, request};
+
+fn after<'l>(lines: &'l [String], mark: &str) -> &'l str {
+    let line =
+        lines.iter().find(|line| line.contains(mark)).unwrap_or_else(|| panic!("no {mark} in {lines:?}"));
+    line.split(mark).nth(1).unwrap().split([' ', '/']).next().unwrap()
+}
+
+fn serve(upstream: &Upstream, extra: &[(&str, &str)]) -> (Program, SocketAddr, SocketAddr) {
+    let base_url = upstream.base_url();
+    let mut env = vec![
+        ("LEMONDATA_API_KEY", KEY),
+        ("TASKGATE_ACCESS__MODE", "open"),
+        ("TASKGATE_UPSTREAM__BASE_URL", &base_url),
+        ("TASKGATE_SERVER__LISTEN", "127.0.0.1:0"),
+        ("TASKGATE_ADMIN__LISTEN", "127.0.0.1:0"),
+    ];
+    env.extend_from_slice(extra);
+    let program = program(&["serve"], &env, &[]);
+    let log = program.wait_for_log("listen=");
+    let (main, admin) = (after(&log, "listen=").parse().unwrap(), after(&log, "admin=").parse().unwrap());
+    (program, main, admin)
+}
+
+#[test]
+fn without_a_key_it_says_which_variable_to_set() {
+    let (code, _, stderr) = program(&["serve"], &[("TASKGATE_ACCESS__MODE", "open")], &[]).end();
+    assert_eq!(code, Some(78));
+    assert!(stderr.contains("LEMONDATA_API_KEY"), "{stderr}");
+    assert!(stderr.contains("taskgate demo"), "{stderr}");
+}
+
+#[test]
+fn all_faults_are_told_at_once() {
+    let file =
+        "[server]\nlisten = \"localhost:8787\"\n[polling]\npatience = 5\n[upstrem]\ntimeout = \"1s\"\n";
+    let (code, stdout, stderr) =
+        program(&["check"], &[("TASKGATE_BUDGET__SHARE", "1.5")], &[("config.toml", file)]).end();
+    assert_eq!((code, stdout.as_str()), (Some(78), ""));
+    for key in
+        ["server.listen", "polling.patience", "upstrem", "budget.share", "LEMONDATA_API_KEY", "access.mode"]
+    {
+        assert!(stderr.contains(key), "{key} in {stderr}");
+    }
+}
+
+#[test]
+fn protected_mode_is_refused_until_there_are_tokens() {
+    let (code, _, stderr) = program(&["serve"], &[("LEMONDATA_API_KEY", KEY)], &[]).end();
+    assert_eq!(code, Some(78));
+    assert!(stderr.contains("access.mode = \"open\""), "{stderr}");
+    assert!(!stderr.contains(KEY));
+}
+
+#[test]
+fn check_prints_settings_that_can_be_used_and_no_secret() {
+    let env = [("LEMONDATA_API_KEY", KEY), ("TASKGATE_ACCESS__MODE", "open")];
+    let (code, stdout, stderr) = program(&["check"], &env, &[]).end();
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    assert!(stdout.contains("[server]") && stdout.contains("patience = \"5s\""), "{stdout}");
+    assert!(!stdout.contains(KEY));
+    let (code, again, stderr) = program(&["--config", "x.toml", "check"], &env, &[("x.toml", &stdout)]).end();
+    assert_eq!((code, again, stderr.as_str()), (Some(0), stdout, ""));
+}
+
+#[test]
+fn wrong_usage_is_exit_2() {
+    for arguments in
+        [&["nonsense"][..], &["--nonsense"], &["sandbox", "--failure-rate", "7"], &["demo", "--listen", "x"]]
+    {
+        let (code, _, stderr) = program(arguments, &[], &[]).end();
+        assert_eq!(code, Some(2), "{arguments:?}: {stderr}");
+    }
+    let (code, stdout, _) = program(&["--help"], &[], &[]).end();
+    assert_eq!(code, Some(0));
+    for command in ["serve", "check", "healthcheck", "sandbox", "demo"] {
+        assert!(stdout.contains(command), "{stdout}");
+    }
+}
+
+#[tokio::test]
+async fn a_taken_port_is_exit_1_and_names_the_setting() {
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let env = [
+        ("LEMONDATA_API_KEY", KEY),
+        ("TASKGATE_ACCESS__MODE", "open"),
+        ("TASKGATE_SERVER__LISTEN", address.as_str()),
+    ];
+    let (code, _, stderr) = program(&["serve"], &env, &[]).end();
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains(&address) && stderr.contains("server.listen"), "{stderr}");
+}
+
+#[tokio::test]
+async fn healthcheck_is_0_when_ready_and_1_otherwise() {
+    let upstream = Upstream::always(Reply::json("{}")).await;
+    let (server, main, admin) = serve(&upstream, &[]);
+    let check = |main: SocketAddr, admin: &str| {
+        let main = main.to_string();
+        let env = [
+            ("LEMONDATA_API_KEY", KEY),
+            ("TASKGATE_ACCESS__MODE", "open"),
+            ("TASKGATE_SERVER__LISTEN", main.as_str()),
+            ("TASKGATE_ADMIN__LISTEN", admin),
+        ];
+        program(&["healthcheck"], &env, &[]).end()
+    };
+    assert_eq!(check(main, &admin.to_string()), (Some(0), String::new(), String::new()));
+    assert_eq!(check(main, "off").0, Some(0), "without an admin listener the main one is asked");
+    server.signal("TERM");
+    assert_eq!(server.end().0, Some(0));
+    let (code, _, stderr) = check(main, &admin.to_string());
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("is the gateway running?"), "{stderr}");
+}
+
+#[tokio::test]
+async fn sigterm_lets_requests_finish_and_sigint_ends_it_too() {
+    let slow = Reply::json(r#"{"status":"completed"}"#).after(std::time::Duration::from_millis(500));
+    for signal in ["TERM", "INT"] {
+        let upstream = Upstream::always(slow.clone()).await;
+        let (server, main, _) = serve(&upstream, &[]);
+        let request = tokio::spawn(async move { get(main, "/v1/tasks/a").await });
+        while upstream.count() == 0 {
+            tokio::task::yield_now().await;
+        }
+        server.signal(signal);
+        let answer = request.await.unwrap();
+        assert_eq!((answer.status, answer.text().as_str()), (200, r#"{"status":"completed"}"#));
+        let (code, _, stderr) = server.end();
+        assert_eq!(code, Some(0), "{stderr}");
+        assert!(stderr.contains("stopped"), "{stderr}");
+    }
+}
+
+#[tokio::test]
+async fn the_demo_runs_the_main_job_and_its_lines_work() {
+    let any = "127.0.0.1:0";
+    let demo = program(&["demo", "--listen", any, "--admin", any, "--sandbox", any], &[], &[]);
+    let said = demo.wait_for("Ctrl-C");
+    let lines: Vec<&String> = said.iter().filter(|line| line.contains("/v1/tasks/")).collect();
+    assert_eq!(lines.len(), 5, "{said:?}");
+    for line in lines {
+        let url = line.split("http://").nth(1).unwrap().split(' ').next().unwrap();
+        let (address, path) = url.split_once('/').unwrap();
+        let answer = get(address.parse().unwrap(), &format!("/{path}")).await;
+        assert_eq!(answer.status, 200, "{line}");
+        assert!(answer.text().contains("\"status\":\""), "{}", answer.text());
+        if line.contains("done: served") {
+            assert!(answer.text().contains("\"status\":\"completed\""));
+        }
+    }
+    demo.signal("INT");
+    assert_eq!(demo.end().0, Some(0));
+}
+
+#[tokio::test]
+async fn the_sandbox_speaks_to_a_plain_client() {
+    let sandbox = program(&["sandbox", "--listen", "127.0.0.1:0", "--latency", "0s"], &[], &[]);
+    let said = sandbox.wait_for("taskgate serve");
+    let address: SocketAddr = after(&said, "http://").parse().unwrap();
+    let auth = "Authorization: Bearer sk-sandbox\r\n";
+    let denied = get(address, "/v1/tasks/x").await;
+    assert_eq!(denied.status, 401);
+    let unknown = get_with(address, "/v1/tasks/x", auth).await;
+    assert_eq!(unknown.status, 404);
+    let empty = request(address, "POST", "/v1/videos/generations", auth).await;
+    assert_eq!(empty.status, 400);
+    sandbox.signal("TERM");
+    assert_eq!(sandbox.end().0, Some(0));
+}

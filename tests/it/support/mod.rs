@@ -1,0 +1,79 @@
+//! Owns the fixtures: a gateway on real sockets, an upstream scripted by hand, and a client that shows
+//! every byte.
+
+mod client;
+mod process;
+mod upstream;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use taskgate::app::{self, Listeners};
+use taskgate::config::{self, Settings, Sources};
+use taskgate::lifecycle::Lifecycle;
+use taskgate::sandbox::{Options, Sandbox};
+use taskgate::server::{self, Limits};
+
+pub use client::{exchange, get, get_with, request};
+pub use process::{Program, program};
+pub use upstream::{End, Reply, Upstream};
+
+/// The key every test gateway holds: no test may ever see it anywhere but at the upstream.
+pub const KEY: &str = "sk-canary-0123456789abcdef";
+
+/// A gateway in this process, on ports of its own. Dropped, it is gone.
+pub struct Gateway {
+    pub address: SocketAddr,
+    pub admin: SocketAddr,
+    pub lifecycle: Lifecycle,
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.lifecycle.stop();
+    }
+}
+
+/// Settings for a gateway in front of `base_url`; `extra` are `section.key = value` as variables take them.
+pub fn settings(base_url: &str, extra: &[(&str, &str)]) -> Settings {
+    let mut env = vec![
+        ("LEMONDATA_API_KEY".to_owned(), KEY.to_owned()),
+        ("TASKGATE_ACCESS__MODE".to_owned(), "open".to_owned()),
+        ("TASKGATE_SERVER__LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
+        ("TASKGATE_ADMIN__LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
+        ("TASKGATE_UPSTREAM__BASE_URL".to_owned(), base_url.to_owned()),
+    ];
+    for (name, value) in extra {
+        let name = format!("TASKGATE_{}", name.replace('.', "__").to_uppercase());
+        env.retain(|(known, _)| *known != name);
+        env.push((name, (*value).to_owned()));
+    }
+    config::load(&Sources { file: None, env }).unwrap_or_else(|faults| panic!("{faults}"))
+}
+
+/// A gateway in front of a scripted upstream.
+pub async fn gateway(upstream: &Upstream, extra: &[(&str, &str)]) -> Gateway {
+    gateway_at(&upstream.base_url(), extra).await
+}
+
+/// A gateway in front of `base_url`.
+pub async fn gateway_at(base_url: &str, extra: &[(&str, &str)]) -> Gateway {
+    let settings = settings(base_url, extra);
+    let listeners = Listeners::bind(&settings).await.unwrap();
+    let address = listeners.main.local_addr().unwrap();
+    let admin = listeners.admin.as_ref().unwrap().local_addr().unwrap();
+    let lifecycle = Lifecycle::default();
+    app::start(&settings, listeners, &lifecycle).unwrap();
+    Gateway { address, admin, lifecycle }
+}
+
+/// A sandbox that takes the tests' key, on a port of its own, and where it listens.
+pub async fn sandbox(options: Options) -> (Sandbox, SocketAddr, Lifecycle) {
+    let listener = app::listen("127.0.0.1:0".parse().unwrap(), "sandbox").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let sandbox = Sandbox::new(Options { api_key: KEY.to_owned(), ..options });
+    let lifecycle = Lifecycle::default();
+    let limits = Limits { max_connections: 4096, header_read_timeout: Duration::from_secs(10) };
+    drop(lifecycle.spawn(server::serve(listener, sandbox.router(), limits, lifecycle.clone())));
+    (sandbox, address, lifecycle)
+}

@@ -1,0 +1,117 @@
+//! Owns the program as a user runs it: a process with arguments, variables, output and an exit code.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+/// The program in an empty directory, with no variables but these. Ends with this value.
+pub struct Program {
+    child: Child,
+    stdout: Receiver<String>,
+    stderr: Receiver<String>,
+    _dir: tempfile::TempDir,
+}
+
+/// Starts the program.
+pub fn program(arguments: &[&str], env: &[(&str, &str)], files: &[(&str, &str)]) -> Program {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        std::fs::write(dir.path().join(name), text).unwrap();
+    }
+    let mut child = command(dir.path())
+        .args(arguments)
+        .envs(env.iter().copied())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stdout = lines(child.stdout.take().unwrap());
+    let stderr = lines(child.stderr.take().unwrap());
+    Program { child, stdout, stderr, _dir: dir }
+}
+
+fn command(dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_taskgate"));
+    command.current_dir(dir).env_clear().stdin(Stdio::null());
+    command
+}
+
+fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+impl Program {
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The rest of what it prints until this line of standard output.
+    #[track_caller]
+    pub fn wait_for(&self, part: &str) -> Vec<String> {
+        wait_for(&self.stdout, part)
+    }
+
+    /// The same for standard error, where logs go.
+    #[track_caller]
+    pub fn wait_for_log(&self, part: &str) -> Vec<String> {
+        wait_for(&self.stderr, part)
+    }
+
+    /// Sends a signal by name.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for its end: exit code, standard output, standard error.
+    #[track_caller]
+    pub fn end(mut self) -> (Option<i32>, String, String) {
+        let status = self.wait();
+        (
+            status.code(),
+            self.stdout.iter().collect::<Vec<_>>().join("\n"),
+            self.stderr.iter().collect::<Vec<_>>().join("\n"),
+        )
+    }
+
+    #[track_caller]
+    fn wait(&mut self) -> ExitStatus {
+        let limit = Instant::now() + Duration::from_secs(30);
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < limit, "the program does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+#[track_caller]
+fn wait_for(lines: &Receiver<String>, part: &str) -> Vec<String> {
+    let mut seen = Vec::new();
+    while !seen.last().is_some_and(|line: &String| line.contains(part)) {
+        match lines.recv_timeout(Duration::from_secs(30)) {
+            Ok(line) => seen.push(line),
+            Err(_) => panic!("never said {part:?}, but:\n{}", seen.join("\n")),
+        }
+    }
+    seen
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

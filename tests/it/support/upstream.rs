@@ -1,0 +1,148 @@
+//! Owns an upstream scripted by hand: it logs every byte it gets, and answers what it is told.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+/// What comes after the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The next request on the same connection.
+    KeepAlive,
+    Close,
+    /// A TCP reset.
+    Reset,
+    /// Nothing at all.
+    Hang,
+}
+
+/// One scripted answer.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    pub bytes: Vec<u8>,
+    pub end: End,
+    /// Held back for so long.
+    pub after: Duration,
+}
+
+impl Reply {
+    /// A well-formed answer.
+    pub fn new(status: u16, headers: &str, body: &str) -> Self {
+        let length = body.len();
+        let head = format!(
+            "HTTP/1.1 {status} Scripted\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n{headers}\r\n"
+        );
+        Self::raw([head.as_bytes(), body.as_bytes()].concat(), End::KeepAlive)
+    }
+
+    pub fn json(body: &str) -> Self {
+        Self::new(200, "", body)
+    }
+
+    /// These bytes, and then this end.
+    pub fn raw(bytes: impl Into<Vec<u8>>, end: End) -> Self {
+        Self { bytes: bytes.into(), end, after: Duration::ZERO }
+    }
+
+    pub fn after(self, after: Duration) -> Self {
+        Self { after, ..self }
+    }
+}
+
+type Script = dyn Fn(usize, &str) -> Reply + Send + Sync;
+
+/// The upstream. Dropped, its port is closed.
+pub struct Upstream {
+    pub address: SocketAddr,
+    log: Arc<Mutex<Vec<String>>>,
+    connections: Arc<Mutex<Vec<JoinHandle<()>>>>,
+}
+
+impl Upstream {
+    /// Answers each request by `script`, which gets its number, from 0, and its bytes.
+    pub async fn start(script: impl Fn(usize, &str) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::on(listener, script)
+    }
+
+    pub fn on(listener: TcpListener, script: impl Fn(usize, &str) -> Reply + Send + Sync + 'static) -> Self {
+        let address = listener.local_addr().unwrap();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let connections = Arc::new(Mutex::new(Vec::new()));
+        let script: Arc<Script> = Arc::new(script);
+        let (heard, opened) = (Arc::clone(&log), Arc::clone(&connections));
+        let acceptor = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let connection = converse(stream, Arc::clone(&heard), Arc::clone(&script));
+                opened.lock().unwrap().push(tokio::spawn(connection));
+            }
+        });
+        connections.lock().unwrap().push(acceptor);
+        Self { address, log, connections }
+    }
+
+    /// Says the same every time.
+    pub async fn always(reply: Reply) -> Self {
+        Self::start(move |_, _| reply.clone()).await
+    }
+
+    pub fn base_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The requests heard so far, each as it came.
+    pub fn heard(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
+    }
+
+    pub fn count(&self) -> usize {
+        self.log.lock().unwrap().len()
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        for connection in self.connections.lock().unwrap().drain(..) {
+            connection.abort();
+        }
+    }
+}
+
+async fn converse(mut stream: TcpStream, log: Arc<Mutex<Vec<String>>>, script: Arc<Script>) {
+    let mut pending = Vec::new();
+    loop {
+        while !pending.windows(4).any(|window| window == b"\r\n\r\n") {
+            let mut chunk = [0; 4096];
+            match stream.read(&mut chunk).await {
+                Ok(0) | Err(_) => return,
+                Ok(length) => pending.extend_from_slice(&chunk[..length]),
+            }
+        }
+        // Requests have no bodies: whatever came with the head is shown with it.
+        let request = String::from_utf8_lossy(&std::mem::take(&mut pending)).into_owned();
+        let number = {
+            let mut log = log.lock().unwrap();
+            log.push(request.clone());
+            log.len() - 1
+        };
+        let reply = script(number, &request);
+        tokio::time::sleep(reply.after).await;
+        if stream.write_all(&reply.bytes).await.is_err() {
+            return;
+        }
+        match reply.end {
+            End::KeepAlive => {}
+            End::Close => return,
+            End::Reset => {
+                let _ = stream.flush().await;
+                let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+                return;
+            }
+            End::Hang => std::future::pending().await,
+        }
+    }
+}
