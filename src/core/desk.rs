@@ -174,8 +174,8 @@ impl Desk {
 
     /// When the refresh of a key would start for this client.
     pub(super) fn forecast(&self, key: &TaskKey, client: &Client, now: Instant) -> Forecast {
-        let book = self.book();
-        let estimate = self.budget.estimate(now, book.schedule.ahead(key, client));
+        let mut book = self.book();
+        let estimate = self.budget.estimate(now, book.schedule.ahead(key, client, now));
         let reason = estimate.because.map_or(Reason::Budget, Reason::Upstream);
         match book.setbacks.get(key) {
             Some(setback) if setback.until > estimate.at => {

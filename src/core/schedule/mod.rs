@@ -189,9 +189,9 @@ impl Schedule {
     }
 
     /// How many requests go out before this client's turn reaches this key, at most.
-    pub fn ahead(&self, key: &TaskKey, client: &Client) -> u32 {
+    pub fn ahead(&mut self, key: &TaskKey, client: &Client, now: Instant) -> u32 {
         let Some(entry) = self.keys.get(key).filter(|entry| !entry.in_flight) else { return 0 };
-        let ahead = self.lines.ahead(client, key, entry.due, self.keys.len());
+        let ahead = self.lines.ahead(client, key, entry.due, self.keys.len(), now);
         u32::try_from(ahead).unwrap_or(u32::MAX)
     }
 
