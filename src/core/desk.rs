@@ -64,6 +64,17 @@ struct Book {
     alarm: Option<Instant>,
 }
 
+/// What is held because somebody is interested: all zero once everybody is gone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Tasks with interest, or in flight.
+    pub tasks: usize,
+    /// Pictures, one for each of them.
+    pub pictures: usize,
+    /// Interest that outlives its client.
+    pub lingering: usize,
+}
+
 /// What a client that asks for a refresh gets.
 pub(super) enum Joined {
     /// A state that has become fresh meanwhile.
@@ -188,6 +199,16 @@ impl Desk {
     /// How long keys that are due wait for their turn just now.
     pub(super) fn lag(&self) -> Duration {
         Duration::from_millis(self.lag.load(Ordering::Relaxed))
+    }
+
+    /// What is held because somebody is interested.
+    pub(super) fn census(&self) -> Census {
+        let book = self.book();
+        Census {
+            tasks: book.schedule.len(),
+            pictures: book.pictures.len(),
+            lingering: book.schedule.lingering(),
+        }
     }
 
     /// Forgets a task. A flight under way still answers those who wait, and is not kept.
