@@ -154,7 +154,7 @@ impl Desk {
         if let Some(state) = self.store.fresh(key, now) {
             return Joined::Fresh(state);
         }
-        book.schedule.sweep(now);
+        book.sweep(now);
         let collapsed = book.schedule.contains(key);
         if !collapsed && book.schedule.len() >= self.policy.max_tasks {
             return Joined::Full;
@@ -242,7 +242,7 @@ impl Desk {
 
     /// Starts every flight that is due and paid for; says when to look again for the rest.
     fn send_due(self: &Arc<Self>, book: &mut Book, now: Instant) -> Option<Instant> {
-        book.schedule.sweep(now);
+        book.sweep(now);
         while book.schedule.has_due(now) {
             let Some(permit) = self.budget.acquire(now) else { break };
             let Some((key, due)) = book.schedule.start(now) else { break };
@@ -340,6 +340,13 @@ impl Desk {
 }
 
 impl Book {
+    /// Ends the lingering interest whose time is over.
+    fn sweep(&mut self, now: Instant) {
+        for key in self.schedule.sweep(now) {
+            self.pictures.remove(&key);
+        }
+    }
+
     /// The upstream is back: what failed with it may be asked at once.
     fn forgive(&mut self, now: Instant) {
         let barred: Vec<TaskKey> =

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio::time::{Duration, Instant};
 
 use super::budget::Budget;
-use super::desk::{Desk, Forecast, Joined};
 pub use super::desk::{Census, Policy, Reason};
+use super::desk::{Desk, Forecast, Joined};
 use super::grant::Grant;
 use super::interest::Seat;
 use super::picture::Outcome;

@@ -108,15 +108,20 @@ impl Schedule {
         self.drop_if_unwanted(key, client);
     }
 
-    /// Ends the lingering interest whose time is over.
-    pub fn sweep(&mut self, now: Instant) {
+    /// Ends the lingering interest whose time is over, and names the keys that nobody wants any more.
+    pub fn sweep(&mut self, now: Instant) -> Vec<TaskKey> {
+        let mut unwanted = Vec::new();
         while self.lingering.first().is_some_and(|(end, ..)| *end <= now) {
-            let Some((_, key, client)) = self.lingering.pop_first() else { return };
+            let Some((_, key, client)) = self.lingering.pop_first() else { break };
             if let Some(want) = self.keys.get_mut(&key).and_then(|entry| entry.wants.get_mut(&client)) {
                 want.lingers = None;
             }
             self.drop_if_unwanted(&key, &client);
+            if !self.contains(&key) {
+                unwanted.push(key);
+            }
         }
+        unwanted
     }
 
     /// Whether some key is due.
