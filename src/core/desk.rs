@@ -269,10 +269,10 @@ impl Desk {
     fn fly(self: &Arc<Self>, key: TaskKey, permit: Permit) {
         let pass = permit.pass();
         let desk = Arc::clone(self);
-        let landing = Landing { desk: Arc::clone(self), key: key.clone(), pass, result: None };
         drop(self.lifecycle.spawn(async move {
-            // Owned by this task alone: the landing happens on return, panic and abort.
-            let mut landing = landing;
+            // From here on the landing happens, on return, panic and abort. Not sooner: a runtime that
+            // goes down drops new tasks within `spawn`, and the book is locked there.
+            let mut landing = Landing { desk: Arc::clone(&desk), key: key.clone(), pass, result: None };
             let fetching = desk.source.fetch(&key, permit);
             landing.result =
                 Some(timeout(desk.policy.timeout, fetching).await.unwrap_or(Err(Failure::TimedOut)));
