@@ -12,7 +12,7 @@ use moka::sync::Cache;
 use tokio::sync::Notify;
 use tokio::time::{Duration, Instant, sleep_until, timeout};
 
-use super::budget::{Budget, Change, Pass, Permit, Readiness};
+use super::budget::{Budget, Change, Pass, Permit, Position, Readiness};
 use super::grant::{Client, Grant};
 use super::interest::{Interest, Seat};
 use super::pacing::Pacing;
@@ -50,7 +50,7 @@ pub(super) struct Desk {
     book: Mutex<Book>,
     /// Rung when something is due sooner than the driver's alarm.
     sooner: Notify,
-    /// How long the key started last had waited beyond its due time, in milliseconds.
+    /// How long the key started last had waited for its turn, in milliseconds.
     lag: AtomicU64,
 }
 
@@ -62,6 +62,8 @@ struct Book {
     setbacks: Cache<TaskKey, Setback>,
     /// When the driver looks next; `None`: when rung.
     alarm: Option<Instant>,
+    /// When the gate opened last: waiting before that was for the gate, not for a turn.
+    opened: Option<Instant>,
 }
 
 /// What is held because somebody is interested: all zero once everybody is gone.
@@ -116,6 +118,7 @@ impl Desk {
             pictures: HashMap::new(),
             setbacks: Cache::new(policy.max_tasks as u64),
             alarm: None,
+            opened: None,
         };
         Self {
             store,
@@ -161,7 +164,7 @@ impl Desk {
         }
         let known = self.store.newest(key).map_or(now, |state| state.fresh_until);
         let barred = book.setbacks.get(key).map_or(known, |setback| setback.until);
-        book.schedule.want(key, client, known.max(barred));
+        book.schedule.want(key, client, known.max(barred), now);
         let picture = book.pictures.entry(key.clone()).or_insert_with(Picture::new);
         let (frames, flight) = (picture.subscribe(), picture.answering_flight());
         let interest = Interest::new(Arc::clone(self), key.clone(), client.clone(), linger);
@@ -211,6 +214,10 @@ impl Desk {
         }
     }
 
+    fn set_lag(&self, lag: Duration) {
+        self.lag.store(u64::try_from(lag.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
     /// Forgets a task. A flight under way still answers those who wait, and is not kept.
     pub(super) fn purge(&self, key: &TaskKey) {
         let mut book = self.book();
@@ -245,18 +252,20 @@ impl Desk {
         book.sweep(now);
         while book.schedule.has_due(now) {
             let Some(permit) = self.budget.acquire(now) else { break };
-            let Some((key, due)) = book.schedule.start(now) else { break };
-            let lag = now.saturating_duration_since(due).as_millis();
-            self.lag.store(u64::try_from(lag).unwrap_or(u64::MAX), Ordering::Relaxed);
+            let Some((key, since)) = book.schedule.start(now) else { break };
+            if self.budget.gate() == Position::Open {
+                let since = book.opened.map_or(since, |opened| opened.max(since));
+                self.set_lag(now.saturating_duration_since(since));
+            }
             if let Some(picture) = book.pictures.get_mut(&key) {
                 picture.start();
             }
             self.fly(key, permit);
         }
-        let due = book.schedule.next_due(now)?;
-        if due > now {
-            self.lag.store(0, Ordering::Relaxed);
-            return Some(due);
+        let due = book.schedule.next_due(now);
+        if due.is_none_or(|due| due > now) {
+            self.set_lag(Duration::ZERO);
+            return due;
         }
         match self.budget.readiness(now) {
             Readiness::Now => Some(now + Duration::from_millis(1)),
@@ -283,6 +292,10 @@ impl Desk {
         let now = Instant::now();
         let mut book = self.book();
         let change = self.budget.settle(now, pass, key, result.as_ref().err().copied());
+        if matches!(change, Change::Opened { .. }) {
+            book.opened = Some(now);
+            self.set_lag(Duration::ZERO);
+        }
         let outdated = book.pictures.get(key).is_some_and(Picture::is_outdated);
         let (outcome, due, refreshed) = match result {
             Ok(snapshot) => {

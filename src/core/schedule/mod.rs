@@ -32,6 +32,8 @@ pub struct Schedule {
 struct Entry {
     /// When it is to be asked again. In flight: when that was.
     due: Instant,
+    /// Since when somebody wants it.
+    wanted: Instant,
     in_flight: bool,
     wants: HashMap<Client, Want>,
 }
@@ -73,9 +75,10 @@ impl Schedule {
 
     /// Adds a client's interest in a key. `due` counts only for a key that nobody wanted before:
     /// asking often gains nothing.
-    pub fn want(&mut self, key: &TaskKey, client: &Client, due: Instant) {
+    pub fn want(&mut self, key: &TaskKey, client: &Client, due: Instant, now: Instant) {
         let entry = self.keys.entry(key.clone()).or_insert_with(|| Entry {
             due,
+            wanted: now,
             in_flight: false,
             wants: HashMap::new(),
         });
@@ -134,19 +137,19 @@ impl Schedule {
         self.lines.next_due(now)
     }
 
-    /// Takes the key whose turn it is, and since when it was due: from now on it is in flight.
+    /// Takes the key whose turn it is, and since when it waited: from now on it is in flight.
     pub fn start(&mut self, now: Instant) -> Option<(TaskKey, Instant)> {
         let key = self.lines.next(now)?;
-        let mut due = now;
+        let mut waited = now;
         if let Some(entry) = self.keys.get_mut(&key) {
-            due = entry.due;
+            waited = entry.due.max(entry.wanted);
             entry.in_flight = true;
             for client in entry.wants.keys() {
-                self.lines.remove(client, &key, due);
+                self.lines.remove(client, &key, entry.due);
             }
         }
         self.lines.finish_turn(now);
-        Some((key, due))
+        Some((key, waited))
     }
 
     /// Takes a key back from its flight, due again at `due`. Lingering interest has then had its

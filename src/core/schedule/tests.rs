@@ -30,7 +30,7 @@ impl Bench {
 
     fn want(&mut self, client: &str, id: &str, due: i64) {
         let (key, due) = (self.key(id), self.at(due));
-        self.schedule.want(&key, &named(client), due);
+        self.schedule.want(&key, &named(client), due, self.start);
     }
 
     fn release(&mut self, client: &str, id: &str, linger_until: Option<i64>, now: i64) {
