@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use tokio::sync::Notify;
 use tokio::time::{Duration, Instant, sleep_until, timeout};
@@ -116,7 +117,10 @@ impl Desk {
         let book = Book {
             schedule: Schedule::default(),
             pictures: HashMap::new(),
-            setbacks: Cache::new(policy.max_tasks as u64),
+            setbacks: Cache::builder()
+                .max_capacity(policy.max_tasks as u64)
+                .eviction_policy(EvictionPolicy::lru())
+                .build(),
             alarm: None,
             opened: None,
         };
