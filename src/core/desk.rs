@@ -230,7 +230,7 @@ impl Desk {
         if let Some(picture) = book.pictures.get_mut(key) {
             picture.outdate();
         }
-        book.schedule.reschedule(key, Instant::now());
+        book.schedule.hasten(key, Instant::now());
         drop(book);
         self.sooner.notify_one();
     }
@@ -369,7 +369,7 @@ impl Book {
         let barred: Vec<TaskKey> =
             self.schedule.queued().filter(|key| self.setbacks.contains_key(*key)).cloned().collect();
         for key in barred {
-            self.schedule.reschedule(&key, now);
+            self.schedule.hasten(&key, now);
         }
         self.setbacks.invalidate_all();
     }

@@ -174,9 +174,9 @@ impl Schedule {
         }
     }
 
-    /// Makes a queued key due at another time.
-    pub fn reschedule(&mut self, key: &TaskKey, due: Instant) {
-        let Some(entry) = self.keys.get_mut(key) else { return };
+    /// Makes a key due at `due`, if it was due later: what waits keeps its place.
+    pub fn hasten(&mut self, key: &TaskKey, due: Instant) {
+        let Some(entry) = self.keys.get_mut(key).filter(|entry| entry.due > due) else { return };
         if !entry.in_flight {
             for client in entry.wants.keys() {
                 self.lines.remove(client, key, entry.due);

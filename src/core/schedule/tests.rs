@@ -275,17 +275,17 @@ fn a_flight_turned_away_does_not_end_lingering() {
 }
 
 #[test]
-fn a_key_can_be_made_due_at_another_time() {
+fn a_key_can_be_made_due_sooner_and_never_later() {
     let mut bench = Bench::new();
     bench.want("x", "a", 30);
     bench.want("y", "a", 30);
-    bench.schedule.reschedule(&bench.key("a"), bench.at(1));
-    assert_eq!(bench.schedule.next_due(bench.at(0)), Some(bench.at(1)));
-    bench.schedule.reschedule(&bench.key("a"), bench.at(20));
+    bench.schedule.hasten(&bench.key("a"), bench.at(20));
+    assert_eq!(bench.schedule.next_due(bench.at(0)), Some(bench.at(20)));
+    bench.schedule.hasten(&bench.key("a"), bench.at(25));
     assert_eq!(bench.start(19), None);
     assert_eq!(bench.drain(20), "a");
     // In flight only the landing decides.
-    bench.schedule.reschedule(&bench.key("a"), bench.at(0));
+    bench.schedule.hasten(&bench.key("a"), bench.at(0));
     assert_eq!(bench.start(21), None);
     bench.land("a", 25, true);
     for client in ["x", "y"] {

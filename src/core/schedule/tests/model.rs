@@ -16,7 +16,7 @@ enum Step {
     Release { key: u8, client: u8, linger: Option<u8> },
     Start,
     Land { key: u8, due_in: u8, refreshed: bool },
-    Reschedule { key: u8, due_in: u8 },
+    Hasten { key: u8, due_in: u8 },
     Pass { seconds: u8 },
 }
 
@@ -30,7 +30,7 @@ fn step() -> impl Strategy<Value = Step> {
         5 => Just(Step::Start),
         4 => (key.clone(), 0..5_u8, any::<bool>())
             .prop_map(|(key, due_in, refreshed)| Step::Land { key, due_in, refreshed }),
-        1 => (key, 0..5_u8).prop_map(|(key, due_in)| Step::Reschedule { key, due_in }),
+        1 => (key, 0..5_u8).prop_map(|(key, due_in)| Step::Hasten { key, due_in }),
         2 => (1..4_u8).prop_map(|seconds| Step::Pass { seconds }),
     ]
 }
@@ -169,16 +169,12 @@ impl Pair {
                 }
                 self.naive.note_newcomer(key);
             }
-            Step::Reschedule { key, due_in } => {
+            Step::Hasten { key, due_in } => {
                 let due = now + i64::from(due_in);
-                self.bench.schedule.reschedule(&self.key(key), self.at(due));
-                if let Some(before) = self.naive.due.get_mut(&key) {
-                    *before = due;
-                }
-                self.naive.waits.retain(|(waiting, _), _| *waiting != key);
-                if self.naive.due.contains_key(&key) {
-                    self.naive.note_newcomer(key);
-                }
+                self.bench.schedule.hasten(&self.key(key), self.at(due));
+                let Some(before) = self.naive.due.get_mut(&key) else { return Ok(()) };
+                *before = due.min(*before);
+                self.naive.note_newcomer(key);
             }
             Step::Pass { seconds } => {
                 self.naive.now += i64::from(seconds);
