@@ -300,6 +300,10 @@ impl Desk {
             book.opened = Some(now);
             self.set_lag(Duration::ZERO);
         }
+        // Before this flight's own failure is noted: that one is news.
+        if matches!(change, Change::Opened { because } if because.scope() == Scope::Service) {
+            book.forgive(now);
+        }
         let outdated = book.pictures.get(key).is_some_and(Picture::is_outdated);
         let (outcome, due, refreshed) = match result {
             Ok(snapshot) => {
@@ -323,9 +327,6 @@ impl Desk {
         }
         if !book.schedule.contains(key) {
             book.pictures.remove(key);
-        }
-        if matches!(change, Change::Opened { because } if because.scope() == Scope::Service) {
-            book.forgive(now);
         }
         self.dispatch_beside(&mut book, now);
     }
