@@ -1,1 +1,3 @@
+//! Everything from outside, in one binary: it links once and shares its fixtures.
 
+mod core;
