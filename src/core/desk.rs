@@ -8,11 +8,12 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use tokio::sync::Notify;
 use tokio::time::{Duration, Instant, sleep_until, timeout};
 
-use super::budget::{Budget, Change, Pass, Permit, Readiness};
+use super::budget::{Budget, Change, Pass, Permit, Position, Readiness};
 use super::grant::{Client, Grant};
 use super::interest::{Interest, Seat};
 use super::pacing::Pacing;
@@ -50,7 +51,7 @@ pub(super) struct Desk {
     book: Mutex<Book>,
     /// Rung when something is due sooner than the driver's alarm.
     sooner: Notify,
-    /// How long the key started last had waited beyond its due time, in milliseconds.
+    /// How long the key started last had waited for its turn, in milliseconds.
     lag: AtomicU64,
 }
 
@@ -62,6 +63,19 @@ struct Book {
     setbacks: Cache<TaskKey, Setback>,
     /// When the driver looks next; `None`: when rung.
     alarm: Option<Instant>,
+    /// When the gate opened last: waiting before that was for the gate, not for a turn.
+    opened: Option<Instant>,
+}
+
+/// What is held because somebody is interested: all zero once everybody is gone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Tasks with interest, or in flight.
+    pub tasks: usize,
+    /// Pictures, one for each of them.
+    pub pictures: usize,
+    /// Interest that outlives its client.
+    pub lingering: usize,
 }
 
 /// What a client that asks for a refresh gets.
@@ -103,8 +117,12 @@ impl Desk {
         let book = Book {
             schedule: Schedule::default(),
             pictures: HashMap::new(),
-            setbacks: Cache::new(policy.max_tasks as u64),
+            setbacks: Cache::builder()
+                .max_capacity(policy.max_tasks as u64)
+                .eviction_policy(EvictionPolicy::lru())
+                .build(),
             alarm: None,
+            opened: None,
         };
         Self {
             store,
@@ -143,14 +161,14 @@ impl Desk {
         if let Some(state) = self.store.fresh(key, now) {
             return Joined::Fresh(state);
         }
-        book.schedule.sweep(now);
+        book.sweep(now);
         let collapsed = book.schedule.contains(key);
         if !collapsed && book.schedule.len() >= self.policy.max_tasks {
             return Joined::Full;
         }
         let known = self.store.newest(key).map_or(now, |state| state.fresh_until);
         let barred = book.setbacks.get(key).map_or(known, |setback| setback.until);
-        book.schedule.want(key, client, known.max(barred));
+        book.schedule.want(key, client, known.max(barred), now);
         let picture = book.pictures.entry(key.clone()).or_insert_with(Picture::new);
         let (frames, flight) = (picture.subscribe(), picture.answering_flight());
         let interest = Interest::new(Arc::clone(self), key.clone(), client.clone(), linger);
@@ -174,8 +192,8 @@ impl Desk {
 
     /// When the refresh of a key would start for this client.
     pub(super) fn forecast(&self, key: &TaskKey, client: &Client, now: Instant) -> Forecast {
-        let book = self.book();
-        let estimate = self.budget.estimate(now, book.schedule.ahead(key, client));
+        let mut book = self.book();
+        let estimate = self.budget.estimate(now, book.schedule.ahead(key, client, now));
         let reason = estimate.because.map_or(Reason::Budget, Reason::Upstream);
         match book.setbacks.get(key) {
             Some(setback) if setback.until > estimate.at => {
@@ -190,6 +208,20 @@ impl Desk {
         Duration::from_millis(self.lag.load(Ordering::Relaxed))
     }
 
+    /// What is held because somebody is interested.
+    pub(super) fn census(&self) -> Census {
+        let book = self.book();
+        Census {
+            tasks: book.schedule.len(),
+            pictures: book.pictures.len(),
+            lingering: book.schedule.lingering(),
+        }
+    }
+
+    fn set_lag(&self, lag: Duration) {
+        self.lag.store(u64::try_from(lag.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
     /// Forgets a task. A flight under way still answers those who wait, and is not kept.
     pub(super) fn purge(&self, key: &TaskKey) {
         let mut book = self.book();
@@ -198,7 +230,7 @@ impl Desk {
         if let Some(picture) = book.pictures.get_mut(key) {
             picture.outdate();
         }
-        book.schedule.reschedule(key, Instant::now());
+        book.schedule.hasten(key, Instant::now());
         drop(book);
         self.sooner.notify_one();
     }
@@ -221,21 +253,23 @@ impl Desk {
 
     /// Starts every flight that is due and paid for; says when to look again for the rest.
     fn send_due(self: &Arc<Self>, book: &mut Book, now: Instant) -> Option<Instant> {
-        book.schedule.sweep(now);
+        book.sweep(now);
         while book.schedule.has_due(now) {
             let Some(permit) = self.budget.acquire(now) else { break };
-            let Some((key, due)) = book.schedule.start(now) else { break };
-            let lag = now.saturating_duration_since(due).as_millis();
-            self.lag.store(u64::try_from(lag).unwrap_or(u64::MAX), Ordering::Relaxed);
+            let Some((key, since)) = book.schedule.start(now) else { break };
+            if self.budget.gate() == Position::Open {
+                let since = book.opened.map_or(since, |opened| opened.max(since));
+                self.set_lag(now.saturating_duration_since(since));
+            }
             if let Some(picture) = book.pictures.get_mut(&key) {
                 picture.start();
             }
             self.fly(key, permit);
         }
-        let due = book.schedule.next_due(now)?;
-        if due > now {
-            self.lag.store(0, Ordering::Relaxed);
-            return Some(due);
+        let due = book.schedule.next_due(now);
+        if due.is_none_or(|due| due > now) {
+            self.set_lag(Duration::ZERO);
+            return due;
         }
         match self.budget.readiness(now) {
             Readiness::Now => Some(now + Duration::from_millis(1)),
@@ -248,10 +282,10 @@ impl Desk {
     fn fly(self: &Arc<Self>, key: TaskKey, permit: Permit) {
         let pass = permit.pass();
         let desk = Arc::clone(self);
-        let landing = Landing { desk: Arc::clone(self), key: key.clone(), pass, result: None };
         drop(self.lifecycle.spawn(async move {
-            // Owned by this task alone: the landing happens on return, panic and abort.
-            let mut landing = landing;
+            // From here on the landing happens, on return, panic and abort. Not sooner: a runtime that
+            // goes down drops new tasks within `spawn`, and the book is locked there.
+            let mut landing = Landing { desk: Arc::clone(&desk), key: key.clone(), pass, result: None };
             let fetching = desk.source.fetch(&key, permit);
             landing.result =
                 Some(timeout(desk.policy.timeout, fetching).await.unwrap_or(Err(Failure::TimedOut)));
@@ -262,6 +296,14 @@ impl Desk {
         let now = Instant::now();
         let mut book = self.book();
         let change = self.budget.settle(now, pass, key, result.as_ref().err().copied());
+        if matches!(change, Change::Opened { .. }) {
+            book.opened = Some(now);
+            self.set_lag(Duration::ZERO);
+        }
+        // Before this flight's own failure is noted: that one is news.
+        if matches!(change, Change::Opened { because } if because.scope() == Scope::Service) {
+            book.forgive(now);
+        }
         let outdated = book.pictures.get(key).is_some_and(Picture::is_outdated);
         let (outcome, due, refreshed) = match result {
             Ok(snapshot) => {
@@ -285,9 +327,6 @@ impl Desk {
         }
         if !book.schedule.contains(key) {
             book.pictures.remove(key);
-        }
-        if matches!(change, Change::Opened { because } if because.scope() == Scope::Service) {
-            book.forgive(now);
         }
         self.dispatch_beside(&mut book, now);
     }
@@ -319,12 +358,19 @@ impl Desk {
 }
 
 impl Book {
+    /// Ends the lingering interest whose time is over.
+    fn sweep(&mut self, now: Instant) {
+        for key in self.schedule.sweep(now) {
+            self.pictures.remove(&key);
+        }
+    }
+
     /// The upstream is back: what failed with it may be asked at once.
     fn forgive(&mut self, now: Instant) {
         let barred: Vec<TaskKey> =
             self.schedule.queued().filter(|key| self.setbacks.contains_key(*key)).cloned().collect();
         for key in barred {
-            self.schedule.reschedule(&key, now);
+            self.schedule.hasten(&key, now);
         }
         self.setbacks.invalidate_all();
     }

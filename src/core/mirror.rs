@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio::time::{Duration, Instant};
 
 use super::budget::Budget;
+pub use super::desk::{Census, Policy, Reason};
 use super::desk::{Desk, Forecast, Joined};
-pub use super::desk::{Policy, Reason};
 use super::grant::Grant;
 use super::interest::Seat;
 use super::picture::Outcome;
@@ -104,6 +104,11 @@ impl Mirror {
     /// Forgets a task: the next one who asks gets the upstream's word.
     pub fn purge(&self, key: &TaskKey) {
         self.desk.purge(key);
+    }
+
+    /// What is held because somebody is interested.
+    pub fn census(&self) -> Census {
+        self.desk.census()
     }
 
     async fn refreshed(&self, grant: &Grant, mut seat: Seat, start_by: Instant) -> Result<Answer, Refusal> {

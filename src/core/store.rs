@@ -73,6 +73,11 @@ impl Store {
             return Put::Absorbed(terminal);
         }
         if state.snapshot.phase == Phase::Missing {
+            // Who was told that a task is gone must not see it run again: only what is finished can
+            // still stand in.
+            if self.known.get(key).is_some_and(|known| known.snapshot.phase == Phase::Live) {
+                self.known.invalidate(key);
+            }
             self.missing.insert(key.clone(), Arc::clone(state));
         } else {
             self.missing.invalidate(key);

@@ -3,6 +3,7 @@
 mod answers;
 mod browser;
 mod conditional;
+mod core;
 mod crowd;
 mod ids;
 mod key;

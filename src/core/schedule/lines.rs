@@ -1,9 +1,9 @@
 //! Owns the clients' lines and whose turn it is.
 //!
-//! A client with a due key stands in the ring, the others in `sleeping` by their first due time. Both
-//! are exact after every call: no entry is stale.
+//! A client with a due key stands in the ring, the others in `sleeping` by their first due time. Who
+//! wants nothing stands in neither: clients that come and go at a closed gate leave nothing behind.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tokio::time::Instant;
 
@@ -15,7 +15,7 @@ use crate::core::task::TaskKey;
 pub(super) struct Lines {
     lines: HashMap<Client, Line>,
     /// Clients that had a due key when they were put here, in the order of their turns.
-    ring: VecDeque<Client>,
+    ring: BTreeMap<u64, Client>,
     /// The other clients, by when their first key is due.
     sleeping: BTreeSet<(Instant, Client)>,
     /// The client whose turn [`next`](Lines::next) began.
@@ -26,7 +26,8 @@ pub(super) struct Lines {
 #[derive(Debug, Default)]
 struct Line {
     keys: BTreeSet<(Instant, TaskKey)>,
-    in_ring: bool,
+    /// Its place in the ring.
+    turn: Option<u64>,
 }
 
 impl Line {
@@ -50,22 +51,29 @@ impl Lines {
         });
     }
 
-    /// Changes a line and keeps `sleeping` right.
+    /// Changes a line and keeps ring and `sleeping` right.
     fn change(&mut self, client: &Client, change: impl FnOnce(&mut BTreeSet<(Instant, TaskKey)>)) {
         let line = self.lines.entry(client.clone()).or_default();
         let before = line.first_due();
         change(&mut line.keys);
         let after = line.first_due();
-        // In the ring it stays where it is until its turn shows that nothing is due.
-        if !line.in_ring && before != after {
-            if let Some(due) = before {
-                self.sleeping.remove(&(due, client.clone()));
+        match line.turn {
+            Some(turn) if after.is_none() => {
+                self.ring.remove(&turn);
             }
-            if let Some(due) = after {
-                self.sleeping.insert((due, client.clone()));
+            // It stays where it is until its turn shows that nothing is due.
+            Some(_) => {}
+            None if before == after => {}
+            None => {
+                if let Some(due) = before {
+                    self.sleeping.remove(&(due, client.clone()));
+                }
+                if let Some(due) = after {
+                    self.sleeping.insert((due, client.clone()));
+                }
             }
         }
-        if !line.in_ring && after.is_none() {
+        if after.is_none() {
             self.lines.remove(client);
         }
     }
@@ -78,14 +86,13 @@ impl Lines {
     /// Whether some key is due. Brings a client that has one to the front of the ring.
     pub(super) fn has_due(&mut self, now: Instant) -> bool {
         self.wake(now);
-        while let Some(client) = self.ring.front() {
-            if self.lines.get(client).and_then(Line::first_due).is_some_and(|due| due <= now) {
+        while let Some((_, client)) = self.ring.first_key_value() {
+            if self.is_due(client, now) {
                 return true;
             }
             // Skipping is free: others have flown its keys.
-            if let Some(client) = self.ring.pop_front() {
-                self.leave_ring(client);
-            }
+            let client = client.clone();
+            self.leave_ring(client);
         }
         false
     }
@@ -95,27 +102,35 @@ impl Lines {
         if !self.has_due(now) {
             return None;
         }
-        let client = self.ring.pop_front()?;
-        let key = self.lines.get(&client)?.keys.first().map(|(_, key)| key.clone());
-        self.at_turn = Some(client);
+        let (_, client) = self.ring.first_key_value()?;
+        let key = self.lines.get(client)?.keys.first().map(|(_, key)| key.clone());
+        self.at_turn = Some(client.clone());
         key
     }
 
     /// Ends the turn: a client with another due key goes to the back of the ring.
     pub(super) fn finish_turn(&mut self, now: Instant) {
         let Some(client) = self.at_turn.take() else { return };
-        if self.lines.get(&client).and_then(Line::first_due).is_some_and(|due| due <= now) {
-            self.ring.push_back(client);
-        } else {
-            self.leave_ring(client);
+        let has_another = self.is_due(&client, now);
+        self.leave_ring(client.clone());
+        if has_another {
+            self.join_ring(client);
         }
     }
 
     /// How many requests go out before a key of this client's, at most: its own keys before this one,
     /// and as many turns of each other client; but never more than there are keys.
-    pub(super) fn ahead(&self, client: &Client, key: &TaskKey, due: Instant, keys: usize) -> usize {
+    pub(super) fn ahead(
+        &mut self,
+        client: &Client,
+        key: &TaskKey,
+        due: Instant,
+        keys: usize,
+        now: Instant,
+    ) -> usize {
+        self.wake(now);
         let Some(line) = self.lines.get(client) else { return 0 };
-        let others = self.ring.len().saturating_sub(usize::from(line.in_ring));
+        let others = self.ring.len().saturating_sub(usize::from(line.turn.is_some()));
         let turns = others + 1;
         // Counting further than this cannot change the result.
         let enough = keys / turns + 1;
@@ -123,27 +138,39 @@ impl Lines {
         (before * turns + others).min(keys.saturating_sub(1))
     }
 
+    fn is_due(&self, client: &Client, now: Instant) -> bool {
+        self.lines.get(client).and_then(Line::first_due).is_some_and(|due| due <= now)
+    }
+
     /// Moves the clients whose first key has come due into the ring, earliest first.
     fn wake(&mut self, now: Instant) {
-        while self.sleeping.first().is_some_and(|(due, _)| *due <= now) {
-            let Some((_, client)) = self.sleeping.pop_first() else { return };
-            if let Some(line) = self.lines.get_mut(&client) {
-                line.in_ring = true;
-            }
-            self.ring.push_back(client);
+        while let Some((due, client)) = self.sleeping.first()
+            && *due <= now
+        {
+            let client = client.clone();
+            self.join_ring(client);
         }
     }
 
+    /// From sleep to the end of the ring.
+    fn join_ring(&mut self, client: Client) {
+        let Some(line) = self.lines.get_mut(&client) else { return };
+        if let Some(due) = line.first_due() {
+            self.sleeping.remove(&(due, client.clone()));
+        }
+        let turn = self.ring.last_key_value().map_or(0, |(last, _)| last + 1);
+        line.turn = Some(turn);
+        self.ring.insert(turn, client);
+    }
+
+    /// From the ring to sleep.
     fn leave_ring(&mut self, client: Client) {
         let Some(line) = self.lines.get_mut(&client) else { return };
-        line.in_ring = false;
-        match line.first_due() {
-            Some(due) => {
-                self.sleeping.insert((due, client));
-            }
-            None => {
-                self.lines.remove(&client);
-            }
+        if let Some(turn) = line.turn.take() {
+            self.ring.remove(&turn);
+        }
+        if let Some(due) = line.first_due() {
+            self.sleeping.insert((due, client));
         }
     }
 }

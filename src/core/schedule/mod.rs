@@ -32,6 +32,8 @@ pub struct Schedule {
 struct Entry {
     /// When it is to be asked again. In flight: when that was.
     due: Instant,
+    /// Since when somebody wants it.
+    wanted: Instant,
     in_flight: bool,
     wants: HashMap<Client, Want>,
 }
@@ -73,9 +75,10 @@ impl Schedule {
 
     /// Adds a client's interest in a key. `due` counts only for a key that nobody wanted before:
     /// asking often gains nothing.
-    pub fn want(&mut self, key: &TaskKey, client: &Client, due: Instant) {
+    pub fn want(&mut self, key: &TaskKey, client: &Client, due: Instant, now: Instant) {
         let entry = self.keys.entry(key.clone()).or_insert_with(|| Entry {
             due,
+            wanted: now,
             in_flight: false,
             wants: HashMap::new(),
         });
@@ -108,15 +111,20 @@ impl Schedule {
         self.drop_if_unwanted(key, client);
     }
 
-    /// Ends the lingering interest whose time is over.
-    pub fn sweep(&mut self, now: Instant) {
+    /// Ends the lingering interest whose time is over, and names the keys that nobody wants any more.
+    pub fn sweep(&mut self, now: Instant) -> Vec<TaskKey> {
+        let mut unwanted = Vec::new();
         while self.lingering.first().is_some_and(|(end, ..)| *end <= now) {
-            let Some((_, key, client)) = self.lingering.pop_first() else { return };
+            let Some((_, key, client)) = self.lingering.pop_first() else { break };
             if let Some(want) = self.keys.get_mut(&key).and_then(|entry| entry.wants.get_mut(&client)) {
                 want.lingers = None;
             }
             self.drop_if_unwanted(&key, &client);
+            if !self.contains(&key) {
+                unwanted.push(key);
+            }
         }
+        unwanted
     }
 
     /// Whether some key is due.
@@ -129,19 +137,19 @@ impl Schedule {
         self.lines.next_due(now)
     }
 
-    /// Takes the key whose turn it is, and since when it was due: from now on it is in flight.
+    /// Takes the key whose turn it is, and since when it waited: from now on it is in flight.
     pub fn start(&mut self, now: Instant) -> Option<(TaskKey, Instant)> {
         let key = self.lines.next(now)?;
-        let mut due = now;
+        let mut waited = now;
         if let Some(entry) = self.keys.get_mut(&key) {
-            due = entry.due;
+            waited = entry.due.max(entry.wanted);
             entry.in_flight = true;
             for client in entry.wants.keys() {
-                self.lines.remove(client, &key, due);
+                self.lines.remove(client, &key, entry.due);
             }
         }
         self.lines.finish_turn(now);
-        Some((key, due))
+        Some((key, waited))
     }
 
     /// Takes a key back from its flight, due again at `due`. Lingering interest has then had its
@@ -166,9 +174,9 @@ impl Schedule {
         }
     }
 
-    /// Makes a queued key due at another time.
-    pub fn reschedule(&mut self, key: &TaskKey, due: Instant) {
-        let Some(entry) = self.keys.get_mut(key) else { return };
+    /// Makes a key due at `due`, if it was due later: what waits keeps its place.
+    pub fn hasten(&mut self, key: &TaskKey, due: Instant) {
+        let Some(entry) = self.keys.get_mut(key).filter(|entry| entry.due > due) else { return };
         if !entry.in_flight {
             for client in entry.wants.keys() {
                 self.lines.remove(client, key, entry.due);
@@ -189,9 +197,9 @@ impl Schedule {
     }
 
     /// How many requests go out before this client's turn reaches this key, at most.
-    pub fn ahead(&self, key: &TaskKey, client: &Client) -> u32 {
+    pub fn ahead(&mut self, key: &TaskKey, client: &Client, now: Instant) -> u32 {
         let Some(entry) = self.keys.get(key).filter(|entry| !entry.in_flight) else { return 0 };
-        let ahead = self.lines.ahead(client, key, entry.due, self.keys.len());
+        let ahead = self.lines.ahead(client, key, entry.due, self.keys.len(), now);
         u32::try_from(ahead).unwrap_or(u32::MAX)
     }
 

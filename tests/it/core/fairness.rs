@@ -1,0 +1,142 @@
+//! Invariants 10 and 11 across the core: turns, places kept, and nobody starves.
+
+use std::collections::HashMap;
+
+use tokio::time::Instant;
+
+use super::house::*;
+
+/// A budget of one request a second, spent.
+async fn one_a_second() -> House {
+    let house = House::with(|setup| {
+        setup.rate.per_minute = 60.0;
+        setup.rate.burst = 1;
+        setup.policy.patience = seconds(100.0);
+    });
+    house.fetch("nobody", "first", terminal("done")).await.unwrap();
+    house
+}
+
+/// The next calls, in their order, each answered as finished.
+async fn order(house: &House, calls: usize) -> Vec<String> {
+    let mut order = Vec::new();
+    while order.len() < calls {
+        pass(0.1).await;
+        for call in house.calls() {
+            order.push(call.key.id().to_owned());
+            call.answer(terminal("done")).await;
+        }
+    }
+    order
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_with_a_hundred_tasks_takes_turns_with_one_that_has_two() {
+    let house = one_a_second().await;
+    for id in 0..100 {
+        drop(house.ask("many", &format!("m{id:02}")).await);
+    }
+    pass(0.1).await;
+    for id in 0..2 {
+        drop(house.ask("few", &format!("f{id}")).await);
+    }
+    let order = order(&house, 5).await;
+    assert_eq!(order, ["m00", "f0", "m01", "f1", "m02"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn asking_often_gains_no_place() {
+    let house = one_a_second().await;
+    drop(house.ask("x", "patient").await);
+    pass(0.01).await;
+    for _ in 0..50 {
+        house.ask("x", "pushy").await.leave().await;
+        drop(house.ask("x", "pushy").await);
+    }
+    assert_eq!(order(&house, 2).await, ["patient", "pushy"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_keeps_its_place_while_its_interest_lingers() {
+    let house = one_a_second().await;
+    house.ask("x", "b").await.leave().await;
+    pass(0.01).await;
+    drop(house.ask("x", "a").await);
+    assert_eq!(order(&house, 2).await, ["b", "a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shared_task_is_refreshed_in_whosever_turn_comes_first() {
+    let house = one_a_second().await;
+    for id in 0..20 {
+        drop(house.ask("many", &format!("m{id:02}")).await);
+    }
+    pass(0.01).await;
+    let shared = house.ask("many", "shared").await;
+    let also = house.ask("few", "shared").await;
+    assert_eq!(order(&house, 2).await, ["m00", "shared"]);
+    assert_eq!((body(&shared.got().await), body(&also.got().await)), ("done", "done"));
+}
+
+/// P3 in small: far more demand than budget for ten minutes. The budget is used, no state is older
+/// than fairness allows, and the clients that obey `Retry-After` get as much as those that do not.
+#[tokio::test(start_paused = true)]
+async fn a_storm_uses_the_budget_and_starves_nobody() {
+    const TASKS: usize = 60;
+    const PER_MINUTE: f64 = 240.0;
+    // The jitter is the same in every run.
+    fastrand::seed(7);
+    let house = House::with(|setup| {
+        setup.rate.per_minute = PER_MINUTE;
+        setup.rate.burst = 5;
+    });
+    // When each client of each task returns; every third does not obey.
+    let mut returns: HashMap<(usize, usize), Instant> = HashMap::new();
+    let mut refreshed: HashMap<String, Instant> = HashMap::new();
+    let mut waiting = Vec::new();
+    let begun = Instant::now();
+    let mut gaps = Vec::new();
+    while begun.elapsed() < seconds(600.0) {
+        let now = Instant::now();
+        for task in 0..TASKS {
+            for client in 0..3 {
+                if returns.get(&(task, client)).is_none_or(|at| *at <= now) {
+                    let (mirror, grant) =
+                        (house.mirror.clone(), house.grant(&format!("c{client}"), &format!("t{task}")));
+                    let look = house.lifecycle.spawn(async move { mirror.look(&grant).await });
+                    returns.insert((task, client), now + seconds(3600.0));
+                    waiting.push(((task, client), look));
+                }
+            }
+        }
+        pass(0.05).await;
+        for call in house.calls() {
+            if let Some(before) = refreshed.insert(call.key.id().to_owned(), Instant::now()) {
+                gaps.push(before.elapsed().as_secs_f64());
+            }
+            call.answer(live("running")).await;
+        }
+        let (done, still): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(_, look)| look.is_finished());
+        waiting = still;
+        for (who, look) in done {
+            let told = match look.await.unwrap() {
+                Ok(answer) => answer.retry_after.unwrap(),
+                Err(refusal) => refusal.retry_after,
+            };
+            let obeys = who.1 != 0;
+            returns.insert(who, Instant::now() + seconds(if obeys { told as f64 } else { 0.5 }));
+        }
+    }
+    let used = house.sent().len() as f64 / (5.0 + 600.0 * PER_MINUTE / 60.0);
+    assert!(used >= 0.95, "{used} of the budget");
+    let ideal = TASKS as f64 * 60.0 / PER_MINUTE;
+    gaps.sort_by(f64::total_cmp);
+    let longest = gaps[gaps.len() - 1];
+    // A state's age grows from 0 to the gap between two refreshes. Turns are equal for clients and not
+    // for tasks, so it is not quite the ideal.
+    let older: f64 = gaps.iter().map(|gap| (gap - 1.3 * ideal).max(0.0)).sum();
+    let share = older / gaps.iter().sum::<f64>();
+    assert!(share <= 0.01, "{share} of the time a state is older than 1.3 × {ideal} s");
+    assert!(longest <= 1.2 * ideal * 3.0, "{longest} s: n·min(C, N) turns");
+    assert_eq!(refreshed.len(), TASKS);
+}

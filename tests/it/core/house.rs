@@ -1,0 +1,257 @@
+//! Owns the fixture: a core whose upstream is answered by hand, call by call.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode};
+use taskgate::core::budget::{Budget, Permit, Rate};
+use taskgate::core::grant::{Client, Grant};
+use taskgate::core::mirror::{Answer, Mirror, Origin, Policy, Reason, Refusal};
+use taskgate::core::pacing::Pacing;
+use taskgate::core::ports::{Failure, Fetching, Source};
+use taskgate::core::snapshot::{Phase, Retention, Snapshot};
+use taskgate::core::task::{Route, Routes, TaskKey};
+use taskgate::lifecycle::Lifecycle;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::{Duration, Instant, sleep};
+
+/// What a test may set; the defaults are the settings' own.
+pub struct Setup {
+    pub policy: Policy,
+    pub rate: Rate,
+    pub max_in_flight: usize,
+    pub max_bytes: u64,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let policy = Policy {
+            pacing: Pacing { fresh_for: seconds(2.0), max_interval: seconds(5.0) },
+            retention: Retention {
+                terminal_ttl: seconds(3600.0),
+                not_found_ttl: seconds(2.0),
+                stale_for: seconds(600.0),
+            },
+            patience: seconds(5.0),
+            timeout: seconds(10.0),
+            max_tasks: 20_000,
+        };
+        let rate = Rate { per_minute: 800.0, burst: 20 };
+        Self { policy, rate, max_in_flight: 64, max_bytes: 256 << 20 }
+    }
+}
+
+/// A core at work.
+pub struct House {
+    pub mirror: Mirror,
+    pub budget: Budget,
+    pub lifecycle: Lifecycle,
+    upstream: Arc<Upstream>,
+    routes: Routes,
+}
+
+impl House {
+    pub fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    pub fn with(change: impl FnOnce(&mut Setup)) -> Self {
+        let mut setup = Setup::default();
+        change(&mut setup);
+        let lifecycle = Lifecycle::default();
+        let budget = Budget::new(setup.rate, setup.max_in_flight, Instant::now());
+        let upstream = Arc::new(Upstream::default());
+        let source: Arc<dyn Source> = Arc::<Upstream>::clone(&upstream);
+        let mirror = Mirror::start(setup.policy, setup.max_bytes, budget.clone(), source, &lifecycle);
+        let routes = Routes::new(vec![Route::parse("/v1/tasks/{id}").unwrap()]);
+        Self { mirror, budget, lifecycle, upstream, routes }
+    }
+
+    pub fn key(&self, id: &str) -> TaskKey {
+        self.routes.find(&format!("/v1/tasks/{id}")).unwrap()
+    }
+
+    pub fn grant(&self, client: &str, id: &str) -> Grant {
+        Grant::issue(self.key(id), Client::Named(client.into()))
+    }
+
+    /// A plain GET in a task of its own, which has begun to wait when this returns.
+    pub async fn ask(&self, client: &str, id: &str) -> Asked {
+        let (mirror, grant) = (self.mirror.clone(), self.grant(client, id));
+        let asked = Asked(self.lifecycle.spawn(async move { mirror.look(&grant).await }));
+        settle().await;
+        asked
+    }
+
+    /// The next call upstream, made already, which must be about this task.
+    #[track_caller]
+    pub fn call(&self, id: &str) -> Call {
+        let call = self.any_call().unwrap_or_else(|| panic!("nobody asks the upstream about {id}"));
+        assert_eq!(call.key.id(), id, "the upstream is asked about another task");
+        call
+    }
+
+    /// The next call upstream, if one was made already.
+    pub fn any_call(&self) -> Option<Call> {
+        self.upstream.calls.lock().unwrap().pop_front()
+    }
+
+    /// All calls made already.
+    pub fn calls(&self) -> Vec<Call> {
+        std::iter::from_fn(|| self.any_call()).collect()
+    }
+
+    #[track_caller]
+    pub fn no_call(&self) {
+        let waiting = self.upstream.calls.lock().unwrap();
+        assert!(waiting.is_empty(), "the upstream is asked about {}", waiting[0].key);
+    }
+
+    /// When each request went upstream, answered or not.
+    pub fn sent(&self) -> Vec<Instant> {
+        self.upstream.sent.lock().unwrap().clone()
+    }
+
+    /// Asks and has it answered.
+    pub async fn fetch(&self, client: &str, id: &str, answer: Result<Snapshot, Failure>) -> Got {
+        let asked = self.ask(client, id).await;
+        self.call(id).answer(answer).await;
+        asked.got().await
+    }
+}
+
+pub type Got = Result<Answer, Refusal>;
+
+/// A plain GET under way. Dropped, it goes on; see [`leave`](Self::leave).
+pub struct Asked(JoinHandle<Got>);
+
+impl Asked {
+    pub fn is_waiting(&self) -> bool {
+        !self.0.is_finished()
+    }
+
+    /// What it got, by now.
+    #[track_caller]
+    pub fn got(self) -> impl Future<Output = Got> {
+        assert!(self.0.is_finished(), "it still waits for its answer");
+        async move { self.0.await.unwrap() }
+    }
+
+    /// What it gets, however long that takes.
+    pub async fn wait(self) -> Got {
+        self.0.await.unwrap()
+    }
+
+    /// The client closes its connection.
+    pub async fn leave(self) {
+        self.0.abort();
+        settle().await;
+    }
+}
+
+/// Takes calls and leaves them to the test.
+#[derive(Default)]
+struct Upstream {
+    calls: Mutex<VecDeque<Call>>,
+    sent: Mutex<Vec<Instant>>,
+}
+
+impl Source for Upstream {
+    fn fetch<'a>(&'a self, key: &'a TaskKey, permit: Permit) -> Fetching<'a> {
+        Box::pin(async move {
+            let (answer, answered) = oneshot::channel();
+            self.sent.lock().unwrap().push(Instant::now());
+            self.calls.lock().unwrap().push_back(Call { key: key.clone(), answer });
+            let result = answered.await;
+            drop(permit);
+            result.expect("a call that a test breaks off")
+        })
+    }
+}
+
+/// A request upstream. Dropped without an answer, its flight panics; kept, it hangs.
+pub struct Call {
+    pub key: TaskKey,
+    answer: oneshot::Sender<Result<Snapshot, Failure>>,
+}
+
+impl Call {
+    pub async fn answer(self, answer: Result<Snapshot, Failure>) {
+        // A flight that was given up no longer listens.
+        drop(self.answer.send(answer));
+        settle().await;
+    }
+
+    pub async fn panic(self) {
+        drop(self.answer);
+        settle().await;
+    }
+}
+
+/// Lets everything run that can run without time passing.
+pub async fn settle() {
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Lets time pass, stopping at everybody's alarms on the way.
+pub async fn pass(length: f64) {
+    sleep(seconds(length)).await;
+    settle().await;
+}
+
+pub fn seconds(length: f64) -> Duration {
+    Duration::from_secs_f64(length)
+}
+
+pub fn snapshot(status: u16, phase: Phase, body: &str) -> Snapshot {
+    let json = HeaderValue::from_static("application/json");
+    let body = Bytes::copy_from_slice(body.as_bytes());
+    Snapshot::new(StatusCode::from_u16(status).unwrap(), json, body, Instant::now(), phase)
+}
+
+pub fn live(body: &str) -> Result<Snapshot, Failure> {
+    Ok(snapshot(200, Phase::Live, body))
+}
+
+pub fn terminal(body: &str) -> Result<Snapshot, Failure> {
+    Ok(snapshot(200, Phase::Terminal, body))
+}
+
+pub fn missing() -> Result<Snapshot, Failure> {
+    Ok(snapshot(404, Phase::Missing, "gone"))
+}
+
+pub const DOWN: Failure = Failure::ServerError { status: 503 };
+
+pub fn limited(retry_after: Option<u64>) -> Failure {
+    Failure::RateLimited { retry_after: retry_after.map(Duration::from_secs) }
+}
+
+/// The body of an answer.
+#[track_caller]
+pub fn body(got: &Got) -> &str {
+    let answer = got.as_ref().unwrap_or_else(|refusal| panic!("refused: {refusal:?}"));
+    std::str::from_utf8(&answer.state.snapshot.body).unwrap()
+}
+
+/// Why an answer stands in, and whether the upstream was asked.
+#[track_caller]
+pub fn stands_in(got: &Got) -> (Reason, bool) {
+    match got {
+        Ok(Answer { origin: Origin::StandIn { reason, asked }, .. }) => (*reason, *asked),
+        other => panic!("this stands in for nothing: {other:?}"),
+    }
+}
+
+/// `seconds` as a client is told them: whole, at least one, and up to a fifth more (and one).
+#[track_caller]
+pub fn assert_spread(retry_after: u64, seconds: f64) {
+    let least = seconds.ceil().max(1.0);
+    let most = least + (least / 5.0).ceil();
+    let told = retry_after as f64;
+    assert!((least..=most).contains(&told), "told {told} s instead of {least} to {most}");
+}

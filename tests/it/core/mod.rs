@@ -1,0 +1,11 @@
+//! The core from outside: hand-driven upstream, paused time.
+
+mod bounds;
+mod coalescing;
+mod fairness;
+mod flights;
+mod gate;
+mod house;
+mod missing;
+mod plain_get;
+mod terminal;
