@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -81,7 +82,9 @@ pub async fn listen(address: SocketAddr, setting: &'static str) -> Result<TcpLis
 /// # Errors
 /// [`StartError::Upstream`].
 pub fn start(settings: &Settings, listeners: Listeners, lifecycle: &Lifecycle) -> Result<(), StartError> {
-    let source = Arc::new(Upstream::new(&settings.upstream)?);
+    #[expect(clippy::disallowed_methods, reason = "the clock is handed in here")]
+    let clock = SystemTime::now;
+    let source = Arc::new(Upstream::new(&settings.upstream, clock)?);
     let rate = Rate {
         per_minute: f64::from(settings.budget.requests_per_minute) * settings.budget.share,
         burst: settings.budget.burst,

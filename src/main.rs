@@ -13,7 +13,8 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("taskgate: cannot start threads: {error}");
+            use std::io::Write as _;
+            let _ = writeln!(std::io::stderr(), "taskgate: cannot start threads: {error}");
             return ExitCode::FAILURE;
         }
     };

@@ -1,6 +1,6 @@
 //! Owns the command line: what can be asked of the program, and with which exit code it answers.
 //!
-//! 0 done or shut down cleanly · 1 failed while running · 2 used wrongly · 78 settings at fault (EX_CONFIG).
+//! 0 done or shut down cleanly · 1 failed while running · 2 used wrongly · 78 settings at fault (`EX_CONFIG`).
 
 mod check;
 mod demo;
@@ -24,7 +24,7 @@ use crate::config::{Faults, Sources};
 #[derive(Debug, Parser)]
 #[command(name = "taskgate", version, max_term_width = 100)]
 pub struct Arguments {
-    /// The settings file; without it TASKGATE_CONFIG, then ./config.toml, then defaults
+    /// The settings file; without it `TASKGATE_CONFIG`, then ./config.toml, then defaults
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -33,7 +33,7 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the gateway (the default). The key comes from LEMONDATA_API_KEY or LEMONDATA_API_KEY_FILE
+    /// Run the gateway (the default). The key comes from `LEMONDATA_API_KEY` or `LEMONDATA_API_KEY_FILE`
     Serve,
     /// Check the settings and print the effective ones, secrets shown as ***
     Check,

@@ -83,7 +83,7 @@ fn read(sources: &Sources, reader: &mut Reader, found: &mut Option<ApiKey>) -> O
 
 /// A key pasted in the wrong place may be echoed as a wrong value there: masked, whatever it looks like.
 fn veil(sources: &Sources, found: Option<&ApiKey>, faults: Faults) -> Faults {
-    let faults = key::given(sources).fold(faults, |faults, secret| faults.hide(secret));
+    let faults = key::given(sources).fold(faults, Faults::hide);
     match found {
         Some(key) => faults.hide(key.expose()),
         None => faults,

@@ -145,12 +145,11 @@ impl Reader {
     }
 
     fn about_section(&self, section: &str) -> String {
-        match nearest(section, self.sections()) {
-            Some(near) => format!("no such section; did you mean [{near}]?"),
-            None => {
-                let all: Vec<_> = self.sections().iter().map(|name| format!("[{name}]")).collect();
-                format!("no such section; there are {}", all.join(" "))
-            }
+        if let Some(near) = nearest(section, self.sections()) {
+            format!("no such section; did you mean [{near}]?")
+        } else {
+            let all: Vec<_> = self.sections().iter().map(|name| format!("[{name}]")).collect();
+            format!("no such section; there are {}", all.join(" "))
         }
     }
 

@@ -28,7 +28,7 @@ pub fn render(settings: &Settings) -> String {
 
     page.section("upstream");
     page.line("base_url", upstream.base_url.as_str().trim_end_matches('/'));
-    page.line("routes", texts(upstream.routes.iter().map(|route| route.template())));
+    page.line("routes", texts(upstream.routes.iter().map(super::super::core::task::Route::template)));
     page.line("auth_scheme", upstream.auth_scheme.as_str());
     page.line("headers", headers(settings));
     page.line("status_pointer", upstream.status_pointer.as_str());

@@ -10,7 +10,9 @@ use tracing_subscriber::EnvFilter;
 use super::network::{address, address_or_off, hosts, networks, origins};
 use super::reader::Reader;
 use super::secret::ApiKey;
-use super::settings::*;
+use super::settings::{
+    Access, AccessMode, Admin, Budget, Cache, Limits, Log, LogFormat, Polling, Server, Upstream,
+};
 use super::spelling::nearest;
 use super::target::{auth_scheme, base_url, headers, pointer, routes, statuses};
 use super::units::{

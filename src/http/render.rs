@@ -95,7 +95,7 @@ mod tests {
         let etag = HeaderValue::from_static("\"abc\"");
         let matches = |values: &[&'static str]| {
             let headers = values.iter().map(|value| (header::IF_NONE_MATCH, HeaderValue::from_static(value)));
-            has_already(&HeaderMap::from_iter(headers), &etag)
+            has_already(&headers.collect(), &etag)
         };
         for values in [&["\"abc\""][..], &["W/\"abc\""], &["*"], &["\"x\" , \"abc\""], &["\"x\"", "\"abc\""]]
         {

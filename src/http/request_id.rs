@@ -28,7 +28,7 @@ pub(super) async fn carry(State(gateway): State<Gateway>, request: Request, next
         %method,
         path = %path.escape_debug(),
         status = response.status().as_u16(),
-        duration_us = start.elapsed().as_micros() as u64,
+        duration_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX),
         "request"
     );
     response.headers_mut().insert(REQUEST_ID, id);

@@ -6,7 +6,6 @@ use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
 use super::body::{JSON_UTF8, TaskBody};
@@ -48,7 +47,7 @@ pub(super) async fn answer(State(sandbox): State<Sandbox>, request: Request) -> 
 }
 
 /// Judges the key, then its rate, then what the key may do, as the upstream does.
-fn admit(sandbox: &Sandbox, target: Target, headers: &HeaderMap) -> (Option<Quota>, Result<(), Refusal>) {
+fn admit(sandbox: &Sandbox, target: Target<'_>, headers: &HeaderMap) -> (Option<Quota>, Result<(), Refusal>) {
     if let Target::File { .. } = target {
         return (None, Ok(()));
     }
@@ -56,7 +55,7 @@ fn admit(sandbox: &Sandbox, target: Target, headers: &HeaderMap) -> (Option<Quot
         Ok(key) => key,
         Err(refusal) => return (None, Err(refusal)),
     };
-    let quota = match sandbox.limiter().take(key, Instant::now(), Timestamp::now()) {
+    let quota = match sandbox.limiter().take(key, Instant::now(), super::wall_clock()) {
         Share::Unlimited => None,
         Share::Granted(quota) => Some(quota),
         Share::Refused(quota, retry_after_secs) => {

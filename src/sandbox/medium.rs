@@ -3,9 +3,13 @@
 /// What a task makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Medium {
+    /// Moving pictures.
     Video,
+    /// A picture.
     Image,
+    /// A song.
     Music,
+    /// A model to turn around.
     ThreeD,
 }
 

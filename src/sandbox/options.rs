@@ -36,7 +36,7 @@ pub struct Options {
     #[arg(long, value_name = "KEY", default_value = "sk-sandbox", value_parser = key)]
     pub api_key: String,
 
-    /// What result URLs begin with. Name the sandbox's own address (http://127.0.0.1:8788) and
+    /// What result URLs begin with. Name the sandbox's own address (<http://127.0.0.1:8788>) and
     /// images can be fetched: it serves a placeholder at /files/ID.svg. Other media have no file
     #[arg(long, value_name = "URL", default_value = "https://cdn.sandbox.example", value_parser = base_url)]
     pub results_url: String,

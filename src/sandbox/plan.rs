@@ -9,6 +9,7 @@ pub struct Plan {
     pub prompt: String,
     /// Echoed in every answer; `None` is `sandbox-` and the medium.
     pub model: Option<String>,
+    /// How it goes.
     pub course: Course,
     /// How long ago it was created: it starts this far into its life.
     pub elapsed: Duration,
@@ -31,7 +32,9 @@ pub enum Course {
 /// How a running task ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
+    /// With a result.
     Completed,
+    /// With an error.
     Failed,
 }
 
@@ -42,8 +45,11 @@ pub enum Pin {
     Pending,
     /// With this progress, 0 to 100.
     Processing(u8),
+    /// Ended, with a result.
     Completed,
+    /// Ended, with an error.
     Failed,
+    /// Ended on request: failed, and marked as cancelled.
     Cancelled,
     /// Answers 404, as a task does whose time is over.
     Expired,

@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(phase_at(19 * S), Phase::Pending);
         assert_eq!(phase_at(20 * S), Phase::Processing(0));
         assert_eq!(phase_at(60 * S), Phase::Processing(50));
-        assert_eq!(phase_at(100 * S - Duration::from_nanos(1)), Phase::Processing(99));
+        assert_eq!(phase_at((100 * S).checked_sub(Duration::from_nanos(1)).unwrap()), Phase::Processing(99));
         assert_eq!(phase_at(100 * S), Phase::Completed);
         assert_eq!(State::of_run(101 * S, 100 * S, Ending::Failed).phase, Phase::Failed);
     }

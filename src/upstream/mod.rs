@@ -51,14 +51,15 @@ pub struct Upstream {
     judge: Judge,
     scrub: Scrub,
     max_body: usize,
+    clock: fn() -> SystemTime,
 }
 
 impl Upstream {
-    /// Prepares the clients; sends nothing yet.
+    /// Prepares the clients; sends nothing yet. `clock` is the wall clock, which dates are compared with.
     ///
     /// # Errors
     /// A [`SetupError`] that says what to mend.
-    pub fn new(settings: &config::Upstream) -> Result<Self, SetupError> {
+    pub fn new(settings: &config::Upstream, clock: fn() -> SystemTime) -> Result<Self, SetupError> {
         // The process-wide choice of ring; a second call changes nothing.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let headers = request_headers(settings)?;
@@ -83,19 +84,20 @@ impl Upstream {
             judge: Judge::new(settings),
             scrub: Scrub::new(&settings.api_key),
             max_body: settings.max_body,
+            clock,
         })
     }
 
     async fn ask(&self, key: &TaskKey, permit: Permit) -> Result<Snapshot, Failure> {
         let response = self.send(key, permit).await?;
         let (status, headers) = (response.status(), response.headers().clone());
-        if let Some(failure) = classify::by_status(status, &headers, SystemTime::now()) {
+        if let Some(failure) = classify::by_status(status, &headers, (self.clock)()) {
             return Err(failure);
         }
         let body = self.read(response, status).await?;
         let body = self.scrub.body(body);
         let content_type = self.scrub.content_type(headers.get(header::CONTENT_TYPE));
-        self.judge.snapshot(status, content_type, body, Instant::now(), SystemTime::now())
+        self.judge.snapshot(status, content_type, body, Instant::now(), (self.clock)())
     }
 
     /// One request, and one more where a connection broke before it answered: most often a pooled one

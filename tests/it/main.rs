@@ -1,4 +1,11 @@
 //! The integration tests, as one binary: it links once, and its tests share their fixtures.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on fails, and its fixtures bind, spawn and read clocks"
+)]
 
 mod answers;
 mod browser;

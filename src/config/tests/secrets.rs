@@ -49,7 +49,7 @@ fn a_key_that_is_missing_or_doubtful_is_a_fault() {
     let setting = format!("upstream.api_key_file = {other:?}");
     let file = "LEMONDATA_API_KEY_FILE";
     type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
-    let cases: [Case; 9] = [
+    let cases: [Case<'_>; 9] = [
         ("", &[("LEMONDATA_API_KEY", "")], MISSING),
         (
             "",

@@ -180,7 +180,7 @@ mod tests {
             }
             for (first, from) in taken.iter().enumerate() {
                 for (last, to) in taken.iter().enumerate().skip(first) {
-                    let window = (*to - *from).as_secs_f64();
+                    let window = (*to).checked_sub(*from).unwrap().as_secs_f64();
                     let count = (last - first + 1) as f64;
                     prop_assert!(count <= f64::from(burst) + window * per_minute / 60.0 + 1e-3);
                 }

@@ -70,7 +70,7 @@ async fn each_medium_ends_with_its_results() {
         for pointer in urls {
             let url = body.pointer(pointer).unwrap().as_str().unwrap();
             assert!(url.starts_with(&format!("https://cdn.sandbox.example/files/{id}.")), "{url}");
-            let created = jiff::Timestamp::from_second(body["created"].as_i64().unwrap()).unwrap();
+            let created = Timestamp::from_second(body["created"].as_i64().unwrap()).unwrap();
             let date = created.strftime("X-Amz-Date=%Y%m%dT%H%M%SZ&").to_string();
             assert!(url.contains(&date) && url.contains("X-Amz-Expires=604800&"), "{url}");
         }
@@ -155,7 +155,7 @@ async fn the_same_state_is_the_same_bytes_by_every_path() {
 #[tokio::test(start_paused = true)]
 async fn a_plan_may_have_begun_before() {
     let sandbox = Sandbox::new(plain());
-    let now = jiff::Timestamp::now().as_second();
+    let now = wall_clock().as_second();
     let plan = |ending| Plan { elapsed: 90 * S, course: run(60 * S, ending), ..Plan::default() };
     for (ending, status) in [(Ending::Completed, "completed"), (Ending::Failed, "failed")] {
         let id = sandbox.create(Medium::Video, plan(ending));

@@ -95,16 +95,16 @@ impl Naive {
     fn note_waits(&mut self) {
         let lines: Vec<_> = (0..CLIENTS).map(|client| self.due_line(client)).collect();
         self.waits.retain(|(key, client), _| lines[usize::from(*client)].iter().any(|(_, k)| k == key));
-        for (client, line) in lines.iter().enumerate() {
+        for (client, line) in (0_u8..).zip(&lines) {
             for (place, (_, key)) in line.iter().enumerate() {
-                let wait = self.waits.entry((*key, client as u8)).or_insert(Wait {
+                let wait = self.waits.entry((*key, client)).or_insert(Wait {
                     starts: 0,
                     before: place,
                     clients: Vec::new(),
                 });
-                for (other, line) in lines.iter().enumerate() {
-                    if !line.is_empty() && !wait.clients.contains(&(other as u8)) {
-                        wait.clients.push(other as u8);
+                for (other, line) in (0_u8..).zip(&lines) {
+                    if !line.is_empty() && !wait.clients.contains(&other) {
+                        wait.clients.push(other);
                     }
                 }
             }
