@@ -5,7 +5,7 @@ use super::network::networks;
 use super::reader::Reader;
 use super::sections::{access_mode, path};
 use super::settings::AccessMode;
-use super::units::{flag, limit};
+use super::units::flag;
 
 pub(super) fn refuse(reader: &mut Reader) {
     if reader.again("access.mode", access_mode) == Some(AccessMode::Protected) {
@@ -27,15 +27,10 @@ pub(super) fn refuse(reader: &mut Reader) {
     if reader.again("access.allow_cancel", flag) == Some(true) {
         reader.fault("access.allow_cancel", "cancelling is not available in this version; write false");
     }
-    for key in ["limits.requests_per_second", "limits.new_tasks_per_minute"] {
-        if let Some(Some(_)) = reader.again(key, limit(u64::MAX)) {
-            reader.fault(key, "limits per client are not available in this version; write 0");
-        }
-    }
     if reader.again("server.trusted_proxies", networks).is_some_and(|networks| !networks.is_empty()) {
         reader.fault(
             "server.trusted_proxies",
-            "has no effect without limits per client, which are not available in this version; leave it empty",
+            "believing X-Forwarded-For is not available in this version; leave it empty",
         );
     }
 }

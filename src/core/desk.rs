@@ -176,6 +176,11 @@ impl Desk {
         Joined::Seat(Seat { frames, flight, collapsed, interest })
     }
 
+    /// Whether something is known of a key, or somebody is interested in it.
+    pub(super) fn knows(&self, key: &TaskKey) -> bool {
+        self.store.newest(key).is_some() || self.book().schedule.contains(key)
+    }
+
     /// Gives back interest; it lingers for `linger`.
     pub(super) fn release(&self, key: &TaskKey, client: &Client, linger: Option<Duration>) {
         // Somebody who never comes back costs one entry here for a while: bounded like the tasks.

@@ -101,6 +101,11 @@ impl Mirror {
         self.refreshed(grant, seat, now + patience).await
     }
 
+    /// Whether something is known of a task, or somebody else is asking about it just now.
+    pub fn knows(&self, key: &TaskKey) -> bool {
+        self.desk.knows(key)
+    }
+
     /// Forgets a task: the next one who asks gets the upstream's word.
     pub fn purge(&self, key: &TaskKey) {
         self.desk.purge(key);

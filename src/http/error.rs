@@ -29,6 +29,11 @@ pub(super) enum Error {
         /// Where tasks are created, for a client that tried to do that here.
         create_at: Option<String>,
     },
+    /// The client has used up a limit of its own.
+    ClientRateLimited {
+        /// Seconds.
+        retry_after: u64,
+    },
     Refused(Refusal),
 }
 
@@ -74,6 +79,7 @@ impl Error {
             Self::MissingCredentials => StatusCode::UNAUTHORIZED,
             Self::HostNotAllowed(_) | Self::OriginNotAllowed(_) => StatusCode::FORBIDDEN,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::ClientRateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Refused(refusal) => match refusal.reason {
                 Reason::Budget | Reason::Upstream(Failure::RateLimited { .. }) => {
                     StatusCode::TOO_MANY_REQUESTS
@@ -94,6 +100,7 @@ impl Error {
             Self::HostUnclear | Self::HostNotAllowed(_) => "host_not_allowed",
             Self::OriginNotAllowed(_) => "origin_not_allowed",
             Self::MethodNotAllowed { .. } => "method_not_allowed",
+            Self::ClientRateLimited { .. } => "client_rate_limited",
             Self::Refused(refusal) => code_of(refusal.reason),
         }
     }
@@ -101,6 +108,7 @@ impl Error {
     fn retry_after(&self) -> Option<u64> {
         match self {
             Self::Refused(refusal) => Some(refusal.retry_after),
+            Self::ClientRateLimited { retry_after } => Some(*retry_after),
             Self::Path(_)
             | Self::MissingCredentials
             | Self::BodyNotAllowed
@@ -140,6 +148,10 @@ impl Error {
             Self::MethodNotAllowed { create_at: None } => {
                 "This gateway only reads tasks: use GET or HEAD.".to_owned()
             }
+            Self::ClientRateLimited { retry_after } => format!(
+                "This client asks more often than the operator allows. Ask again in {retry_after} s; obey \
+                 Retry-After, and nothing is lost."
+            ),
             Self::Refused(refusal) => refused(refusal),
         }
     }
@@ -213,6 +225,7 @@ impl IntoResponse for Error {
             | Self::HostUnclear
             | Self::HostNotAllowed(_)
             | Self::OriginNotAllowed(_)
+            | Self::ClientRateLimited { .. }
             | Self::Refused(_) => {}
         }
         response

@@ -8,6 +8,7 @@ pub mod admin;
 mod cors;
 mod error;
 mod host;
+mod limits;
 mod method;
 mod origin;
 mod render;
@@ -22,6 +23,7 @@ use axum::routing::any;
 
 use self::access::Access;
 pub use self::host::Hosts;
+use self::limits::Limits;
 use self::origin::Origins;
 use crate::config::Settings;
 use crate::core::mirror::Mirror;
@@ -35,6 +37,7 @@ struct Parts {
     mirror: Mirror,
     routes: Routes,
     access: Access,
+    limits: Limits,
     hosts: Hosts,
     origins: Origins,
     /// Where tasks are created: named in the answer to a POST.
@@ -49,6 +52,7 @@ impl Gateway {
             mirror,
             routes: settings.upstream.routes.clone(),
             access: Access::new(&settings.access),
+            limits: Limits::new(&settings.limits),
             hosts: Hosts::new(settings),
             origins: Origins::new(settings),
             create_at: settings.upstream.base_url.as_str().trim_end_matches('/').to_owned(),

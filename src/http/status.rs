@@ -24,6 +24,9 @@ async fn answer(gateway: &Gateway, request: Request) -> Result<Response, Error> 
     method::check(&request, &gateway.create_at)?;
     let key = gateway.routes.find(request.uri().path()).map_err(Error::Path)?;
     let grant = gateway.access.grant(key, client(&request))?;
+    let now = Instant::now();
+    gateway.limits.request(grant.client(), now)?;
+    gateway.limits.new_task(grant.client(), now, || !gateway.mirror.knows(grant.key()))?;
     let answer = gateway.mirror.look(&grant).await.map_err(Error::Refused)?;
     Ok(render::answer(&answer, request.headers(), Instant::now()))
 }

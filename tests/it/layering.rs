@@ -28,7 +28,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("reqwest", &["upstream"]),
     ("rustls", &["upstream"]),
     ("tower_http", &["http"]),
-    ("moka", &["core"]),
+    ("moka", &["core", "http"]),
     ("toml", &["config"]),
     ("clap", &["cli", "sandbox", "main"]),
     ("tracing_subscriber", &["telemetry", "config"]),

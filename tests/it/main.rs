@@ -15,6 +15,7 @@ mod crowd;
 mod ids;
 mod key;
 mod layering;
+mod limits;
 mod mirror;
 mod process;
 mod support;

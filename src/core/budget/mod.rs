@@ -12,8 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::{Duration, Instant};
 
-use bucket::Bucket;
-pub use bucket::Rate;
+pub use bucket::{Bucket, Rate};
 use gate::Gate;
 pub use gate::{Change, Pass, Position};
 

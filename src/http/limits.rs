@@ -1,0 +1,78 @@
+//! Owns the limits per client: requests a second, and ids a minute that the gateway has never seen.
+//!
+//! Each client has a bucket of its own (the same algorithm as the key's budget). The buckets are bounded
+//! too: the one unused for longest goes first, and a client that comes back starts with a full one.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
+use tokio::time::Instant;
+
+use super::error::Error;
+use crate::config;
+use crate::core::budget::{Bucket, Rate};
+use crate::core::grant::Client;
+
+/// How many clients are counted at once.
+const MAX_CLIENTS: u64 = 100_000;
+
+/// The limits that are on.
+pub(super) struct Limits {
+    requests: Option<Limit>,
+    new_tasks: Option<Limit>,
+}
+
+/// One limit, for all clients.
+struct Limit {
+    rate: Rate,
+    buckets: Cache<Client, Arc<Mutex<Bucket>>>,
+}
+
+impl Limits {
+    pub(super) fn new(settings: &config::Limits) -> Self {
+        Self {
+            requests: settings.requests_per_second.map(|count| Limit::new(count, f64::from(count) * 60.0)),
+            new_tasks: settings.new_tasks_per_minute.map(|count| Limit::new(count, f64::from(count))),
+        }
+    }
+
+    /// Counts a request.
+    pub(super) fn request(&self, client: &Client, now: Instant) -> Result<(), Error> {
+        self.requests.as_ref().map_or(Ok(()), |limit| limit.take(client, now))
+    }
+
+    /// Counts an id that the gateway knows nothing of; `is_new` is only asked where the limit is on.
+    pub(super) fn new_task(
+        &self,
+        client: &Client,
+        now: Instant,
+        is_new: impl FnOnce() -> bool,
+    ) -> Result<(), Error> {
+        match &self.new_tasks {
+            Some(limit) if is_new() => limit.take(client, now),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Limit {
+    /// As many at once as the limit's own span allows: one second's worth, or one minute's.
+    fn new(burst: u32, per_minute: f64) -> Self {
+        let buckets =
+            Cache::builder().max_capacity(MAX_CLIENTS).eviction_policy(EvictionPolicy::lru()).build();
+        Self { rate: Rate { per_minute, burst }, buckets }
+    }
+
+    fn take(&self, client: &Client, now: Instant) -> Result<(), Error> {
+        let full = || Arc::new(Mutex::new(Bucket::new(self.rate, now)));
+        let bucket = self.buckets.entry_by_ref(client).or_insert_with(full).into_value();
+        let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        if bucket.take(now) {
+            return Ok(());
+        }
+        let wait = bucket.ready_at(now, 0).saturating_duration_since(now);
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        Err(Error::ClientRateLimited { retry_after: seconds.max(1) })
+    }
+}
