@@ -7,6 +7,7 @@ mod classify;
 mod expiry;
 mod retry_after;
 mod scrub;
+mod trouble;
 
 use std::time::SystemTime;
 
@@ -19,6 +20,7 @@ use url::Url;
 
 use self::classify::Judge;
 use self::scrub::Scrub;
+use self::trouble::Trouble;
 use crate::config;
 use crate::core::budget::Permit;
 use crate::core::ports::{Failure, Fetching, Source};
@@ -52,6 +54,7 @@ pub struct Upstream {
     scrub: Scrub,
     max_body: usize,
     clock: fn() -> SystemTime,
+    trouble: Trouble,
 }
 
 impl Upstream {
@@ -85,11 +88,13 @@ impl Upstream {
             scrub: Scrub::new(&settings.api_key),
             max_body: settings.max_body,
             clock,
+            trouble: Trouble::default(),
         })
     }
 
     async fn ask(&self, key: &TaskKey, permit: Permit) -> Result<Snapshot, Failure> {
-        let response = self.send(key, permit).await?;
+        // Both permits are held until the body is read: it counts as in flight until then.
+        let (response, _second) = self.send(key, &permit).await?;
         let (status, headers) = (response.status(), response.headers().clone());
         if let Some(failure) = classify::by_status(status, &headers, (self.clock)()) {
             return Err(failure);
@@ -103,24 +108,27 @@ impl Upstream {
     /// One request, and one more where a connection broke before it answered: most often a pooled one
     /// that the upstream had just closed. A GET may be sent twice (RFC 9110, 9.2.2); the second attempt
     /// has a permit of its own, if one is free at once.
-    async fn send(&self, key: &TaskKey, permit: Permit) -> Result<Response, Failure> {
+    async fn send(&self, key: &TaskKey, permit: &Permit) -> Result<(Response, Option<Permit>), Failure> {
         let url = self.url(key);
         let broken = match self.pooled.get(url.clone()).send().await {
-            Ok(response) => return Ok(response),
+            Ok(response) => return Ok((response, None)),
             Err(error) => error,
         };
         if broken.is_connect() || broken.is_timeout() {
-            tracing::debug!(task = %key, error = %Chain(&broken), "no connection to the upstream");
+            self.trouble.tell(key, &broken);
             return Err(Failure::Unreachable);
         }
-        let Some(_second) = permit.another() else {
-            tracing::debug!(task = %key, error = %Chain(&broken), "the upstream's connection broke");
+        let Some(second) = permit.another() else {
+            self.trouble.tell(key, &broken);
             return Err(Failure::Unreachable);
         };
-        self.fresh.get(url).send().await.map_err(|error| {
-            tracing::debug!(task = %key, error = %Chain(&error), "the upstream's connection broke twice");
-            Failure::Unreachable
-        })
+        match self.fresh.get(url).send().await {
+            Ok(response) => Ok((response, Some(second))),
+            Err(error) => {
+                self.trouble.tell(key, &error);
+                Err(Failure::Unreachable)
+            }
+        }
     }
 
     fn url(&self, key: &TaskKey) -> Url {
@@ -166,23 +174,4 @@ fn request_headers(settings: &config::Upstream) -> Result<HeaderMap, SetupError>
         .entry(header::USER_AGENT)
         .or_insert(HeaderValue::from_static(concat!("taskgate/", env!("CARGO_PKG_VERSION"))));
     Ok(headers)
-}
-
-/// An error with its causes. reqwest's own text ends with the URL, which says nothing new.
-struct Chain<'a>(&'a reqwest::Error);
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut cause = std::error::Error::source(self.0);
-        if cause.is_none() {
-            return f.write_str("the request failed");
-        }
-        let mut separator = "";
-        while let Some(error) = cause {
-            write!(f, "{separator}{error}")?;
-            separator = ": ";
-            cause = error.source();
-        }
-        Ok(())
-    }
 }

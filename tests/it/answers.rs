@@ -280,3 +280,32 @@ async fn trouble_shows_in_readiness_but_does_not_end_it() {
     assert_eq!(ready.text(), "degraded: the upstream rejected the gateway's API key\n");
     gateway.lifecycle.stop();
 }
+
+#[tokio::test]
+async fn a_request_counts_as_in_flight_until_its_body_is_read() {
+    let upstream = Upstream::start(|_, request| {
+        if request.contains("/slow ") {
+            Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n{\"status\":", End::Hang)
+        } else {
+            Reply::json(KNOWN)
+        }
+    })
+    .await;
+    let one_at_a_time = [
+        ("upstream.max_in_flight", "1"),
+        ("upstream.timeout", "1s"),
+        ("upstream.connect_timeout", "1s"),
+        ("polling.patience", "200ms"),
+    ];
+    let gateway = gateway(&upstream, &one_at_a_time).await;
+    let address = gateway.address;
+    let slow = tokio::spawn(async move { get(address, "/v1/tasks/slow").await });
+    while upstream.count() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let other = get(address, "/v1/tasks/other").await;
+    assert_eq!((other.status, other.error_code().as_str()), (429, "budget_exhausted"));
+    assert_eq!(upstream.count(), 1, "the second waits for the first one's body");
+    assert_eq!(slow.await.unwrap().status, 504);
+    assert_eq!(get(address, "/v1/tasks/other").await.status, 200, "and goes when that is over");
+}

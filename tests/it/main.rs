@@ -12,6 +12,7 @@ mod browser;
 mod conditional;
 mod core;
 mod crowd;
+mod faults;
 mod ids;
 mod key;
 mod layering;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -53,12 +53,13 @@ impl Reply {
     }
 }
 
+type Log = Arc<Mutex<Vec<(Instant, String)>>>;
 type Script = dyn Fn(usize, &str) -> Reply + Send + Sync;
 
 /// The upstream. Dropped, its port is closed.
 pub struct Upstream {
     pub address: SocketAddr,
-    log: Arc<Mutex<Vec<String>>>,
+    log: Log,
     connections: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
@@ -96,7 +97,13 @@ impl Upstream {
 
     /// The requests heard so far, each as it came.
     pub fn heard(&self) -> Vec<String> {
-        self.log.lock().unwrap().clone()
+        self.log.lock().unwrap().iter().map(|(_, request)| request.clone()).collect()
+    }
+
+    /// When each request came, and its path.
+    pub fn times(&self) -> Vec<(Instant, String)> {
+        let path = |request: &str| request.split(' ').nth(1).unwrap_or_default().to_owned();
+        self.log.lock().unwrap().iter().map(|(at, request)| (*at, path(request))).collect()
     }
 
     pub fn count(&self) -> usize {
@@ -112,7 +119,7 @@ impl Drop for Upstream {
     }
 }
 
-async fn converse(mut stream: TcpStream, log: Arc<Mutex<Vec<String>>>, script: Arc<Script>) {
+async fn converse(mut stream: TcpStream, log: Log, script: Arc<Script>) {
     let mut pending = Vec::new();
     loop {
         while !pending.windows(4).any(|window| window == b"\r\n\r\n") {
@@ -126,7 +133,7 @@ async fn converse(mut stream: TcpStream, log: Arc<Mutex<Vec<String>>>, script: A
         let request = String::from_utf8_lossy(&std::mem::take(&mut pending)).into_owned();
         let number = {
             let mut log = log.lock().unwrap();
-            log.push(request.clone());
+            log.push((Instant::now(), request.clone()));
             log.len() - 1
         };
         let reply = script(number, &request);

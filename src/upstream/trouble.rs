@@ -1,0 +1,73 @@
+//! Owns the log lines about connections that fail: told at once, and then once a minute, however many
+//! attempts fail the same way.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::time::{Duration, Instant};
+
+use crate::core::task::TaskKey;
+
+const REMINDER: Duration = Duration::from_secs(60);
+
+/// What was told last.
+#[derive(Debug, Default)]
+pub(super) struct Trouble {
+    told: Mutex<Option<(String, Instant)>>,
+}
+
+impl Trouble {
+    /// Tells of an attempt that failed.
+    pub(super) fn tell(&self, task: &TaskKey, error: &reqwest::Error) {
+        let cause = Causes(error).to_string();
+        if self.is_news(&cause, Instant::now()) {
+            tracing::warn!(%task, %cause, "no answer from the upstream: check upstream.base_url and the network");
+        } else {
+            tracing::debug!(%task, %cause, "no answer from the upstream");
+        }
+    }
+
+    fn is_news(&self, cause: &str, now: Instant) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = told.as_ref().is_some_and(|(last, at)| last == cause && now - *at < REMINDER);
+        if !known {
+            *told = Some((cause.to_owned(), now));
+        }
+        !known
+    }
+}
+
+/// The causes of an error. reqwest's own text ends with the URL, which says nothing new.
+struct Causes<'e>(&'e reqwest::Error);
+
+impl fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut cause = self.0.source();
+        if cause.is_none() {
+            return f.write_str("the request failed");
+        }
+        let mut separator = "";
+        while let Some(error) = cause {
+            write!(f, "{separator}{error}")?;
+            separator = ": ";
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_cause_is_news_once_a_minute() {
+        let trouble = Trouble::default();
+        let start = Instant::now();
+        assert!(trouble.is_news("refused", start));
+        assert!(!trouble.is_news("refused", start + Duration::from_secs(59)));
+        assert!(trouble.is_news("refused", start + Duration::from_secs(60)));
+        assert!(trouble.is_news("bad certificate", start + Duration::from_secs(61)));
+    }
+}
