@@ -95,7 +95,7 @@ pub fn start(settings: &Settings, listeners: Listeners, lifecycle: &Lifecycle) -
         max_connections: settings.server.max_connections,
         header_read_timeout: settings.server.header_read_timeout,
     };
-    let router = Gateway::new(settings, mirror).router();
+    let router = Gateway::new(settings, mirror, lifecycle).router();
     drop(lifecycle.spawn(server::serve(listeners.main, router, limits, lifecycle.clone())));
     if let Some(listener) = listeners.admin {
         let admin = Admin::new(budget, lifecycle.clone());

@@ -99,6 +99,18 @@ pub enum Reason {
     Upstream(Failure),
 }
 
+impl Reason {
+    /// Whether it is the same trouble, whatever its figures.
+    pub(super) fn is_like(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Upstream(one), Self::Upstream(two)) => {
+                std::mem::discriminant(&one) == std::mem::discriminant(&two)
+            }
+            _ => self == other,
+        }
+    }
+}
+
 /// When a refresh would start.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Forecast {
@@ -154,17 +166,31 @@ impl Desk {
 
     /// Registers interest. `linger` is how long it outlives a client that leaves without an answer.
     pub(super) fn join(self: &Arc<Self>, grant: &Grant, linger: Option<Duration>) -> Joined {
-        let (key, client) = (grant.key(), grant.client());
-        let now = Instant::now();
-        let mut book = self.book();
+        let book = self.book();
         // Between the caller's look and this lock a flight may have landed.
-        if let Some(state) = self.store.fresh(key, now) {
+        if let Some(state) = self.store.fresh(grant.key(), Instant::now()) {
             return Joined::Fresh(state);
         }
+        self.seat(book, grant, linger).map_or(Joined::Full, Joined::Seat)
+    }
+
+    /// Registers interest that lasts, however fresh the state is. `None` where too many tasks have some.
+    pub(super) fn watch(self: &Arc<Self>, grant: &Grant) -> Option<Seat> {
+        self.seat(self.book(), grant, None)
+    }
+
+    fn seat(
+        self: &Arc<Self>,
+        mut book: MutexGuard<'_, Book>,
+        grant: &Grant,
+        linger: Option<Duration>,
+    ) -> Option<Seat> {
+        let (key, client) = (grant.key(), grant.client());
+        let now = Instant::now();
         book.sweep(now);
         let collapsed = book.schedule.contains(key);
         if !collapsed && book.schedule.len() >= self.policy.max_tasks {
-            return Joined::Full;
+            return None;
         }
         let known = self.store.newest(key).map_or(now, |state| state.fresh_until);
         let barred = book.setbacks.get(key).map_or(known, |setback| setback.until);
@@ -173,7 +199,7 @@ impl Desk {
         let (frames, flight) = (picture.subscribe(), picture.answering_flight());
         let interest = Interest::new(Arc::clone(self), key.clone(), client.clone(), linger);
         self.dispatch_beside(&mut book, now);
-        Joined::Seat(Seat { frames, flight, collapsed, interest })
+        Some(Seat { frames, flight, collapsed, interest })
     }
 
     /// Whether something is known of a key, or somebody is interested in it.

@@ -1,8 +1,9 @@
-//! Owns the ways to look at a task. `look` is the plain GET.
+//! Owns the ways to look at a task: `look` is the plain GET, `wait` the long-poll, `watch` the stream.
 
 use std::sync::Arc;
 
-use tokio::time::{Duration, Instant};
+use http::HeaderValue;
+use tokio::time::{Duration, Instant, timeout_at};
 
 use super::budget::Budget;
 pub use super::desk::{Census, Policy, Reason};
@@ -14,6 +15,7 @@ use super::ports::{Failure, Source};
 use super::snapshot::{Phase, State};
 use super::store::Store;
 use super::task::TaskKey;
+use super::watch::{Sight, Watch};
 use crate::lifecycle::Lifecycle;
 
 /// What is handed out.
@@ -99,6 +101,94 @@ impl Mirror {
             Joined::Seat(seat) => seat,
         };
         self.refreshed(grant, seat, now + patience).await
+    }
+
+    /// The plain GET for somebody who has until `deadline` for all of it.
+    ///
+    /// # Errors
+    /// As [`look`](Self::look).
+    pub async fn look_by(&self, grant: &Grant, deadline: Instant) -> Result<Answer, Refusal> {
+        // Dropped, a look leaves its interest behind for a while, as a client does that goes away.
+        match timeout_at(deadline, self.look(grant)).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                let now = Instant::now();
+                let forecast = self.forecast(grant, now);
+                self.stand_in(grant, forecast.reason, false, forecast.start.saturating_duration_since(now))
+            }
+        }
+    }
+
+    /// The state that can be handed out without asking, if there is one.
+    pub fn fresh(&self, grant: &Grant) -> Option<Arc<State>> {
+        self.desk.store.fresh(grant.key(), Instant::now())
+    }
+
+    /// The long-poll: answers when `is_news` likes a state, when the task is over, and at `until` with the
+    /// latest.
+    ///
+    /// # Errors
+    /// A [`Refusal`] where at `until` nothing is known that could be handed out.
+    pub async fn wait(
+        &self,
+        grant: &Grant,
+        until: impl Future<Output = ()> + Send,
+        is_news: impl Fn(&State) -> bool,
+    ) -> Result<Answer, Refusal> {
+        let is_over = |state: &State| state.snapshot.phase == Phase::Terminal || is_news(state);
+        if let Some(state) = self.fresh(grant).filter(|state| is_over(state)) {
+            return Ok(self.hit(state, Instant::now()));
+        }
+        let mut watch = self.watch(grant, None)?;
+        // Looked at again now that nothing can be missed.
+        if let Some(state) = watch.skip_known().filter(|state| is_over(state)) {
+            return Ok(self.hit(state, Instant::now()));
+        }
+        let mut until = std::pin::pin!(until);
+        let mut trouble = None;
+        loop {
+            let sight = tokio::select! {
+                sight = watch.next() => sight,
+                () = &mut until => return self.latest(grant, trouble),
+            };
+            let now = Instant::now();
+            match sight {
+                Sight::State(state, origin) if is_over(&state) => {
+                    let retry_after = self.next_look(&state, now);
+                    return Ok(Answer { state, origin, retry_after });
+                }
+                Sight::State(..) => trouble = None,
+                Sight::Gone(state) => return Ok(self.hit(state, now)),
+                Sight::Trouble(refusal) => trouble = Some(refusal),
+            }
+        }
+    }
+
+    /// Watches a task; `told` is the tag of the state that the watcher has already.
+    ///
+    /// # Errors
+    /// A [`Refusal`] where too many tasks have interest.
+    pub fn watch(&self, grant: &Grant, told: Option<HeaderValue>) -> Result<Watch, Refusal> {
+        match self.desk.watch(grant) {
+            Some(seat) => Ok(Watch::new(Arc::clone(&self.desk), grant.clone(), seat, told)),
+            None => {
+                let retry_after = spread(self.desk.policy.patience);
+                Err(Refusal { reason: Reason::Overloaded, retry_after })
+            }
+        }
+    }
+
+    /// What a long-poll gets when its time is up.
+    fn latest(&self, grant: &Grant, trouble: Option<Refusal>) -> Result<Answer, Refusal> {
+        let now = Instant::now();
+        if let Some(state) = self.fresh(grant) {
+            return Ok(self.hit(state, now));
+        }
+        if let Some(Refusal { reason, retry_after }) = trouble {
+            return self.stand_in(grant, reason, true, Duration::from_secs(retry_after));
+        }
+        let forecast = self.forecast(grant, now);
+        self.stand_in(grant, forecast.reason, false, forecast.start.saturating_duration_since(now))
     }
 
     /// Whether something is known of a task, or somebody else is asking about it just now.
@@ -203,7 +293,7 @@ impl Mirror {
 }
 
 /// Whole seconds, at least one, and up to a fifth later: clients told the same do not come back at once.
-fn spread(wait: Duration) -> u64 {
+pub(super) fn spread(wait: Duration) -> u64 {
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     let seconds = seconds.max(1);
     seconds + fastrand::u64(0..=seconds.div_ceil(5))

@@ -20,3 +20,4 @@ mod setback;
 pub mod snapshot;
 pub mod store;
 pub mod task;
+pub mod watch;

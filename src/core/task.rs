@@ -132,6 +132,18 @@ impl Routes {
         self.0.iter()
     }
 
+    /// Reads an id without a path: it is meant for the first route.
+    ///
+    /// # Errors
+    /// [`PathFault::InvalidId`].
+    pub fn bare(&self, id: &str) -> Result<TaskKey, PathFault> {
+        let route = self.0.first().ok_or(PathFault::UnknownRoute)?;
+        if !route.accepts(id) {
+            return Err(PathFault::InvalidId);
+        }
+        self.find(&format!("{}{id}{}", route.prefix(), route.suffix()))
+    }
+
     /// Reads the raw (undecoded) path of a request.
     ///
     /// # Errors

@@ -21,6 +21,8 @@ pub(super) enum Error {
     Path(PathFault),
     MissingCredentials,
     BodyNotAllowed,
+    /// What is wrong with which parameter, and what to send instead.
+    InvalidParameter(&'static str),
     /// Not exactly one `Host`.
     HostUnclear,
     HostNotAllowed(String),
@@ -70,12 +72,14 @@ pub(super) fn code_of(reason: Reason) -> &'static str {
 }
 
 impl Error {
-    fn status(&self) -> StatusCode {
+    /// Its HTTP status.
+    pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::Path(PathFault::UnknownRoute) => StatusCode::NOT_FOUND,
-            Self::Path(PathFault::InvalidId) | Self::BodyNotAllowed | Self::HostUnclear => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::Path(PathFault::InvalidId)
+            | Self::BodyNotAllowed
+            | Self::InvalidParameter(_)
+            | Self::HostUnclear => StatusCode::BAD_REQUEST,
             Self::MissingCredentials => StatusCode::UNAUTHORIZED,
             Self::HostNotAllowed(_) | Self::OriginNotAllowed(_) => StatusCode::FORBIDDEN,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
@@ -97,6 +101,7 @@ impl Error {
             Self::Path(PathFault::InvalidId) => "invalid_task_id",
             Self::MissingCredentials => "missing_credentials",
             Self::BodyNotAllowed => "body_not_allowed",
+            Self::InvalidParameter(_) => "invalid_parameter",
             Self::HostUnclear | Self::HostNotAllowed(_) => "host_not_allowed",
             Self::OriginNotAllowed(_) => "origin_not_allowed",
             Self::MethodNotAllowed { .. } => "method_not_allowed",
@@ -112,6 +117,7 @@ impl Error {
             Self::Path(_)
             | Self::MissingCredentials
             | Self::BodyNotAllowed
+            | Self::InvalidParameter(_)
             | Self::HostUnclear
             | Self::HostNotAllowed(_)
             | Self::OriginNotAllowed(_)
@@ -132,6 +138,7 @@ impl Error {
                 "This gateway needs a token: send it as Authorization: Bearer TOKEN.".to_owned()
             }
             Self::BodyNotAllowed => "A status request has no body. Send it without one.".to_owned(),
+            Self::InvalidParameter(cure) => (*cure).to_owned(),
             Self::HostUnclear => "Send exactly one valid Host header.".to_owned(),
             Self::HostNotAllowed(host) => format!(
                 "The name {host} is not one this gateway answers to. Use localhost or its IP address, or \
@@ -187,11 +194,11 @@ fn refused(refusal: &Refusal) -> String {
     }
 }
 
-impl IntoResponse for Error {
-    fn into_response(self) -> Response {
-        let status = self.status();
+impl Error {
+    /// The envelope's bytes.
+    pub(super) fn envelope(&self) -> Vec<u8> {
         let retry_after = self.retry_after();
-        let body = Envelope {
+        let envelope = Envelope {
             error: Details {
                 message: &self.message(),
                 r#type: "gateway_error",
@@ -201,7 +208,15 @@ impl IntoResponse for Error {
             },
         };
         // A struct of strings and numbers always serializes.
-        let body = serde_json::to_vec(&body).unwrap_or_default();
+        serde_json::to_vec(&envelope).unwrap_or_default()
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let retry_after = self.retry_after();
+        let body = self.envelope();
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = status;
         let headers = response.headers_mut();
@@ -222,6 +237,7 @@ impl IntoResponse for Error {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             Self::Path(_)
+            | Self::InvalidParameter(_)
             | Self::HostUnclear
             | Self::HostNotAllowed(_)
             | Self::OriginNotAllowed(_)

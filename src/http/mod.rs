@@ -7,27 +7,35 @@ mod access;
 pub mod admin;
 mod cors;
 mod error;
+mod events;
 mod host;
 mod limits;
+mod list;
 mod method;
 mod origin;
 mod render;
 mod request_id;
+mod sse;
 mod status;
+mod streams;
+mod way;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::any;
+use tokio::time::Duration;
 
 use self::access::Access;
 pub use self::host::Hosts;
 use self::limits::Limits;
 use self::origin::Origins;
+use self::streams::Streams;
 use crate::config::Settings;
 use crate::core::mirror::Mirror;
 use crate::core::task::Routes;
+use crate::lifecycle::Lifecycle;
 
 /// What the handlers share. A clone is another handle to it.
 #[derive(Clone)]
@@ -38,6 +46,10 @@ struct Parts {
     routes: Routes,
     access: Access,
     limits: Limits,
+    streams: Streams,
+    lifecycle: Lifecycle,
+    patience: Duration,
+    max_wait: Duration,
     hosts: Hosts,
     origins: Origins,
     /// Where tasks are created: named in the answer to a POST.
@@ -47,12 +59,16 @@ struct Parts {
 
 impl Gateway {
     /// Takes what it needs of the settings.
-    pub fn new(settings: &Settings, mirror: Mirror) -> Self {
+    pub fn new(settings: &Settings, mirror: Mirror, lifecycle: &Lifecycle) -> Self {
         Self(Arc::new(Parts {
             mirror,
             routes: settings.upstream.routes.clone(),
             access: Access::new(&settings.access),
             limits: Limits::new(&settings.limits),
+            streams: Streams::new(settings, lifecycle.clone()),
+            lifecycle: lifecycle.clone(),
+            patience: settings.polling.patience,
+            max_wait: settings.polling.max_wait,
             hosts: Hosts::new(settings),
             origins: Origins::new(settings),
             create_at: settings.upstream.base_url.as_str().trim_end_matches('/').to_owned(),
@@ -64,6 +80,7 @@ impl Gateway {
     pub fn router(&self) -> Router {
         Router::new()
             .route("/livez", any(admin::livez))
+            .route("/v1/tasks", any(list::read))
             // Every configured status path: judged on raw bytes, which axum's own routes decode.
             .fallback(status::read)
             .with_state(self.clone())

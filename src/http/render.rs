@@ -6,12 +6,13 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 
 use super::error::code_of;
 use crate::core::mirror::{Answer, Origin, Reason};
 use crate::core::snapshot::{Phase, State};
 
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 /// RFC 9211.
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
@@ -41,6 +42,14 @@ pub(super) fn answer(answer: &Answer, request: &HeaderMap, now: Instant) -> Resp
     response
 }
 
+/// Tells the client that its `Prefer: wait` was honoured (RFC 7240, 3).
+pub(super) fn applied(response: &mut Response, wait: Duration) {
+    let value = format!("wait={}", wait.as_secs());
+    if let Ok(value) = HeaderValue::try_from(value) {
+        response.headers_mut().insert(PREFERENCE_APPLIED, value);
+    }
+}
+
 /// A terminal state may be kept by the browser, but only be used after asking; anything else not even
 /// that.
 fn cache_control(phase: Phase) -> HeaderValue {
@@ -51,7 +60,7 @@ fn cache_control(phase: Phase) -> HeaderValue {
 }
 
 /// Whether `If-None-Match` names the tag, by weak comparison (RFC 9110, 13.1.2).
-fn has_already(request: &HeaderMap, etag: &HeaderValue) -> bool {
+pub(super) fn has_already(request: &HeaderMap, etag: &HeaderValue) -> bool {
     request
         .get_all(header::IF_NONE_MATCH)
         .iter()

@@ -1,19 +1,21 @@
 //! Owns the way of a status request: each step is a line of [`answer`].
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
-use axum::body::Body;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{self, ConnectInfo, Request};
 use axum::response::{IntoResponse, Response};
-use http::Method;
-use tokio::time::Instant;
+use http::{HeaderMap, Method, header};
+use tokio::time::{Duration, Instant, sleep};
 
 use super::error::Error;
-use super::{Gateway, method, render};
-use crate::core::grant::Client;
+use super::way::{self, Way};
+use super::{Gateway, Parts, events, method, render, sse};
+use crate::core::grant::{Client, Grant};
+use crate::core::mirror::{Answer, Refusal};
+use crate::core::snapshot::State;
 
 /// Answers every path that is not the gateway's own.
-pub(super) async fn read(State(gateway): State<Gateway>, request: Request) -> Response {
+pub(super) async fn read(extract::State(gateway): extract::State<Gateway>, request: Request) -> Response {
     let is_head = request.method() == Method::HEAD;
     let response = answer(&gateway, request).await.unwrap_or_else(IntoResponse::into_response);
     if is_head { method::without_body(response) } else { response }
@@ -24,15 +26,55 @@ async fn answer(gateway: &Gateway, request: Request) -> Result<Response, Error> 
     method::check(&request, &gateway.create_at)?;
     let key = gateway.routes.find(request.uri().path()).map_err(Error::Path)?;
     let grant = gateway.access.grant(key, client(&request))?;
+    let way = way::of(&request, gateway.max_wait)?;
+    let limited = within_limits(gateway, &grant);
+    let headers = request.headers();
+    let answer = match way {
+        Way::Stream if limited.is_err() => return Ok(sse::come_back()),
+        Way::Stream => return Ok(events::open(gateway, &grant, headers)),
+        Way::Plain => {
+            limited?;
+            gateway.mirror.look(&grant).await
+        }
+        Way::Wait { time, .. } => {
+            limited?;
+            wait(gateway, &grant, headers, time).await
+        }
+    };
+    let mut response = render::answer(&answer.map_err(Error::Refused)?, headers, Instant::now());
+    if let Way::Wait { time, preferred: true } = way {
+        render::applied(&mut response, time);
+    }
+    Ok(response)
+}
+
+fn within_limits(gateway: &Parts, grant: &Grant) -> Result<(), Error> {
     let now = Instant::now();
     gateway.limits.request(grant.client(), now)?;
-    gateway.limits.new_task(grant.client(), now, || !gateway.mirror.knows(grant.key()))?;
-    let answer = gateway.mirror.look(&grant).await.map_err(Error::Refused)?;
-    Ok(render::answer(&answer, request.headers(), Instant::now()))
+    gateway.limits.new_task(grant.client(), now, || !gateway.mirror.knows(grant.key()))
+}
+
+/// The long-poll: with `If-None-Match` any other state is news, without only the end is. A drain ends it
+/// with the latest state.
+async fn wait(
+    gateway: &Parts,
+    grant: &Grant,
+    headers: &HeaderMap,
+    time: Duration,
+) -> Result<Answer, Refusal> {
+    let until = async {
+        tokio::select! {
+            () = sleep(time) => {}
+            () = gateway.lifecycle.stopped() => {}
+        }
+    };
+    let is_conditional = headers.contains_key(header::IF_NONE_MATCH);
+    let is_news = |state: &State| is_conditional && !render::has_already(headers, &state.snapshot.etag);
+    gateway.mirror.wait(grant, until, is_news).await
 }
 
 /// Who asks, as far as the connection tells.
-fn client(request: &Request<Body>) -> Client {
+pub(super) fn client(request: &Request) -> Client {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    Client::at(peer.map_or(std::net::Ipv4Addr::LOCALHOST.into(), |ConnectInfo(address)| address.ip()))
+    Client::at(peer.map_or(Ipv4Addr::LOCALHOST.into(), |ConnectInfo(address)| address.ip()))
 }

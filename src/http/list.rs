@@ -1,0 +1,217 @@
+//! Owns many tasks in one request: `GET /v1/tasks?id=a&id=b…`, as a list or as one stream.
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::future::join_all;
+use futures_util::stream::{self, FuturesUnordered, StreamExt as _};
+use http::{HeaderValue, Method, header};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tokio::time::{Instant, sleep_until};
+use url::form_urlencoded;
+
+use super::error::Error;
+use super::way::{self, Way};
+use super::{Gateway, Parts, events, method, sse, status};
+use crate::core::grant::{Client, Grant};
+use crate::core::mirror::{Answer, Origin, Refusal};
+use crate::core::snapshot::{Phase, State as Known};
+use crate::core::watch::{Sight, Watch};
+
+const MOST: usize = 100;
+/// The id of the last event: whoever comes back with it has seen the end.
+const END: &[u8] = b"end";
+
+/// Answers the list's path.
+pub(super) async fn read(State(gateway): State<Gateway>, request: Request) -> Response {
+    let gateway = &*gateway.0;
+    let is_head = *request.method() == Method::HEAD;
+    let response = match Wish::read(gateway, &request) {
+        Ok(wish) => answer(gateway, wish).await.unwrap_or_else(IntoResponse::into_response),
+        Err(error) => error.into_response(),
+    };
+    if is_head { method::without_body(response) } else { response }
+}
+
+/// What is asked for.
+struct Wish {
+    ids: Vec<String>,
+    client: Client,
+    way: Way,
+    has_seen_the_end: bool,
+}
+
+impl Wish {
+    fn read(gateway: &Parts, request: &Request) -> Result<Self, Error> {
+        method::check(request, &gateway.create_at)?;
+        let seen = events::last_event_id(request.headers());
+        Ok(Self {
+            ids: ids(request.uri().query().unwrap_or_default())?,
+            client: status::client(request),
+            way: way::of(request, gateway.max_wait)?,
+            has_seen_the_end: seen.is_some_and(|id| id.as_bytes() == END),
+        })
+    }
+}
+
+async fn answer(gateway: &Parts, wish: Wish) -> Result<Response, Error> {
+    let Wish { ids, client, way, has_seen_the_end } = wish;
+    let limited = gateway.limits.request(&client, Instant::now());
+    if way == Way::Stream {
+        return Ok(match limited {
+            _ if has_seen_the_end => sse::over(),
+            Ok(()) => stream(gateway, &ids, &client),
+            Err(_) => sse::come_back(),
+        });
+    }
+    limited?;
+    let deadline = Instant::now() + gateway.patience;
+    let items = join_all(ids.iter().map(|id| look(gateway, id, &client, deadline))).await;
+    Ok(list(&items))
+}
+
+fn ids(query: &str) -> Result<Vec<String>, Error> {
+    let ids: Vec<String> = form_urlencoded::parse(query.as_bytes())
+        .filter(|(name, _)| name == "id")
+        .map(|(_, id)| id.into_owned())
+        .collect();
+    if (1..=MOST).contains(&ids.len()) {
+        Ok(ids)
+    } else {
+        Err(Error::InvalidParameter("Name 1 to 100 tasks, such as /v1/tasks?id=ldtask_a&id=ldtask_b."))
+    }
+}
+
+/// What may be read of what was asked for: a bare id is one of the first route, a path names its own.
+fn grant(gateway: &Parts, id: &str, client: &Client) -> Result<Grant, Error> {
+    let key = if id.starts_with('/') { gateway.routes.find(id) } else { gateway.routes.bare(id) };
+    let grant = gateway.access.grant(key.map_err(Error::Path)?, client.clone())?;
+    gateway.limits.new_task(client, Instant::now(), || !gateway.mirror.knows(grant.key()))?;
+    Ok(grant)
+}
+
+/// One of the list. `task` and `error` are JSON as it came.
+#[derive(Serialize)]
+struct Item<'a> {
+    id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<&'a str>,
+    code: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stale: bool,
+}
+
+async fn look(gateway: &Parts, id: &str, client: &Client, deadline: Instant) -> Vec<u8> {
+    match grant(gateway, id, client) {
+        Err(error) => refused(id, None, &error),
+        Ok(grant) => match gateway.mirror.look_by(&grant, deadline).await {
+            Ok(Answer { state, origin, .. }) => {
+                known(id, &grant, &state, matches!(origin, Origin::StandIn { .. }))
+            }
+            Err(refusal) => refused(id, Some(&grant), &Error::Refused(refusal)),
+        },
+    }
+}
+
+fn known(id: &str, grant: &Grant, state: &Known, stale: bool) -> Vec<u8> {
+    let path = Some(grant.key().path());
+    let code = state.snapshot.status.as_u16();
+    let json: Option<&RawValue> = serde_json::from_slice(&state.snapshot.body).ok();
+    let item = if state.snapshot.phase == Phase::Missing {
+        Item { id, path, code, task: None, error: json.map(inner_error), stale }
+    } else {
+        Item { id, path, code, task: json, error: None, stale }
+    };
+    serde_json::to_vec(&item).unwrap_or_default()
+}
+
+fn refused(id: &str, grant: Option<&Grant>, error: &Error) -> Vec<u8> {
+    let envelope = error.envelope();
+    let json: Option<&RawValue> = serde_json::from_slice(&envelope).ok();
+    let path = grant.map(|grant| grant.key().path());
+    let code = error.status().as_u16();
+    let item = Item { id, path, code, task: None, error: json.map(inner_error), stale: false };
+    serde_json::to_vec(&item).unwrap_or_default()
+}
+
+/// What stands in an error envelope; anything else is the error as a whole.
+fn inner_error(json: &RawValue) -> &RawValue {
+    #[derive(serde::Deserialize)]
+    struct Envelope<'a> {
+        #[serde(borrow)]
+        error: &'a RawValue,
+    }
+    serde_json::from_str(json.get()).map_or(json, |Envelope { error }| error)
+}
+
+fn list(items: &[Vec<u8>]) -> Response {
+    let mut body = br#"{"object":"list","data":["#.to_vec();
+    body.extend_from_slice(&items.join(&b','));
+    body.extend_from_slice(b"]}");
+    let mut response = Response::new(Body::from(body));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// All of them as one stream, until each is over.
+fn stream(gateway: &Parts, ids: &[String], client: &Client) -> Response {
+    let Some(slot) = gateway.streams.open(client) else { return sse::come_back() };
+    let watches = FuturesUnordered::new();
+    let mut spoiled = Vec::new();
+    for id in ids {
+        let watch = grant(gateway, id, client)
+            .and_then(|grant| gateway.mirror.watch(&grant, None).map_err(Error::Refused));
+        match watch {
+            Ok(watch) => watches.push(next(id.clone(), watch)),
+            Err(error) => spoiled.push(sse::event(None, None, &refused(id, None, &error))),
+        }
+    }
+    let rest = stream::unfold(Some((watches, slot)), |open| async move {
+        let (mut watches, slot) = open?;
+        let (id, watch, sight) = tokio::select! {
+            biased;
+            next = watches.next() => match next {
+                Some(next) => next,
+                None => return Some((sse::event(Some("done"), Some(END), b"{}"), None)),
+            },
+            () = slot.ended() => return Some((sse::retry(), None)),
+            () = sleep_until(slot.next_heartbeat()) => {
+                return Some((sse::heartbeat(), Some((watches, slot))));
+            }
+        };
+        let (event, is_over) = tell(&id, watch.grant(), &sight);
+        if !is_over {
+            watches.push(next(id, watch));
+        }
+        Some((event, Some((watches, slot))))
+    });
+    sse::response(stream::iter(spoiled).chain(rest))
+}
+
+async fn next(id: String, mut watch: Watch) -> (String, Watch, Sight) {
+    let sight = watch.next().await;
+    (id, watch, sight)
+}
+
+/// A sight as an event, and whether it was the task's last.
+fn tell(id: &str, grant: &Grant, sight: &Sight) -> (Bytes, bool) {
+    match sight {
+        Sight::State(state, _) => {
+            let event = sse::event(None, None, &known(id, grant, state, !state.is_fresh(Instant::now())));
+            (event, state.snapshot.phase == Phase::Terminal)
+        }
+        Sight::Trouble(Refusal { reason, retry_after }) => {
+            let error = Error::Refused(Refusal { reason: *reason, retry_after: *retry_after });
+            (sse::event(Some("trouble"), None, &refused(id, Some(grant), &error)), false)
+        }
+        Sight::Gone(state) => (sse::event(Some("gone"), None, &known(id, grant, state, false)), true),
+    }
+}
