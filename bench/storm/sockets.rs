@@ -76,7 +76,11 @@ async fn start_sandbox(lifecycle: &Lifecycle) -> Result<(Sandbox, SocketAddr), B
     let sandbox = Sandbox::new(Options { requests_per_minute: PER_MINUTE, ..Options::default() });
     let listener = app::listen("127.0.0.1:0".parse()?, "sandbox").await?;
     let address = listener.local_addr()?;
-    let limits = Limits { max_connections: 4096, header_read_timeout: Duration::from_secs(30) };
+    let limits = Limits {
+        max_connections: 4096,
+        header_read_timeout: Duration::from_secs(30),
+        write_stall_timeout: Duration::from_secs(30),
+    };
     drop(lifecycle.spawn(server::serve(listener, sandbox.router(), limits, lifecycle.clone())));
     Ok((sandbox, address))
 }

@@ -13,8 +13,11 @@ use crate::server::{self, Limits};
 use crate::telemetry;
 
 /// The sandbox takes fewer liberties than the gateway: it is for one developer.
-pub(super) const LIMITS: Limits =
-    Limits { max_connections: 4096, header_read_timeout: Duration::from_secs(10) };
+pub(super) const LIMITS: Limits = Limits {
+    max_connections: 4096,
+    header_read_timeout: Duration::from_secs(10),
+    write_stall_timeout: Duration::from_secs(30),
+};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {

@@ -2,6 +2,8 @@
 //!
 //! Not `axum::serve`: that has no header-read timeout, and sleeps a second after an accept error.
 
+mod stall;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -17,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Duration, sleep};
 
+use self::stall::Stalling;
 use crate::lifecycle::Lifecycle;
 
 /// What a listener's connections may use.
@@ -26,6 +29,8 @@ pub struct Limits {
     pub max_connections: usize,
     /// How long a request's head may take to arrive.
     pub header_read_timeout: Duration,
+    /// How long a write may make no progress.
+    pub write_stall_timeout: Duration,
 }
 
 /// Serves until the process stops; then requests already read are finished.
@@ -75,6 +80,7 @@ async fn connection(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
     }
+    let stream = Stalling::new(stream, limits.write_stall_timeout);
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));

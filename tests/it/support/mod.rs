@@ -2,6 +2,7 @@
 //! every byte.
 
 mod client;
+mod events;
 mod process;
 mod upstream;
 
@@ -15,6 +16,7 @@ use taskgate::sandbox::{Options, Sandbox};
 use taskgate::server::{self, Limits};
 
 pub use client::{exchange, get, get_with, request};
+pub use events::{Events, Seen};
 pub use process::{Program, program};
 pub use upstream::{End, Reply, Upstream};
 
@@ -73,7 +75,11 @@ pub async fn sandbox(options: Options) -> (Sandbox, SocketAddr, Lifecycle) {
     let address = listener.local_addr().unwrap();
     let sandbox = Sandbox::new(Options { api_key: KEY.to_owned(), ..options });
     let lifecycle = Lifecycle::default();
-    let limits = Limits { max_connections: 4096, header_read_timeout: Duration::from_secs(10) };
+    let limits = Limits {
+        max_connections: 4096,
+        header_read_timeout: Duration::from_secs(10),
+        write_stall_timeout: Duration::from_secs(30),
+    };
     drop(lifecycle.spawn(server::serve(listener, sandbox.router(), limits, lifecycle.clone())));
     (sandbox, address, lifecycle)
 }

@@ -1,0 +1,234 @@
+//! Server-sent events over sockets: one task, every clause of the contract.
+
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpSocket;
+use tokio::task::JoinSet;
+
+use crate::support::{End, Events, Reply, Seen, Upstream, gateway, get, get_with};
+
+const QUICK: &[(&str, &str)] = &[
+    ("polling.fresh_for", "100ms"),
+    ("polling.max_interval", "100ms"),
+    ("polling.patience", "1s"),
+    ("cache.not_found_ttl", "100ms"),
+    ("budget.requests_per_minute", "100000"),
+];
+
+/// Each state twice in a row: an unchanged answer is no event.
+fn progress(number: usize) -> Reply {
+    match number / 2 {
+        3.. => Reply::json("{\"status\":\"completed\",\r\n \"n\":3}"),
+        step => Reply::json(&format!(r#"{{"status":"processing","n":{step}}}"#)),
+    }
+}
+
+#[tokio::test]
+async fn the_current_state_first_then_every_change_once_then_the_end() {
+    let upstream = Upstream::start(|number, _| progress(number)).await;
+    let gateway = gateway(&upstream, QUICK).await;
+    let mut events = Events::open(gateway.address, "/v1/tasks/a", "").await;
+    assert_eq!(events.status, 200);
+    for header in ["content-type: text/event-stream", "cache-control: no-store", "x-accel-buffering: no"] {
+        assert!(events.head.contains(header), "{header} in {}", events.head);
+    }
+    let mut tags = Vec::new();
+    for step in 0..4 {
+        let seen = events.next().await;
+        let Seen::Event { name, id, data } = &seen else { panic!("{seen:?}") };
+        assert_eq!(name, "", "unnamed, so that onmessage gets it");
+        let expected = match step {
+            3 => "{\"status\":\"completed\",\n \"n\":3}".to_owned(),
+            step => format!(r#"{{"status":"processing","n":{step}}}"#),
+        };
+        assert_eq!(*data, expected);
+        tags.push(id.clone());
+    }
+    assert_eq!(events.next().await, Seen::End, "the server closes after the terminal event");
+    let plain = get(gateway.address, "/v1/tasks/a").await;
+    assert_eq!(plain.expect("etag"), tags[3], "the id is the ETag");
+    let header = format!("Last-Event-ID: {}\r\nAccept: text/event-stream\r\n", tags[3]);
+    let again = get_with(gateway.address, "/v1/tasks/a", &header).await;
+    assert_eq!((again.status, again.body.len()), (204, 0), "which ends EventSource");
+    assert_eq!(upstream.count(), 7, "nobody asks about what is over");
+}
+
+#[tokio::test]
+async fn a_reconnect_is_told_only_what_it_has_not_seen() {
+    let upstream =
+        Upstream::start(|number, _| Reply::json(if number < 8 { r#"{"n":0}"# } else { r#"{"n":1}"# })).await;
+    let gateway = gateway(&upstream, QUICK).await;
+    let mut events = Events::open(gateway.address, "/v1/tasks/a", "").await;
+    let Seen::Event { id, .. } = events.next().await else { panic!() };
+    drop(events);
+    let mut events = Events::open(gateway.address, "/v1/tasks/a", &format!("Last-Event-ID: {id}\r\n")).await;
+    assert_eq!(Events::data(&events.next().await), r#"{"n":1}"#, "not n 0 again");
+    let mut fresh = Events::open(gateway.address, "/v1/tasks/a", "Last-Event-ID: \"unknown\"\r\n").await;
+    assert_eq!(Events::data(&fresh.next().await), r#"{"n":1}"#);
+}
+
+#[tokio::test]
+async fn trouble_is_told_once_and_the_stream_carries_on() {
+    let upstream = Upstream::start(|number, _| match number {
+        0 => Reply::json(r#"{"n":0}"#),
+        1 | 2 => Reply::new(503, "", "{}"),
+        3 => Reply::new(200, "", "no JSON"),
+        _ => Reply::json(r#"{"n":0}"#),
+    })
+    .await;
+    let gateway = gateway(&upstream, QUICK).await;
+    let mut events = Events::open(gateway.address, "/v1/tasks/a", "").await;
+    assert_eq!(Events::data(&events.next().await), r#"{"n":0}"#);
+    for code in ["upstream_error", "upstream_invalid_response"] {
+        let seen = events.next().await;
+        let Seen::Event { name, data, .. } = &seen else { panic!("{seen:?}") };
+        let envelope: serde_json::Value = serde_json::from_str(data).unwrap();
+        assert_eq!((name.as_str(), envelope["error"]["code"].as_str().unwrap()), ("trouble", code));
+        assert_eq!(envelope["error"]["type"], "gateway_error");
+    }
+    assert_eq!(Events::data(&events.next().await), r#"{"n":0}"#, "told again: the trouble is over");
+}
+
+#[tokio::test]
+async fn a_stream_that_begins_in_trouble_is_200_all_the_same() {
+    let upstream = Upstream::always(Reply::raw("", End::Reset)).await;
+    let gateway = gateway(&upstream, QUICK).await;
+    let mut events = Events::open(gateway.address, "/v1/tasks/a", "").await;
+    assert_eq!(events.status, 200);
+    let seen = events.next().await;
+    assert!(matches!(&seen, Seen::Event { name, .. } if name == "trouble"), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_task_that_stays_missing_is_gone() {
+    let body = r#"{"error":{"code":"async_task_not_found"}}"#;
+    let upstream = Upstream::always(Reply::new(404, "", body)).await;
+    let gateway = gateway(&upstream, QUICK).await;
+    let mut events = Events::open(gateway.address, "/v1/tasks/a", "").await;
+    assert_eq!(events.status, 200);
+    let seen = events.next().await;
+    let Seen::Event { name, id, data } = &seen else { panic!("{seen:?}") };
+    assert_eq!((name.as_str(), data.as_str()), ("gone", body));
+    assert_eq!(upstream.count(), 3, "three times in a row");
+    assert_eq!(events.next().await, Seen::End);
+    let header = format!("Last-Event-ID: {id}\r\nAccept: text/event-stream\r\n");
+    assert_eq!(get_with(gateway.address, "/v1/tasks/a", &header).await.status, 204);
+}
+
+#[tokio::test]
+async fn a_404_right_after_the_create_is_not_the_end() {
+    let upstream = Upstream::start(|number, _| match number {
+        0 | 1 => Reply::new(404, "", r#"{"error":{}}"#),
+        _ => Reply::json(r#"{"status":"completed"}"#),
+    })
+    .await;
+    let gateway = gateway(&upstream, QUICK).await;
+    let mut events = Events::open(gateway.address, "/v1/tasks/a", "").await;
+    assert_eq!(Events::data(&events.next().await), r#"{"status":"completed"}"#);
+    assert_eq!(events.next().await, Seen::End);
+}
+
+#[tokio::test]
+async fn a_silent_stream_shows_signs_of_life() {
+    let upstream = Upstream::always(Reply::json("{}")).await;
+    let settings = [QUICK, &[("polling.heartbeat", "200ms")]].concat();
+    let gateway = gateway(&upstream, &settings).await;
+    let mut events = Events::open(gateway.address, "/v1/tasks/a", "").await;
+    events.next().await;
+    for _ in 0..3 {
+        assert_eq!(events.next_or_comment().await, Seen::Comment);
+    }
+}
+
+#[tokio::test]
+async fn streams_end_with_a_retry() {
+    let upstream = Upstream::always(Reply::json("{}")).await;
+    let settings = [QUICK, &[("polling.max_stream", "1s"), ("limits.max_streams", "2")]].concat();
+    let gateway = gateway(&upstream, &settings).await;
+    let mut first = Events::open(gateway.address, "/v1/tasks/a", "").await;
+    let _second = Events::open(gateway.address, "/v1/tasks/b", "").await;
+    let mut third = Events::open(gateway.address, "/v1/tasks/c", "").await;
+    let retry = |seen: Seen| matches!(seen, Seen::Retry(wait) if (1000..5000).contains(&wait));
+    assert_eq!(third.status, 200);
+    assert!(retry(third.next().await), "too many streams");
+    assert_eq!(third.next().await, Seen::End);
+    first.next().await;
+    assert!(retry(first.next().await), "open for max_stream");
+    assert_eq!(first.next().await, Seen::End);
+    drop(first);
+    let mut fourth = Events::open(gateway.address, "/v1/tasks/d", "").await;
+    fourth.next().await;
+    gateway.lifecycle.stop();
+    assert!(retry(fourth.next().await), "the process stops");
+    assert_eq!(fourth.next().await, Seen::End);
+}
+
+#[tokio::test]
+async fn a_thousand_watchers_are_one_interest() {
+    let upstream = Upstream::start(|number, _| {
+        Reply::json(&if number < 10 {
+            format!(r#"{{"n":{number}}}"#)
+        } else {
+            r#"{"status":"failed"}"#.to_owned()
+        })
+    })
+    .await;
+    let gateway = gateway(&upstream, QUICK).await;
+    let mut watchers = JoinSet::new();
+    for _ in 0..1000 {
+        let address = gateway.address;
+        watchers.spawn(async move {
+            let mut events = Events::open(address, "/v1/tasks/a", "").await;
+            let mut last = String::new();
+            loop {
+                match events.next().await {
+                    Seen::Event { data, .. } => {
+                        assert_ne!(data, last, "every change once");
+                        last = data;
+                    }
+                    Seen::End => return last,
+                    other => panic!("{other:?}"),
+                }
+            }
+        });
+    }
+    for last in watchers.join_all().await {
+        assert_eq!(last, r#"{"status":"failed"}"#, "nobody misses the end");
+    }
+    assert_eq!(upstream.count(), 11);
+}
+
+#[tokio::test]
+async fn a_reader_that_stops_is_dropped_and_delays_nobody() {
+    let filler = "x".repeat(200_000);
+    let upstream =
+        Upstream::start(move |number, _| Reply::json(&format!(r#"{{"n":{number},"filler":"{filler}"}}"#)))
+            .await;
+    let settings = [QUICK, &[("server.write_stall_timeout", "1s")]].concat();
+    let gateway = gateway(&upstream, &settings).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut sleeper = socket.connect(gateway.address).await.unwrap();
+    sleeper
+        .write_all(b"GET /v1/tasks/a HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n")
+        .await
+        .unwrap();
+    let mut reader = Events::open(gateway.address, "/v1/tasks/a", "").await;
+    let start = Instant::now();
+    let mut gaps = Vec::new();
+    while start.elapsed() < Duration::from_secs(6) {
+        let before = Instant::now();
+        reader.next().await;
+        gaps.push(before.elapsed());
+    }
+    assert!(gaps.iter().max().unwrap() < &Duration::from_secs(2), "{gaps:?}");
+    // What the kernel had taken for the sleeper still comes; then the connection is found closed.
+    let mut rest = Vec::new();
+    let closed = tokio::time::timeout(
+        Duration::from_secs(5),
+        tokio::io::AsyncReadExt::read_to_end(&mut sleeper, &mut rest),
+    )
+    .await;
+    assert!(closed.is_ok(), "still open, {} bytes read", rest.len());
+}
