@@ -11,6 +11,7 @@ use crate::telemetry;
 pub(super) async fn run(flag: Option<&Path>, surroundings: Surroundings) -> Result<(), CommandError> {
     let settings = config::load(&surroundings.sources(flag)?)?;
     telemetry::start_logs(&settings.log);
+    raise_open_files(settings.server.max_connections);
     let lifecycle = Lifecycle::default();
     let listeners = Listeners::bind(&settings).await?;
     announce(&settings, &listeners)?;
@@ -23,6 +24,23 @@ pub(super) async fn run(flag: Option<&Path>, surroundings: Surroundings) -> Resu
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// A socket is a file: asks for as many as the connections need, and says so where the system allows fewer.
+fn raise_open_files(connections: usize) {
+    // Upstream connections, logs, listeners.
+    const SPARE: u64 = 256;
+    let wanted = connections as u64 + SPARE;
+    match rlimit::increase_nofile_limit(wanted) {
+        Ok(allowed) if allowed < wanted => tracing::warn!(
+            allowed,
+            wanted,
+            "the system allows fewer open files than server.max_connections needs: raise the limit \
+             (ulimit -n, LimitNOFILE in systemd) or lower the setting"
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "the limit of open files cannot be read"),
+    }
 }
 
 /// Says where it listens, and for whom it asks.

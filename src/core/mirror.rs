@@ -109,14 +109,12 @@ impl Mirror {
     /// As [`look`](Self::look).
     pub async fn look_by(&self, grant: &Grant, deadline: Instant) -> Result<Answer, Refusal> {
         // Dropped, a look leaves its interest behind for a while, as a client does that goes away.
-        match timeout_at(deadline, self.look(grant)).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                let now = Instant::now();
-                let forecast = self.forecast(grant, now);
-                self.stand_in(grant, forecast.reason, false, forecast.start.saturating_duration_since(now))
-            }
+        if let Ok(answer) = timeout_at(deadline, self.look(grant)).await {
+            return answer;
         }
+        let now = Instant::now();
+        let forecast = self.forecast(grant, now);
+        self.stand_in(grant, forecast.reason, false, forecast.start.saturating_duration_since(now))
     }
 
     /// The state that can be handed out without asking, if there is one.
@@ -169,13 +167,11 @@ impl Mirror {
     /// # Errors
     /// A [`Refusal`] where too many tasks have interest.
     pub fn watch(&self, grant: &Grant, told: Option<HeaderValue>) -> Result<Watch, Refusal> {
-        match self.desk.watch(grant) {
-            Some(seat) => Ok(Watch::new(Arc::clone(&self.desk), grant.clone(), seat, told)),
-            None => {
-                let retry_after = spread(self.desk.policy.patience);
-                Err(Refusal { reason: Reason::Overloaded, retry_after })
-            }
-        }
+        let seat = self.desk.watch(grant).ok_or_else(|| Refusal {
+            reason: Reason::Overloaded,
+            retry_after: spread(self.desk.policy.patience),
+        })?;
+        Ok(Watch::new(Arc::clone(&self.desk), grant.clone(), seat, told))
     }
 
     /// What a long-poll gets when its time is up.
