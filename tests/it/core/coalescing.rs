@@ -160,6 +160,21 @@ async fn interest_that_lingers_ends_with_its_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_flight_turned_away_is_no_refresh_and_interest_lingers_on() {
+    let house = House::new();
+    let asked = house.ask("x", "a").await;
+    house.call("a").answer(Err(limited(Some(20)))).await;
+    let told = asked.got().await.unwrap_err().retry_after;
+    pass(20.01).await;
+    // Nobody waits any more, and the upstream turns this one away as well, for a moment.
+    house.call("a").answer(Err(limited(Some(1)))).await;
+    pass(1.2).await;
+    house.call("a").answer(terminal("done")).await;
+    pass((told as f64 - 21.2).max(0.0)).await;
+    assert_eq!(house.ask("x", "a").await.got().await.unwrap().origin, Origin::Hit);
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_obeys_retry_after_finds_the_refresh_made() {
     let house = House::new();
     let asked = house.ask("x", "a").await;

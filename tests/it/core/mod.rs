@@ -7,5 +7,6 @@ mod flights;
 mod gate;
 mod house;
 mod missing;
+mod model;
 mod plain_get;
 mod terminal;
