@@ -42,6 +42,8 @@ pub struct Watch {
     told: Option<HeaderValue>,
     trouble: Option<Reason>,
     missing: u32,
+    /// When the state looked at last was fetched: the store and the picture may show the same one.
+    looked_at: Option<Instant>,
     begun: bool,
     /// When silence is to be explained.
     check_at: Instant,
@@ -51,7 +53,18 @@ impl Watch {
     pub(super) fn new(desk: Arc<Desk>, grant: Grant, seat: Seat, told: Option<HeaderValue>) -> Self {
         let check_at = Instant::now() + desk.policy.patience.max(MIN_CHECK);
         let landed = seat.flight - 1;
-        Self { desk, grant, seat, landed, told, trouble: None, missing: 0, begun: false, check_at }
+        Self {
+            desk,
+            grant,
+            seat,
+            landed,
+            told,
+            trouble: None,
+            missing: 0,
+            looked_at: None,
+            begun: false,
+            check_at,
+        }
     }
 
     /// Whose watch it is, and over what.
@@ -120,6 +133,9 @@ impl Watch {
     }
 
     fn consider(&mut self, state: Arc<State>, origin: Origin) -> Option<Sight> {
+        if self.looked_at.replace(state.snapshot.fetched) == Some(state.snapshot.fetched) {
+            return None;
+        }
         self.check_at = state.fresh_until.max(Instant::now()) + self.desk.policy.patience.max(MIN_CHECK);
         let was_troubled = self.trouble.take().is_some();
         if state.snapshot.phase == Phase::Missing {

@@ -10,3 +10,4 @@ mod missing;
 mod model;
 mod plain_get;
 mod terminal;
+mod watching;

@@ -1,0 +1,236 @@
+//! The watch path: every change once, nothing missed, one interest however many watch.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use http::HeaderValue;
+use taskgate::core::budget::{Budget, Permit, Rate};
+use taskgate::core::grant::{Client, Grant};
+use taskgate::core::mirror::{Census, Mirror, Reason};
+use taskgate::core::ports::{Failure, Fetching, Source};
+use taskgate::core::task::{Route, Routes, TaskKey};
+use taskgate::core::watch::{Sight, Watch};
+use taskgate::lifecycle::Lifecycle;
+use tokio::time::{Duration, Instant, timeout};
+
+use super::house::*;
+
+fn watch(house: &House, client: &str, id: &str) -> Watch {
+    house.mirror.watch(&house.grant(client, id), None).unwrap()
+}
+
+/// The next sight, if there is one without time passing.
+async fn next_sight(watch: &mut Watch) -> Option<Sight> {
+    settle().await;
+    timeout(Duration::ZERO, watch.next()).await.ok()
+}
+
+#[track_caller]
+fn shown(sight: Option<Sight>) -> String {
+    match sight {
+        Some(Sight::State(state, _)) => String::from_utf8(state.snapshot.body.to_vec()).unwrap(),
+        other => panic!("no state: {other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_current_state_comes_first_and_then_every_change_once() {
+    let house = House::new();
+    house.fetch("x", "a", live("1")).await.unwrap();
+    let mut watch = watch(&house, "x", "a");
+    assert_eq!(shown(next_sight(&mut watch).await), "1");
+    assert!(next_sight(&mut watch).await.is_none());
+    for (answer, told) in [("1", false), ("2", true), ("2", false), ("1", true)] {
+        pass(5.1).await;
+        house.call("a").answer(live(answer)).await;
+        let seen = next_sight(&mut watch).await;
+        if told {
+            assert_eq!(shown(seen), answer);
+        } else {
+            assert!(seen.is_none(), "unchanged, but told: {seen:?}");
+        }
+    }
+    pass(5.1).await;
+    house.call("a").answer(terminal("end")).await;
+    assert_eq!(shown(next_sight(&mut watch).await), "end");
+    drop(watch);
+    settle().await;
+    assert_eq!(house.mirror.census(), Census::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_misses_states_gets_the_newest() {
+    let house = House::new();
+    let mut watch = watch(&house, "x", "a");
+    for answer in ["1", "2", "3"] {
+        settle().await;
+        house.call("a").answer(live(answer)).await;
+        pass(5.1).await;
+    }
+    assert_eq!(shown(next_sight(&mut watch).await), "3");
+    assert!(next_sight(&mut watch).await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_watchers_are_one_interest_at_the_tasks_own_pace() {
+    let house = House::new();
+    let mut watches: Vec<Watch> = (0..500).map(|n| watch(&house, &format!("c{n}"), "a")).collect();
+    let start = Instant::now();
+    let mut flights = 0;
+    while start.elapsed() < Duration::from_secs(60) {
+        settle().await;
+        for call in house.calls() {
+            flights += 1;
+            call.answer(live(&flights.to_string())).await;
+            for watch in &mut watches {
+                assert_eq!(shown(timeout(Duration::ZERO, watch.next()).await.ok()), flights.to_string());
+            }
+        }
+        pass(0.5).await;
+    }
+    // fresh_for 2 s, and a twentieth of an age below 60 s is at most 3 s.
+    assert!((20..=30).contains(&flights), "{flights}");
+    drop(watches);
+    settle().await;
+    let before = house.sent().len();
+    pass(60.0).await;
+    assert_eq!(house.sent().len(), before, "without a watcher nobody asks");
+    assert_eq!(house.mirror.census(), Census::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_resumes_is_told_only_what_is_new() {
+    let house = House::new();
+    let known = house.fetch("x", "a", live("1")).await.unwrap();
+    let tag: HeaderValue = known.state.snapshot.etag.clone();
+    let mut watch = house.mirror.watch(&house.grant("x", "a"), Some(tag)).unwrap();
+    assert!(next_sight(&mut watch).await.is_none());
+    pass(2.1).await;
+    house.call("a").answer(live("2")).await;
+    assert_eq!(shown(next_sight(&mut watch).await), "2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn trouble_is_told_once_and_its_end_too() {
+    let house = House::new();
+    house.fetch("x", "a", live("1")).await.unwrap();
+    let mut watch = watch(&house, "x", "a");
+    assert_eq!(shown(next_sight(&mut watch).await), "1");
+    pass(2.1).await;
+    house.call("a").answer(Err(Failure::ServerError { status: 500 })).await;
+    let seen = next_sight(&mut watch).await;
+    let Some(Sight::Trouble(refusal)) = seen else { panic!("{seen:?}") };
+    assert_eq!(refusal.reason, Reason::Upstream(Failure::ServerError { status: 500 }));
+    pass(1.1).await;
+    house.call("a").answer(Err(Failure::ServerError { status: 503 })).await;
+    assert!(next_sight(&mut watch).await.is_none(), "the same trouble");
+    pass(2.1).await;
+    house.call("a").answer(live("1")).await;
+    assert_eq!(shown(next_sight(&mut watch).await), "1", "the same state, but the trouble is over");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gate_closed_by_others_is_told_to_those_who_hear_nothing() {
+    let house = House::new();
+    house.fetch("x", "a", live("1")).await.unwrap();
+    let mut watch = watch(&house, "x", "a");
+    assert_eq!(shown(next_sight(&mut watch).await), "1");
+    let other = house.ask("y", "b").await;
+    house.call("b").answer(Err(limited(Some(120)))).await;
+    drop(other);
+    assert!(next_sight(&mut watch).await.is_none());
+    pass(2.0 + 5.1).await;
+    let seen = next_sight(&mut watch).await;
+    assert!(
+        matches!(seen, Some(Sight::Trouble(refusal)) if matches!(refusal.reason, Reason::Upstream(Failure::RateLimited { .. }))),
+        "{seen:?}"
+    );
+    pass(20.0).await;
+    assert!(next_sight(&mut watch).await.is_none(), "once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_missing_three_times_in_a_row_is_gone() {
+    let house = House::new();
+    let mut watch = watch(&house, "x", "a");
+    for is_live in [false, false, true, false, false] {
+        settle().await;
+        house.call("a").answer(if is_live { live("1") } else { missing() }).await;
+        assert_eq!(next_sight(&mut watch).await.is_some(), is_live);
+        pass(2.1).await;
+    }
+    house.call("a").answer(missing()).await;
+    let seen = next_sight(&mut watch).await;
+    assert!(matches!(seen, Some(Sight::Gone(_))), "{seen:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_lasts_as_long_as_it_may_and_no_longer() {
+    let house = House::new();
+    let start = Instant::now();
+    let (mirror, grant) = (house.mirror.clone(), house.grant("x", "a"));
+    let waiting = house.lifecycle.spawn(async move {
+        mirror.wait(&grant, tokio::time::sleep(Duration::from_secs(30)), |_| false).await
+    });
+    settle().await;
+    while start.elapsed() < Duration::from_secs(29) {
+        for call in house.calls() {
+            call.answer(live("1")).await;
+        }
+        pass(1.0).await;
+    }
+    assert!(!waiting.is_finished());
+    pass(1.1).await;
+    let answer = waiting.await.unwrap().unwrap();
+    assert_eq!(answer.state.snapshot.body, "1");
+    assert_eq!(house.mirror.census(), Census::default());
+}
+
+/// Answers at once, or a few turns of the scheduler later.
+struct Prompt(AtomicUsize);
+
+impl Source for Prompt {
+    fn fetch<'a>(&'a self, _: &'a TaskKey, _permit: Permit) -> Fetching<'a> {
+        Box::pin(async move {
+            for _ in 0..self.0.fetch_add(1, Ordering::Relaxed) % 4 {
+                tokio::task::yield_now().await;
+            }
+            terminal("end")
+        })
+    }
+}
+
+/// R5: somebody begins to watch in the very moment in which the task completes, a hundred thousand times.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_watcher_misses_a_completion_it_races_with() {
+    const RACES: usize = 100_000;
+    let setup = Setup::default();
+    let lifecycle = Lifecycle::default();
+    let rate = Rate { per_minute: 1e12, burst: 1_000_000 };
+    let budget = Budget::new(rate, 64, Instant::now());
+    let mirror =
+        Mirror::start(setup.policy, 16 << 20, budget, Arc::new(Prompt(AtomicUsize::new(0))), &lifecycle);
+    let routes = Routes::new(vec![Route::parse("/v1/tasks/{id}").unwrap()]);
+    let races = async {
+        for race in 0..RACES {
+            let key = routes.find(&format!("/v1/tasks/t{race}")).unwrap();
+            let grant = Grant::issue(key, Client::Named("x".into()));
+            let (looking, watching) = ((mirror.clone(), grant.clone()), (mirror.clone(), grant));
+            let look = lifecycle.spawn(async move { looking.0.look(&looking.1).await.map(drop) });
+            let watch = lifecycle.spawn(async move {
+                for _ in 0..race % 5 {
+                    tokio::task::yield_now().await;
+                }
+                if race % 2 == 0 {
+                    let mut watch = watching.0.watch(&watching.1, None).unwrap();
+                    assert!(matches!(watch.next().await, Sight::State(..)));
+                } else {
+                    watching.0.wait(&watching.1, std::future::pending(), |_| false).await.unwrap();
+                }
+            });
+            look.await.unwrap().unwrap();
+            watch.await.unwrap();
+        }
+    };
+    timeout(Duration::from_secs(100), races).await.expect("a watcher hangs");
+}
