@@ -4,6 +4,8 @@
 //! lock and the store may be used, never the other way round. A flight is a task of its own: nobody's
 //! departure can cancel it, and its landing happens even if it panics.
 
+mod flights;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,19 +13,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use tokio::sync::Notify;
-use tokio::time::{Duration, Instant, sleep_until, timeout};
+use tokio::time::{Duration, Instant};
 
-use super::budget::{Budget, Change, Pass, Permit, Position, Readiness};
-use super::grant::{Client, Grant};
-use super::interest::{Interest, Seat};
-use super::pacing::Pacing;
-use super::picture::{Outcome, Picture};
-use super::ports::{Failure, Scope, Source};
-use super::schedule::Schedule;
-use super::setback::Setback;
-use super::snapshot::{Retention, Snapshot, State};
-use super::store::{Put, Store};
-use super::task::TaskKey;
+use crate::core::budget::Budget;
+use crate::core::grant::{Client, Grant};
+use crate::core::interest::{Interest, Seat};
+use crate::core::pacing::Pacing;
+use crate::core::picture::Picture;
+use crate::core::ports::{Failure, Source};
+use crate::core::schedule::Schedule;
+use crate::core::setback::Setback;
+use crate::core::snapshot::{Retention, State};
+use crate::core::store::Store;
+use crate::core::task::TaskKey;
 use crate::lifecycle::Lifecycle;
 
 /// How the core behaves, from the settings.
@@ -42,9 +44,9 @@ pub struct Policy {
 }
 
 /// Where interest is registered and flights leave from.
-pub(super) struct Desk {
-    pub(super) store: Store,
-    pub(super) policy: Policy,
+pub(in crate::core) struct Desk {
+    pub(in crate::core) store: Store,
+    pub(in crate::core) policy: Policy,
     budget: Budget,
     source: Arc<dyn Source>,
     lifecycle: Lifecycle,
@@ -79,7 +81,7 @@ pub struct Census {
 }
 
 /// What a client that asks for a refresh gets.
-pub(super) enum Joined {
+pub(in crate::core) enum Joined {
     /// A state that has become fresh meanwhile.
     Fresh(Arc<State>),
     /// A seat from which to see the refresh.
@@ -101,7 +103,7 @@ pub enum Reason {
 
 impl Reason {
     /// Whether it is the same trouble, whatever its figures.
-    pub(super) fn is_like(self, other: Self) -> bool {
+    pub(in crate::core) fn is_like(self, other: Self) -> bool {
         match (self, other) {
             (Self::Upstream(one), Self::Upstream(two)) => {
                 std::mem::discriminant(&one) == std::mem::discriminant(&two)
@@ -113,13 +115,13 @@ impl Reason {
 
 /// When a refresh would start.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Forecast {
-    pub(super) start: Instant,
-    pub(super) reason: Reason,
+pub(in crate::core) struct Forecast {
+    pub(in crate::core) start: Instant,
+    pub(in crate::core) reason: Reason,
 }
 
 impl Desk {
-    pub(super) fn new(
+    pub(in crate::core) fn new(
         policy: Policy,
         store: Store,
         budget: Budget,
@@ -148,24 +150,8 @@ impl Desk {
         }
     }
 
-    /// Sends what is due when it is due. Runs until it is dropped.
-    pub(super) async fn run(self: Arc<Self>) {
-        loop {
-            let alarm = self.dispatch();
-            match alarm {
-                Some(at) => {
-                    tokio::select! {
-                        () = sleep_until(at) => {}
-                        () = self.sooner.notified() => {}
-                    }
-                }
-                None => self.sooner.notified().await,
-            }
-        }
-    }
-
     /// Registers interest. `linger` is how long it outlives a client that leaves without an answer.
-    pub(super) fn join(self: &Arc<Self>, grant: &Grant, linger: Option<Duration>) -> Joined {
+    pub(in crate::core) fn join(self: &Arc<Self>, grant: &Grant, linger: Option<Duration>) -> Joined {
         let book = self.book();
         // Between the caller's look and this lock a flight may have landed.
         if let Some(state) = self.store.fresh(grant.key(), Instant::now()) {
@@ -175,7 +161,7 @@ impl Desk {
     }
 
     /// Registers interest that lasts, however fresh the state is. `None` where too many tasks have some.
-    pub(super) fn watch(self: &Arc<Self>, grant: &Grant) -> Option<Seat> {
+    pub(in crate::core) fn watch(self: &Arc<Self>, grant: &Grant) -> Option<Seat> {
         self.seat(self.book(), grant, None)
     }
 
@@ -203,12 +189,12 @@ impl Desk {
     }
 
     /// Whether something is known of a key, or somebody is interested in it.
-    pub(super) fn knows(&self, key: &TaskKey) -> bool {
+    pub(in crate::core) fn knows(&self, key: &TaskKey) -> bool {
         self.store.newest(key).is_some() || self.book().schedule.contains(key)
     }
 
     /// Gives back interest; it lingers for `linger`.
-    pub(super) fn release(&self, key: &TaskKey, client: &Client, linger: Option<Duration>) {
+    pub(in crate::core) fn release(&self, key: &TaskKey, client: &Client, linger: Option<Duration>) {
         // Somebody who never comes back costs one entry here for a while: bounded like the tasks.
         const LINGERING_PER_TASK: usize = 4;
         let now = Instant::now();
@@ -222,7 +208,7 @@ impl Desk {
     }
 
     /// When the refresh of a key would start for this client.
-    pub(super) fn forecast(&self, key: &TaskKey, client: &Client, now: Instant) -> Forecast {
+    pub(in crate::core) fn forecast(&self, key: &TaskKey, client: &Client, now: Instant) -> Forecast {
         let mut book = self.book();
         let estimate = self.budget.estimate(now, book.schedule.ahead(key, client, now));
         let reason = estimate.because.map_or(Reason::Budget, Reason::Upstream);
@@ -235,12 +221,12 @@ impl Desk {
     }
 
     /// How long keys that are due wait for their turn just now.
-    pub(super) fn lag(&self) -> Duration {
+    pub(in crate::core) fn lag(&self) -> Duration {
         Duration::from_millis(self.lag.load(Ordering::Relaxed))
     }
 
     /// What is held because somebody is interested.
-    pub(super) fn census(&self) -> Census {
+    pub(in crate::core) fn census(&self) -> Census {
         let book = self.book();
         Census {
             tasks: book.schedule.len(),
@@ -249,12 +235,8 @@ impl Desk {
         }
     }
 
-    fn set_lag(&self, lag: Duration) {
-        self.lag.store(u64::try_from(lag.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
-
     /// Forgets a task. A flight under way still answers those who wait, and is not kept.
-    pub(super) fn purge(&self, key: &TaskKey) {
+    pub(in crate::core) fn purge(&self, key: &TaskKey) {
         let mut book = self.book();
         self.store.remove(key);
         book.setbacks.invalidate(key);
@@ -264,122 +246,6 @@ impl Desk {
         book.schedule.hasten(key, Instant::now());
         drop(book);
         self.sooner.notify_one();
-    }
-
-    fn dispatch(self: &Arc<Self>) -> Option<Instant> {
-        let now = Instant::now();
-        let mut book = self.book();
-        book.alarm = self.send_due(&mut book, now);
-        book.alarm
-    }
-
-    /// The same for those who are not the driver: it is rung where it would look too late.
-    fn dispatch_beside(self: &Arc<Self>, book: &mut Book, now: Instant) {
-        let Some(next) = self.send_due(book, now) else { return };
-        if book.alarm.is_none_or(|alarm| next < alarm) {
-            book.alarm = Some(next);
-            self.sooner.notify_one();
-        }
-    }
-
-    /// Starts every flight that is due and paid for; says when to look again for the rest.
-    fn send_due(self: &Arc<Self>, book: &mut Book, now: Instant) -> Option<Instant> {
-        book.sweep(now);
-        while book.schedule.has_due(now) {
-            let Some(permit) = self.budget.acquire(now) else { break };
-            let Some((key, since)) = book.schedule.start(now) else { break };
-            if self.budget.gate() == Position::Open {
-                let since = book.opened.map_or(since, |opened| opened.max(since));
-                self.set_lag(now.saturating_duration_since(since));
-            }
-            if let Some(picture) = book.pictures.get_mut(&key) {
-                picture.start();
-            }
-            self.fly(key, permit);
-        }
-        let due = book.schedule.next_due(now);
-        if due.is_none_or(|due| due > now) {
-            self.set_lag(Duration::ZERO);
-            return due;
-        }
-        match self.budget.readiness(now) {
-            Readiness::Now => Some(now + Duration::from_millis(1)),
-            Readiness::At(at) => Some(at),
-            // The next landing looks again.
-            Readiness::Busy => None,
-        }
-    }
-
-    fn fly(self: &Arc<Self>, key: TaskKey, permit: Permit) {
-        let pass = permit.pass();
-        let desk = Arc::clone(self);
-        drop(self.lifecycle.spawn(async move {
-            // From here on the landing happens, on return, panic and abort. Not sooner: a runtime that
-            // goes down drops new tasks within `spawn`, and the book is locked there.
-            let mut landing = Landing { desk: Arc::clone(&desk), key: key.clone(), pass, result: None };
-            let fetching = desk.source.fetch(&key, permit);
-            landing.result =
-                Some(timeout(desk.policy.timeout, fetching).await.unwrap_or(Err(Failure::TimedOut)));
-        }));
-    }
-
-    fn land(self: &Arc<Self>, key: &TaskKey, pass: Pass, result: Result<Snapshot, Failure>) {
-        let now = Instant::now();
-        let mut book = self.book();
-        let change = self.budget.settle(now, pass, key, result.as_ref().err().copied());
-        if matches!(change, Change::Opened { .. }) {
-            book.opened = Some(now);
-            self.set_lag(Duration::ZERO);
-        }
-        // Before this flight's own failure is noted: that one is news.
-        if matches!(change, Change::Opened { because } if because.scope() == Scope::Service) {
-            book.forgive(now);
-        }
-        let outdated = book.pictures.get(key).is_some_and(Picture::is_outdated);
-        let (outcome, due, refreshed) = match result {
-            Ok(snapshot) => {
-                book.setbacks.invalidate(key);
-                let outcome = self.keep(key, snapshot, outdated, now);
-                (outcome.0, outcome.1, true)
-            }
-            Err(failure) if failure.scope() == Scope::Account => {
-                let due = book.schedule.due(key).unwrap_or(now);
-                (Outcome::Failure(failure), due, false)
-            }
-            Err(failure) => {
-                let setback = Setback::after(book.setbacks.get(key), failure, now);
-                book.setbacks.insert(key.clone(), setback);
-                (Outcome::Failure(failure), setback.until, true)
-            }
-        };
-        book.schedule.land(key, due, refreshed);
-        if let Some(picture) = book.pictures.get_mut(key) {
-            picture.land(outcome);
-        }
-        if !book.schedule.contains(key) {
-            book.pictures.remove(key);
-        }
-        self.dispatch_beside(&mut book, now);
-    }
-
-    /// Keeps what a flight brought: what to publish, and when the key is due again.
-    fn keep(&self, key: &TaskKey, snapshot: Snapshot, outdated: bool, now: Instant) -> (Outcome, Instant) {
-        let first_seen = self.store.newest(key).map_or(snapshot.fetched, |known| known.first_seen);
-        let status = snapshot.status.as_u16();
-        let state = State::new(snapshot, first_seen, &self.policy.retention, &self.policy.pacing);
-        if outdated {
-            return (Outcome::State { state, status, stored: false }, now);
-        }
-        match self.store.put(key, &state, now) {
-            Put::Stored => {
-                let due = state.fresh_until;
-                (Outcome::State { state, status, stored: true }, due)
-            }
-            Put::Absorbed(terminal) => {
-                let due = terminal.fresh_until;
-                (Outcome::State { state: terminal, status, stored: false }, due)
-            }
-        }
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -404,23 +270,5 @@ impl Book {
             self.schedule.hasten(&key, now);
         }
         self.setbacks.invalidate_all();
-    }
-}
-
-/// Makes sure that a flight lands, whatever becomes of it.
-struct Landing {
-    desk: Arc<Desk>,
-    key: TaskKey,
-    pass: Pass,
-    result: Option<Result<Snapshot, Failure>>,
-}
-
-impl Drop for Landing {
-    fn drop(&mut self) {
-        let result = self.result.take().unwrap_or_else(|| {
-            tracing::error!(task = %self.key, "a flight broke off without a result; please report this");
-            Err(Failure::Unreachable)
-        });
-        self.desk.land(&self.key, self.pass, result);
     }
 }

@@ -1,0 +1,171 @@
+//! Owns the flights: when they start, what their landing changes, and who is told.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::time::{Duration, Instant, sleep_until, timeout};
+
+use super::{Book, Desk};
+use crate::core::budget::{Change, Pass, Permit, Position, Readiness};
+use crate::core::picture::{Outcome, Picture};
+use crate::core::ports::{Failure, Scope};
+use crate::core::setback::Setback;
+use crate::core::snapshot::{Snapshot, State};
+use crate::core::store::Put;
+use crate::core::task::TaskKey;
+
+impl Desk {
+    /// Sends what is due when it is due. Runs until it is dropped.
+    pub(in crate::core) async fn run(self: Arc<Self>) {
+        loop {
+            let alarm = self.dispatch();
+            match alarm {
+                Some(at) => {
+                    tokio::select! {
+                        () = sleep_until(at) => {}
+                        () = self.sooner.notified() => {}
+                    }
+                }
+                None => self.sooner.notified().await,
+            }
+        }
+    }
+
+    fn dispatch(self: &Arc<Self>) -> Option<Instant> {
+        let now = Instant::now();
+        let mut book = self.book();
+        book.alarm = self.send_due(&mut book, now);
+        book.alarm
+    }
+
+    /// The same for those who are not the driver: it is rung where it would look too late.
+    pub(super) fn dispatch_beside(self: &Arc<Self>, book: &mut Book, now: Instant) {
+        let Some(next) = self.send_due(book, now) else { return };
+        if book.alarm.is_none_or(|alarm| next < alarm) {
+            book.alarm = Some(next);
+            self.sooner.notify_one();
+        }
+    }
+
+    /// Starts every flight that is due and paid for; says when to look again for the rest.
+    fn send_due(self: &Arc<Self>, book: &mut Book, now: Instant) -> Option<Instant> {
+        book.sweep(now);
+        while book.schedule.has_due(now) {
+            let Some(permit) = self.budget.acquire(now) else { break };
+            let Some((key, since)) = book.schedule.start(now) else { break };
+            if self.budget.gate() == Position::Open {
+                let since = book.opened.map_or(since, |opened| opened.max(since));
+                self.set_lag(now.saturating_duration_since(since));
+            }
+            if let Some(picture) = book.pictures.get_mut(&key) {
+                picture.start();
+            }
+            self.fly(key, permit);
+        }
+        let due = book.schedule.next_due(now);
+        if due.is_none_or(|due| due > now) {
+            self.set_lag(Duration::ZERO);
+            return due;
+        }
+        match self.budget.readiness(now) {
+            Readiness::Now => Some(now + Duration::from_millis(1)),
+            Readiness::At(at) => Some(at),
+            // The next landing looks again.
+            Readiness::Busy => None,
+        }
+    }
+
+    fn fly(self: &Arc<Self>, key: TaskKey, permit: Permit) {
+        let pass = permit.pass();
+        let desk = Arc::clone(self);
+        drop(self.lifecycle.spawn(async move {
+            // From here on the landing happens, on return, panic and abort. Not sooner: a runtime that
+            // goes down drops new tasks within `spawn`, and the book is locked there.
+            let mut landing = Landing { desk: Arc::clone(&desk), key: key.clone(), pass, result: None };
+            let fetching = desk.source.fetch(&key, permit);
+            landing.result =
+                Some(timeout(desk.policy.timeout, fetching).await.unwrap_or(Err(Failure::TimedOut)));
+        }));
+    }
+
+    fn land(self: &Arc<Self>, key: &TaskKey, pass: Pass, result: Result<Snapshot, Failure>) {
+        let now = Instant::now();
+        let mut book = self.book();
+        let change = self.budget.settle(now, pass, key, result.as_ref().err().copied());
+        if matches!(change, Change::Opened { .. }) {
+            book.opened = Some(now);
+            self.set_lag(Duration::ZERO);
+        }
+        // Before this flight's own failure is noted: that one is news.
+        if matches!(change, Change::Opened { because } if because.scope() == Scope::Service) {
+            book.forgive(now);
+        }
+        let outdated = book.pictures.get(key).is_some_and(Picture::is_outdated);
+        let (outcome, due, refreshed) = match result {
+            Ok(snapshot) => {
+                book.setbacks.invalidate(key);
+                let outcome = self.keep(key, snapshot, outdated, now);
+                (outcome.0, outcome.1, true)
+            }
+            Err(failure) if failure.scope() == Scope::Account => {
+                let due = book.schedule.due(key).unwrap_or(now);
+                (Outcome::Failure(failure), due, false)
+            }
+            Err(failure) => {
+                let setback = Setback::after(book.setbacks.get(key), failure, now);
+                book.setbacks.insert(key.clone(), setback);
+                (Outcome::Failure(failure), setback.until, true)
+            }
+        };
+        book.schedule.land(key, due, refreshed);
+        if let Some(picture) = book.pictures.get_mut(key) {
+            picture.land(outcome);
+        }
+        if !book.schedule.contains(key) {
+            book.pictures.remove(key);
+        }
+        self.dispatch_beside(&mut book, now);
+    }
+
+    /// Keeps what a flight brought: what to publish, and when the key is due again.
+    fn keep(&self, key: &TaskKey, snapshot: Snapshot, outdated: bool, now: Instant) -> (Outcome, Instant) {
+        let first_seen = self.store.newest(key).map_or(snapshot.fetched, |known| known.first_seen);
+        let status = snapshot.status.as_u16();
+        let state = State::new(snapshot, first_seen, &self.policy.retention, &self.policy.pacing);
+        if outdated {
+            return (Outcome::State { state, status, stored: false }, now);
+        }
+        match self.store.put(key, &state, now) {
+            Put::Stored => {
+                let due = state.fresh_until;
+                (Outcome::State { state, status, stored: true }, due)
+            }
+            Put::Absorbed(terminal) => {
+                let due = terminal.fresh_until;
+                (Outcome::State { state: terminal, status, stored: false }, due)
+            }
+        }
+    }
+
+    fn set_lag(&self, lag: Duration) {
+        self.lag.store(u64::try_from(lag.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}
+
+/// Makes sure that a flight lands, whatever becomes of it.
+struct Landing {
+    desk: Arc<Desk>,
+    key: TaskKey,
+    pass: Pass,
+    result: Option<Result<Snapshot, Failure>>,
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        let result = self.result.take().unwrap_or_else(|| {
+            tracing::error!(task = %self.key, "a flight broke off without a result; please report this");
+            Err(Failure::Unreachable)
+        });
+        self.desk.land(&self.key, self.pass, result);
+    }
+}
