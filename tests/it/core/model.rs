@@ -248,7 +248,8 @@ impl Case {
             _ => {
                 self.lingers.remove(&id);
                 self.failed.insert(id, now + seconds(1.0));
-                0.0
+                self.overtaken.remove(&id);
+                return;
             }
         };
         self.overtaken.remove(&id);
