@@ -26,6 +26,9 @@ use super::store::{Put, Store};
 use super::task::TaskKey;
 use crate::lifecycle::Lifecycle;
 
+#[cfg(test)]
+mod tests;
+
 /// How the core behaves, from the settings.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
