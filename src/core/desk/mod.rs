@@ -5,6 +5,8 @@
 //! departure can cancel it, and its landing happens even if it panics.
 
 mod flights;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

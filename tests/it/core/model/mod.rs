@@ -1,16 +1,20 @@
 //! Random histories of the whole core, beside a reference that only knows the promises: what was sent
 //! upstream and what was handed out must be allowed by what happened before.
 
+mod history;
+mod judge;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use taskgate::core::budget::Rate;
-use taskgate::core::mirror::{Census, Origin};
+use taskgate::core::mirror::Census;
 use taskgate::core::ports::Failure;
 use taskgate::core::snapshot::{Phase, Snapshot};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 
+use self::history::{Reply, Step, step};
 use super::house::*;
 
 const IDS: usize = 4;
@@ -22,52 +26,6 @@ const NOT_FOUND_TTL: f64 = 2.0;
 const STALE_FOR: f64 = 10.0;
 /// How finely the reference watches time pass.
 const TICK: f64 = 0.05;
-
-/// What can happen. Numbers choose among what is there at the moment.
-#[derive(Debug, Clone)]
-enum Step {
-    Ask { client: usize, id: usize },
-    Leave { ask: usize },
-    Reply { call: usize, reply: Reply },
-    Purge { id: usize },
-    Pass { ticks: usize },
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Reply {
-    State(Phase),
-    Failure(Failure),
-    Panic,
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        6 => (0..CLIENTS, 0..IDS).prop_map(|(client, id)| Step::Ask { client, id }),
-        1 => (0..8_usize).prop_map(|ask| Step::Leave { ask }),
-        6 => (0..8_usize, reply()).prop_map(|(call, reply)| Step::Reply { call, reply }),
-        1 => (0..IDS).prop_map(|id| Step::Purge { id }),
-        3 => prop_oneof![1..10_usize, 20..60_usize, 200..500_usize].prop_map(|ticks| Step::Pass { ticks }),
-    ]
-}
-
-fn reply() -> impl Strategy<Value = Reply> {
-    prop_oneof![
-        6 => Just(Reply::State(Phase::Live)),
-        4 => Just(Reply::State(Phase::Terminal)),
-        2 => Just(Reply::State(Phase::Missing)),
-        2 => prop_oneof![
-            Just(Failure::ServerError { status: 503 }),
-            Just(Failure::Unreachable),
-            Just(Failure::InvalidResponse { status: 302 }),
-        ].prop_map(Reply::Failure),
-        1 => prop_oneof![
-            (1..12_u64).prop_map(|wait| limited(Some(wait))),
-            Just(limited(None)),
-            Just(Failure::KeyRejected),
-        ].prop_map(Reply::Failure),
-        1 => Just(Reply::Panic),
-    ]
-}
 
 /// A state that the upstream sent.
 struct Sent {
@@ -248,7 +206,8 @@ impl Case {
             _ => {
                 self.lingers.remove(&id);
                 self.failed.insert(id, now + seconds(1.0));
-                0.0
+                self.overtaken.remove(&id);
+                return;
             }
         };
         self.overtaken.remove(&id);
@@ -283,79 +242,6 @@ impl Case {
                 now - pending.since <= seconds(PATIENCE + TIMEOUT + 2.0 * TICK),
                 "it waits too long"
             );
-        }
-        Ok(())
-    }
-
-    fn judge_call(&mut self, at: Instant, call: Call) -> Result<(), TestCaseError> {
-        let id = id_of(&call);
-        let slack = seconds(TICK);
-        prop_assert!(self.calls.iter().all(|(flying, ..)| *flying != id), "t{id} flies twice at once");
-        prop_assert!(self.calls.len() < 3, "more than max_in_flight");
-        prop_assert!(at >= self.closed_until, "the gate is closed for {:?}", self.closed_until - at);
-        let asked = self.pending.iter().any(|pending| pending.id == id);
-        let lingers = self.lingers.get(&id).is_some_and(|until| at <= *until + slack);
-        prop_assert!(asked || lingers, "nobody is interested in t{id}");
-        if let Some(known) = self.known.get(&id) {
-            prop_assert!(self.states[*known].fresh_until <= at, "t{id} is fresh");
-        }
-        // At most burst + rate·t in every window.
-        let interval = seconds(60.0 / self.rate.per_minute);
-        self.bucket = self.bucket.max(at) + interval;
-        prop_assert!(self.bucket - at <= interval * self.rate.burst + seconds(0.001), "over the budget");
-        // Nobody who could go is overtaken for ever: IDS keys at most before it in its line, and for
-        // each of them a turn of each client.
-        self.overtakers.remove(&id);
-        let waiting: BTreeSet<usize> = self.pending.iter().map(|pending| pending.id).collect();
-        let flying: BTreeSet<usize> = self.calls.iter().map(|(id, ..)| *id).collect();
-        let can_go = |id: &usize| self.failed.get(id).is_none_or(|until| *until + seconds(30.0) <= at);
-        for other in waiting.difference(&flying).filter(|other| **other != id && can_go(other)) {
-            let overtakers = self.overtakers.entry(*other).or_insert(0);
-            *overtakers += 1;
-            prop_assert!(*overtakers <= IDS * CLIENTS, "t{other} starves");
-        }
-        self.overtakers.retain(|id, _| waiting.contains(id));
-        self.calls.push((id, at, call));
-        Ok(())
-    }
-
-    fn judge_answer(
-        &mut self,
-        id: usize,
-        asked: Instant,
-        now: Instant,
-        got: &Got,
-    ) -> Result<(), TestCaseError> {
-        let slack = seconds(TICK);
-        let known = self.known.get(&id).map(|number| (*number, &self.states[*number]));
-        let answer = match got {
-            Ok(answer) => answer,
-            Err(refusal) => {
-                if let Some((number, state)) = known {
-                    prop_assert!(state.usable_until <= now, "refused though {number} is known: {refusal:?}");
-                }
-                prop_assert!(refusal.retry_after >= 1);
-                self.linger(id, refusal.retry_after as f64 + PATIENCE);
-                return Ok(());
-            }
-        };
-        let number: usize = body(got).parse().unwrap();
-        let state = &self.states[number];
-        prop_assert_eq!(state.id, id, "another task's state");
-        if let Some((terminal, finished)) = known.filter(|(_, known)| known.phase == Phase::Terminal)
-            && now < finished.fresh_until
-        {
-            prop_assert!(number == terminal, "{terminal} is finished, and {number} came after it");
-        }
-        match answer.origin {
-            Origin::Hit => prop_assert!(asked < state.fresh_until, "a hit that is not fresh"),
-            Origin::Fetched { .. } => prop_assert!(state.landed >= asked, "fetched before it was asked for"),
-            Origin::StandIn { .. } => {
-                prop_assert!(now < state.usable_until + slack, "past its time as a stand-in");
-                prop_assert!(now + slack >= state.fresh_until, "a stand-in though it is fresh");
-                prop_assert_eq!(Some(number), known.map(|(number, _)| number), "not the last known state");
-                self.linger(id, answer.retry_after.unwrap_or(0) as f64 + PATIENCE);
-            }
         }
         Ok(())
     }
