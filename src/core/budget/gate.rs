@@ -150,6 +150,10 @@ impl Gate {
             _ => KEY_HOLD,
         };
         match self.position {
+            // An outage that turns out to be a refusal as well: the refusal is what has to be obeyed.
+            Position::Closed { until, because } if because.scope() == Scope::Service => {
+                self.close(until.max(now + hold), failure)
+            }
             // A straggler sent before the closure: it may only lengthen it.
             Position::Closed { until, because } => {
                 self.position = Position::Closed { until: until.max(now + hold), because };

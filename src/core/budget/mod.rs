@@ -100,8 +100,6 @@ impl Budget {
             }
             Change::Opened { .. } => ledger.bucket.empty(now),
         }
-        drop(ledger);
-        self.report(change, now);
         change
     }
 
@@ -120,7 +118,9 @@ impl Budget {
         self.ledger().bucket.effective_per_minute()
     }
 
-    fn report(&self, change: Change, now: Instant) {
+    /// Logs what [`settle`](Self::settle) has changed. Apart from it, because a log may block, and the
+    /// caller settles under a lock.
+    pub fn report(&self, change: Change, now: Instant) {
         match change {
             Change::None => {}
             Change::Opened { because } => {

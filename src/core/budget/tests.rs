@@ -85,6 +85,22 @@ fn a_straggling_429_while_probing_closes_again() {
 }
 
 #[test]
+fn a_429_that_straggles_into_an_outage_is_obeyed() {
+    let bench = Bench::new();
+    let early = bench.take(0.0).unwrap();
+    for task in ["a", "b", "c", "d", "e"] {
+        let pass = bench.take(0.0).unwrap();
+        bench.settle(0.0, pass, task, Some(Failure::Unreachable));
+    }
+    assert!(matches!(bench.budget.gate(), Position::Closed { because: Failure::Unreachable, .. }));
+    bench.settle(0.5, early, "f", limited(Some(20)));
+    assert!(matches!(bench.budget.gate(), Position::Closed { because: Failure::RateLimited { .. }, .. }));
+    assert!((bench.budget.effective_per_minute() - 42.0).abs() < 1e-6);
+    assert!(bench.take(20.4).is_none());
+    assert!(bench.take(20.5).is_some());
+}
+
+#[test]
 fn a_429_without_a_time_backs_off_and_absurd_ones_are_capped() {
     let bench = Bench::new();
     let mut now = 0.0;

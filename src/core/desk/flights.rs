@@ -125,6 +125,8 @@ impl Desk {
             book.pictures.remove(key);
         }
         self.dispatch_beside(&mut book, now);
+        drop(book);
+        self.budget.report(change, now);
     }
 
     /// Keeps what a flight brought: what to publish, and when the key is due again.
