@@ -25,6 +25,9 @@ pub(super) struct Arguments {
     sandbox: SocketAddr,
 }
 
+/// The example page. Pages of this machine may read from the gateway, so the sandbox serves it.
+const PAGE: &str = include_str!("../../examples/browser/index.html");
+
 /// The tasks under way when the demo starts: what, how long, how far already, how it ends, and in words.
 const TASKS: [(Medium, u64, u64, Ending, &str); 5] = [
     (Medium::Video, 120, 30, Ending::Completed, "a video, done in a minute and a half"),
@@ -56,7 +59,12 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CommandError> {
     let listeners = Listeners { main, admin };
     let sandbox = Sandbox::new(options.clone());
     let invitation = invitation(&sandbox, listeners.main.local_addr()?, upstream_address, &options.api_key);
-    drop(lifecycle.spawn(server::serve(upstream, sandbox.router(), sandbox::LIMITS, lifecycle.clone())));
+    drop(lifecycle.spawn(server::serve(
+        upstream,
+        sandbox.router_with(PAGE),
+        sandbox::LIMITS,
+        lifecycle.clone(),
+    )));
     serve::announce(&settings, &listeners)?;
     app::start(&settings, listeners, &lifecycle)?;
     tell(&invitation);
@@ -68,7 +76,8 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CommandError> {
 
 /// Starts the tasks, and says how to look at them.
 fn invitation(sandbox: &Sandbox, gateway: SocketAddr, upstream: SocketAddr, key: &str) -> String {
-    let mut text = String::from("\nTasks are under way. Watch them through the gateway, without a key:\n");
+    let mut text = String::from("\nTasks are under way. Ask for them through the gateway, without a key:\n");
+    let mut page = format!("http://{upstream}/?gateway=http://{gateway}");
     for (medium, seconds, elapsed, ending, words) in TASKS {
         let plan = Plan {
             course: Course::Run { duration: Some(Duration::from_secs(seconds)), ending: Some(ending) },
@@ -77,9 +86,12 @@ fn invitation(sandbox: &Sandbox, gateway: SocketAddr, upstream: SocketAddr, key:
         };
         let id = sandbox.create(medium, plan);
         text.push_str(&format!("  curl -i http://{gateway}/v1/tasks/{id}   # {words}\n"));
+        page.push_str(&format!("&id={id}"));
     }
     text.push_str(&format!(
         "Ask again and see Age, ETag and Cache-Status; ask from fifty terminals and the sandbox sees one request.\n\
+         \nWatch them live in a browser:\n  \
+         open {page}\n\
          \nCreate one more, at the sandbox, as your back end would at LemonData:\n  \
          curl http://{upstream}/v1/videos/generations -H 'Authorization: Bearer {key}' \\\n    \
          -H 'Content-Type: application/json' -d '{{\"prompt\":\"a lemon tree in the rain\"}}'\n\
