@@ -3,6 +3,7 @@
 
 mod client;
 mod process;
+mod relay;
 mod upstream;
 
 use std::net::SocketAddr;
@@ -15,7 +16,8 @@ use taskgate::sandbox::{Options, Sandbox};
 use taskgate::server::{self, Limits};
 
 pub use client::{exchange, get, get_with, request};
-pub use process::{Program, program};
+pub use process::{Program, program, run};
+pub use relay::Relay;
 pub use upstream::{End, Reply, Upstream};
 
 /// The key every test gateway holds: no test may ever see it anywhere but at the upstream.
@@ -69,11 +71,21 @@ pub async fn gateway_at(base_url: &str, extra: &[(&str, &str)]) -> Gateway {
 
 /// A sandbox that takes the tests' key, on a port of its own, and where it listens.
 pub async fn sandbox(options: Options) -> (Sandbox, SocketAddr, Lifecycle) {
+    let sandbox = Sandbox::new(Options { api_key: KEY.to_owned(), ..options });
+    let (address, lifecycle) = serve(sandbox.router()).await;
+    (sandbox, address, lifecycle)
+}
+
+/// A sandbox that serves a page, as the demo's does.
+pub async fn site(page: &'static str) -> (SocketAddr, Lifecycle) {
+    serve(Sandbox::new(Options::default()).router_with(page)).await
+}
+
+async fn serve(router: axum::Router) -> (SocketAddr, Lifecycle) {
     let listener = app::listen("127.0.0.1:0".parse().unwrap(), "sandbox").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let sandbox = Sandbox::new(Options { api_key: KEY.to_owned(), ..options });
     let lifecycle = Lifecycle::default();
     let limits = Limits { max_connections: 4096, header_read_timeout: Duration::from_secs(10) };
-    drop(lifecycle.spawn(server::serve(listener, sandbox.router(), limits, lifecycle.clone())));
-    (sandbox, address, lifecycle)
+    drop(lifecycle.spawn(server::serve(listener, router, limits, lifecycle.clone())));
+    (address, lifecycle)
 }
