@@ -96,8 +96,8 @@ fn invitation(sandbox: &Sandbox, gateway: SocketAddr, upstream: SocketAddr, key:
     }
     text.push_str(&format!(
         "Ask again and see Age, ETag and Cache-Status; ask from fifty terminals and the sandbox sees one request.\n\
-         \nWatch them live in a browser:\n  \
-         open {page}\n\
+         \nOpen this page and watch them live:\n  \
+         {page}\n\
          \nCreate one more, at the sandbox, as your back end would at LemonData:\n  \
          curl http://{upstream}/v1/videos/generations -H 'Authorization: Bearer {key}' \\\n    \
          -H 'Content-Type: application/json' -d '{{\"prompt\":\"a lemon tree in the rain\"}}'\n\

@@ -11,8 +11,7 @@ pub struct Program {
     child: Child,
     stdout: Receiver<String>,
     stderr: Receiver<String>,
-    /// Where it runs, if nobody else needs that.
-    dir: Option<tempfile::TempDir>,
+    _dir: tempfile::TempDir,
 }
 
 /// Starts the program in an empty directory, with no variables but these.
@@ -23,17 +22,21 @@ pub fn program(arguments: &[&str], env: &[(&str, &str)], files: &[(&str, &str)])
     }
     let mut command = command(dir.path());
     command.args(arguments).envs(env.iter().copied()).stdin(Stdio::null());
-    let mut program = run(command);
-    program.dir = Some(dir);
-    program
+    start(command, dir)
 }
 
-/// Starts any command.
+/// Starts any command. What it leaves lying about goes with it.
 pub fn run(mut command: Command) -> Program {
+    let dir = tempfile::tempdir().unwrap();
+    command.env("TMPDIR", dir.path());
+    start(command, dir)
+}
+
+fn start(mut command: Command, dir: tempfile::TempDir) -> Program {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let stdout = lines(child.stdout.take().unwrap());
     let stderr = lines(child.stderr.take().unwrap());
-    Program { child, stdout, stderr, dir: None }
+    Program { child, stdout, stderr, _dir: dir }
 }
 
 fn command(dir: &Path) -> Command {
