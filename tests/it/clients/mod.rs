@@ -4,16 +4,19 @@
 //! Their parts come from `.ci/install tests`. Where one is missing its tests say so and pass; with `CI` set they
 //! fail.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+mod parts;
+mod play;
+mod watching;
+
+use std::process::Command;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::support::{End, Gateway, Program, Relay, Reply, Upstream, gateway, get, run, site};
+use self::parts::{Part, client_command};
+use self::play::Play;
+use self::watching::{Watching, start};
+use crate::support::{End, Relay, Reply, get, site};
 
 const NOT_FOUND: &str = r#"{"error":{"code":"task_not_found","message":"Task not found."}}"#;
 const PENDING: &str = "{\n  \"id\": \"life\",\n  \"status\": \"pending\"\n}\n";
@@ -70,6 +73,16 @@ async fn chromium_sees_a_task_go() {
 #[tokio::test(flavor = "multi_thread")]
 async fn chromium_sees_many_tasks_to_their_end() {
     many(Client::Chromium).await;
+}
+
+impl Client {
+    fn command(self) -> Option<Command> {
+        match self {
+            Self::HttpxSse => client_command("httpx_sse_client.py", Part::Python),
+            Self::Eventsource => client_command("eventsource.mjs", Part::Node),
+            Self::Chromium => client_command("chromium.mjs", Part::Chromium),
+        }
+    }
 }
 
 /// Found late, pending, under way, an outage, a cut connection, a gateway that restarts, the end, and no more.
@@ -192,7 +205,7 @@ async fn many(client: Client) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_example_page_shows_tasks_live() {
     let Some(command) = client_command("page.mjs", Part::Chromium) else { return };
-    let page = include_str!("../../examples/browser/index.html");
+    let page = include_str!("../../../examples/browser/index.html");
     let (site, _lifecycle) = site(page).await;
     let picture = format!("http://{site}/files/ldtask_{:032x}.svg", 7);
     let upstream = Play::begin(|play, _, path| play.says(path)).await;
@@ -252,54 +265,6 @@ async fn the_example_page_shows_tasks_live() {
     assert_eq!(last, [(None, 200), (None, 200)], "one connection, and it does not come back after the end");
 }
 
-/// An upstream that says of each task what it was told to.
-struct Play {
-    upstream: Upstream,
-    lines: Lines,
-}
-
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<HashMap<String, Reply>>>);
-
-impl Lines {
-    fn says(&self, path: &str) -> Reply {
-        self.0.lock().unwrap().get(path).cloned().unwrap_or_else(missing)
-    }
-}
-
-impl Play {
-    async fn begin(script: impl Fn(&Lines, usize, &str) -> Reply + Send + Sync + 'static) -> Self {
-        let lines = Lines::default();
-        let spoken = lines.clone();
-        let upstream = Upstream::start(move |number, request| {
-            script(&spoken, number, request.split(' ').nth(1).unwrap_or_default())
-        })
-        .await;
-        Self { upstream, lines }
-    }
-
-    fn now(&self, id: &str, reply: Reply) {
-        self.lines.0.lock().unwrap().insert(format!("/v1/tasks/{id}"), reply);
-    }
-
-    async fn gateway(&self) -> Gateway {
-        let often = [
-            ("polling.fresh_for", "200ms"),
-            ("polling.max_interval", "200ms"),
-            ("cache.not_found_ttl", "200ms"),
-        ];
-        gateway(&self.upstream, &often).await
-    }
-
-    /// Waits until it was asked so many times more.
-    async fn asked_again(&self, times: usize) {
-        let enough = self.upstream.count() + times;
-        while self.upstream.count() < enough {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
-}
-
 fn missing() -> Reply {
     Reply::new(404, "", NOT_FOUND)
 }
@@ -322,152 +287,4 @@ fn message(body: &str) -> Value {
 fn tag(body: &str) -> String {
     let hex: String = Sha256::digest(body).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     format!("\"{hex}\"")
-}
-
-/// A client at work, and what it has shown.
-struct Watching {
-    program: Program,
-    /// The page's cards as they were last shown.
-    cards: HashMap<String, Value>,
-}
-
-fn start(mut command: Command, url: &str) -> Watching {
-    command.arg(url);
-    Watching { program: run(command), cards: HashMap::new() }
-}
-
-impl Watching {
-    #[track_caller]
-    fn next(&mut self) -> Value {
-        let line = self.program.next_line();
-        serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON: {line}"))
-    }
-
-    #[track_caller]
-    fn expect(&mut self, event: Value) {
-        assert_eq!(self.next(), event);
-    }
-
-    #[track_caller]
-    fn expect_trouble(&mut self, code: &str) {
-        let seen = self.next();
-        assert_eq!(seen["event"], "trouble");
-        let envelope: Value = serde_json::from_str(seen["data"].as_str().unwrap()).unwrap();
-        assert_eq!(
-            (&envelope["error"]["code"], &envelope["error"]["type"]),
-            (&json!(code), &json!("gateway_error"))
-        );
-    }
-
-    /// The next item of many: whose it is, and its event, its code and what the task or the error says.
-    #[track_caller]
-    fn next_item(&mut self) -> (String, Value) {
-        let seen = self.next();
-        let item: Value = serde_json::from_str(seen["data"].as_str().unwrap()).unwrap();
-        let says = if item["task"].is_null() { &item["error"]["code"] } else { &item["task"]["status"] };
-        assert!(seen["id"].as_str().unwrap_or_default().is_empty(), "{seen}");
-        (item["id"].as_str().unwrap().to_owned(), json!([seen["event"], item["code"], says]))
-    }
-
-    /// Waits for such a line of the page.
-    #[track_caller]
-    fn wait_for(&mut self, is_it: impl Fn(&Value) -> bool) {
-        loop {
-            let line = self.next();
-            assert_eq!(line["broken"], Value::Null, "a script of the page failed");
-            if let Some(id) = line["id"].as_str() {
-                self.cards.insert(id.to_owned(), line.clone());
-            }
-            if is_it(&line) {
-                return;
-            }
-        }
-    }
-
-    /// Waits until a card of the page looks like this, if it does not already.
-    #[track_caller]
-    fn card(&mut self, id: &str, is_it: impl Fn(&Value) -> bool) {
-        if !self.cards.get(id).is_some_and(&is_it) {
-            self.wait_for(|line| line["id"] == id && is_it(line));
-        }
-    }
-
-    /// It has to end by itself, having said no more. (The page's reader watches its standard input for that.)
-    #[track_caller]
-    fn end(mut self) -> HashMap<String, Value> {
-        self.program.close_stdin();
-        let (code, rest, errors) = self.program.end();
-        assert_eq!((code, rest.as_str()), (Some(0), ""), "{errors}");
-        self.cards
-    }
-}
-
-/// What a client is made of, as a machine may lack it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
-    Python,
-    Node,
-    Chromium,
-}
-
-impl Client {
-    fn command(self) -> Option<Command> {
-        match self {
-            Self::HttpxSse => client_command("httpx_sse_client.py", Part::Python),
-            Self::Eventsource => client_command("eventsource.mjs", Part::Node),
-            Self::Chromium => client_command("chromium.mjs", Part::Chromium),
-        }
-    }
-}
-
-/// The command that runs a client; `None` where this machine cannot, which is said, and is a failure in CI.
-fn client_command(script: &str, part: Part) -> Option<Command> {
-    match find(script, part) {
-        Ok(command) => Some(command),
-        Err(missing) => {
-            let text = format!("NOT RUN: {script} needs {missing}; try: .ci/install tests\n");
-            let is_ci = std::env::var("CI").is_ok_and(|ci| !ci.is_empty() && ci != "false");
-            assert!(!is_ci, "{text}");
-            // Not eprintln: a test that passes would keep it to itself.
-            let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
-            None
-        }
-    }
-}
-
-fn find(script: &str, part: Part) -> Result<Command, String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let scripts = root.join("tests/clients");
-    let mut command = match part {
-        Part::Python => {
-            let python = root.join("target/clients-venv/bin/python");
-            // Installed last, so it stands for a finished installation.
-            if !root.join("target/clients-venv/requirements.txt").exists() {
-                return Err(format!(
-                    "{} with the packages of tests/clients/requirements.txt",
-                    python.display()
-                ));
-            }
-            Command::new(python)
-        }
-        Part::Node | Part::Chromium => {
-            let node = in_path(&["node", "nodejs"]).ok_or("Node.js 18 or newer")?;
-            if !scripts.join("node_modules/package-lock.json").exists() {
-                return Err("the packages of tests/clients/package.json in tests/clients/node_modules".into());
-            }
-            Command::new(node)
-        }
-    };
-    if part == Part::Chromium {
-        let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-        command.env("CHROMIUM", in_path(&names).ok_or("Chromium")?);
-    }
-    command.arg(scripts.join(script)).current_dir(&scripts).stdin(Stdio::piped());
-    Ok(command)
-}
-
-fn in_path(names: &[&str]) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    let dirs: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    names.iter().flat_map(|name| dirs.iter().map(move |dir| dir.join(name))).find(|file| file.is_file())
 }
