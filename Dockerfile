@@ -15,6 +15,8 @@ RUN mkdir -p src tests/it bench/storm bench/watchers \
 
 # Cargo goes by time stamps, and those of the copied files may be older than the empty ones'.
 COPY src src
+# The page that `taskgate demo` serves is built in.
+COPY examples/browser examples/browser
 RUN touch src/main.rs src/lib.rs \
     && cargo build --release --locked
 

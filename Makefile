@@ -18,6 +18,7 @@ test: ## run all tests; on Debian and Ubuntu, first install what they need
 	  echo "cargo-nextest is not installed: cargo test runs the same tests, more slowly"; \
 	  set -x; cargo test --locked --no-fail-fast; \
 	fi
+	@cat target/clients-missing
 
 lint: format-check clippy ## check format and run clippy; no warning passes
 

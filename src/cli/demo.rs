@@ -25,14 +25,22 @@ pub(super) struct Arguments {
     sandbox: SocketAddr,
 }
 
-/// The tasks under way when the demo starts: what, how long, how far already, how it ends, and in words.
-const TASKS: [(Medium, u64, u64, Ending, &str); 5] = [
-    (Medium::Video, 120, 30, Ending::Completed, "a video, done in a minute and a half"),
-    (Medium::Image, 20, 5, Ending::Completed, "an image, done in 15 s"),
-    (Medium::Music, 60, 20, Ending::Completed, "a song, done in 40 s"),
-    (Medium::ThreeD, 45, 10, Ending::Failed, "a 3D model that will fail in 35 s"),
-    (Medium::Video, 60, 60, Ending::Completed, "a video that is done: served from memory"),
-];
+/// The example page. Pages of this machine may read from the gateway, so the sandbox serves it.
+const PAGE: &str = include_str!("../../examples/browser/index.html");
+
+/// The tasks under way when the demo starts: what, how long, how far already, how it ends, its prompt, and in
+/// words.
+const TASKS: [(Medium, u64, u64, Ending, &str, &str); 5] = {
+    use Ending::{Completed, Failed};
+    use Medium::{Image, Music, ThreeD, Video};
+    [
+        (Video, 120, 30, Completed, "A lemon tree in the rain", "a video, done in a minute and a half"),
+        (Image, 20, 5, Completed, "Still life with lemons", "an image, done in 15 s"),
+        (Music, 60, 20, Completed, "A waltz for lemons", "a song, done in 40 s"),
+        (ThreeD, 45, 10, Failed, "A lemon, half peeled", "a 3D model that will fail in 35 s"),
+        (Video, 60, 60, Completed, "Lemons at sea", "a video that is done: served from memory"),
+    ]
+};
 
 pub(super) async fn run(arguments: Arguments) -> Result<(), CommandError> {
     let lifecycle = Lifecycle::default();
@@ -56,7 +64,12 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CommandError> {
     let listeners = Listeners { main, admin };
     let sandbox = Sandbox::new(options.clone());
     let invitation = invitation(&sandbox, listeners.main.local_addr()?, upstream_address, &options.api_key);
-    drop(lifecycle.spawn(server::serve(upstream, sandbox.router(), sandbox::LIMITS, lifecycle.clone())));
+    drop(lifecycle.spawn(server::serve(
+        upstream,
+        sandbox.router_with(PAGE),
+        sandbox::LIMITS,
+        lifecycle.clone(),
+    )));
     serve::announce(&settings, &listeners)?;
     app::start(&settings, listeners, &lifecycle)?;
     tell(&invitation);
@@ -68,18 +81,23 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CommandError> {
 
 /// Starts the tasks, and says how to look at them.
 fn invitation(sandbox: &Sandbox, gateway: SocketAddr, upstream: SocketAddr, key: &str) -> String {
-    let mut text = String::from("\nTasks are under way. Watch them through the gateway, without a key:\n");
-    for (medium, seconds, elapsed, ending, words) in TASKS {
+    let mut text = String::from("\nTasks are under way. Ask for them through the gateway, without a key:\n");
+    let mut page = format!("http://{upstream}/?gateway=http://{gateway}");
+    for (medium, seconds, elapsed, ending, prompt, words) in TASKS {
         let plan = Plan {
+            prompt: prompt.to_owned(),
             course: Course::Run { duration: Some(Duration::from_secs(seconds)), ending: Some(ending) },
             elapsed: Duration::from_secs(elapsed),
             ..Plan::default()
         };
         let id = sandbox.create(medium, plan);
         text.push_str(&format!("  curl -i http://{gateway}/v1/tasks/{id}   # {words}\n"));
+        page.push_str(&format!("&id={id}"));
     }
     text.push_str(&format!(
         "Ask again and see Age, ETag and Cache-Status; ask from fifty terminals and the sandbox sees one request.\n\
+         \nOpen this page and watch them live:\n  \
+         {page}\n\
          \nCreate one more, at the sandbox, as your back end would at LemonData:\n  \
          curl http://{upstream}/v1/videos/generations -H 'Authorization: Bearer {key}' \\\n    \
          -H 'Content-Type: application/json' -d '{{\"prompt\":\"a lemon tree in the rain\"}}'\n\

@@ -32,6 +32,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
+use axum::response::Html;
+use axum::routing::get;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -70,6 +72,11 @@ impl Sandbox {
     /// All its paths. Every one wants a key, but for the placeholder images under `/files`.
     pub fn router(&self) -> Router {
         Router::new().fallback(answer::answer).with_state(self.clone())
+    }
+
+    /// The same, with a page at `/` that shows what goes on.
+    pub fn router_with(&self, page: &'static str) -> Router {
+        self.router().route("/", get(async move || Html(page)))
     }
 
     /// Starts a task from within and returns its id. It counts against no limit.

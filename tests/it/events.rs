@@ -6,15 +6,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpSocket;
 use tokio::task::JoinSet;
 
-use crate::support::{End, Events, Reply, Seen, Upstream, gateway, get, get_with};
-
-const QUICK: &[(&str, &str)] = &[
-    ("polling.fresh_for", "100ms"),
-    ("polling.max_interval", "100ms"),
-    ("polling.patience", "1s"),
-    ("cache.not_found_ttl", "100ms"),
-    ("budget.requests_per_minute", "100000"),
-];
+use crate::support::{End, Events, QUICK, Reply, Seen, Upstream, gateway, get, get_with};
 
 /// Each state twice in a row: an unchanged answer is no event.
 fn progress(number: usize) -> Reply {

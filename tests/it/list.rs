@@ -4,15 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{End, Events, Reply, Seen, Upstream, gateway, get, get_with, request};
-
-const QUICK: &[(&str, &str)] = &[
-    ("polling.fresh_for", "100ms"),
-    ("polling.max_interval", "100ms"),
-    ("polling.patience", "1s"),
-    ("cache.not_found_ttl", "100ms"),
-    ("budget.requests_per_minute", "100000"),
-];
+use crate::support::{End, Events, QUICK, Reply, Seen, Upstream, gateway, get, get_with, request};
 
 async fn upstream() -> Upstream {
     Upstream::start(|_, request| {

@@ -9,6 +9,7 @@
 
 mod answers;
 mod browser;
+mod clients;
 mod conditional;
 mod core;
 mod crowd;

@@ -10,6 +10,11 @@ fn after<'l>(lines: &'l [String], mark: &str) -> &'l str {
     line.split(mark).nth(1).unwrap().split([' ', '/']).next().unwrap()
 }
 
+/// The rest of the line after a mark.
+fn after_line<'l>(lines: &'l [String], mark: &str) -> &'l str {
+    lines.iter().find_map(|line| line.split_once(mark)).unwrap_or_else(|| panic!("no {mark} in {lines:?}")).1
+}
+
 fn serve(upstream: &Upstream, extra: &[(&str, &str)]) -> (Program, SocketAddr, SocketAddr) {
     let base_url = upstream.base_url();
     let mut env = vec![
@@ -155,6 +160,17 @@ async fn the_demo_runs_the_main_job_and_its_lines_work() {
             assert!(answer.text().contains("\"status\":\"completed\""));
         }
     }
+    let page = after_line(&said, "  http://");
+    let (site, query) = page.split_once("/?gateway=http://").unwrap();
+    let html = get(site.parse().unwrap(), &format!("/?gateway=http://{query}")).await;
+    assert_eq!((html.status, html.expect("content-type").as_str()), (200, "text/html; charset=utf-8"));
+    assert_eq!(html.text(), include_str!("../../examples/browser/index.html"));
+    // What the page then asks, from where it is.
+    let (gateway, ids) = query.split_once('&').unwrap();
+    let origin = format!("Origin: http://{site}\r\n");
+    let list = get_with(gateway.parse().unwrap(), &format!("/v1/tasks?{ids}"), &origin).await;
+    assert_eq!((list.status, list.text().matches("\"code\":200").count()), (200, 5), "{}", list.text());
+    assert_eq!(list.expect("access-control-allow-origin"), format!("http://{site}"));
     demo.signal("INT");
     assert_eq!(demo.end().0, Some(0));
 }

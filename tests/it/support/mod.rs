@@ -4,6 +4,7 @@
 mod client;
 mod events;
 mod process;
+mod relay;
 mod upstream;
 
 use std::net::SocketAddr;
@@ -17,11 +18,21 @@ use taskgate::server::{self, Limits};
 
 pub use client::{exchange, get, get_with, request};
 pub use events::{Events, Seen};
-pub use process::{Program, program};
+pub use process::{Program, program, run};
+pub use relay::Relay;
 pub use upstream::{End, Reply, Upstream};
 
 /// The key every test gateway holds: no test may ever see it anywhere but at the upstream.
 pub const KEY: &str = "sk-canary-0123456789abcdef";
+
+/// A gateway that asks often, waits little, and never lacks budget.
+pub const QUICK: &[(&str, &str)] = &[
+    ("polling.fresh_for", "100ms"),
+    ("polling.max_interval", "100ms"),
+    ("polling.patience", "1s"),
+    ("cache.not_found_ttl", "100ms"),
+    ("budget.requests_per_minute", "100000"),
+];
 
 /// A gateway in this process, on ports of its own. Dropped, it is gone.
 pub struct Gateway {
@@ -71,15 +82,25 @@ pub async fn gateway_at(base_url: &str, extra: &[(&str, &str)]) -> Gateway {
 
 /// A sandbox that takes the tests' key, on a port of its own, and where it listens.
 pub async fn sandbox(options: Options) -> (Sandbox, SocketAddr, Lifecycle) {
+    let sandbox = Sandbox::new(Options { api_key: KEY.to_owned(), ..options });
+    let (address, lifecycle) = serve(sandbox.router()).await;
+    (sandbox, address, lifecycle)
+}
+
+/// A sandbox that serves a page, as the demo's does.
+pub async fn site(page: &'static str) -> (SocketAddr, Lifecycle) {
+    serve(Sandbox::new(Options::default()).router_with(page)).await
+}
+
+async fn serve(router: axum::Router) -> (SocketAddr, Lifecycle) {
     let listener = app::listen("127.0.0.1:0".parse().unwrap(), "sandbox").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let sandbox = Sandbox::new(Options { api_key: KEY.to_owned(), ..options });
     let lifecycle = Lifecycle::default();
     let limits = Limits {
         max_connections: 4096,
         header_read_timeout: Duration::from_secs(10),
         write_stall_timeout: Duration::from_secs(30),
     };
-    drop(lifecycle.spawn(server::serve(listener, sandbox.router(), limits, lifecycle.clone())));
-    (sandbox, address, lifecycle)
+    drop(lifecycle.spawn(server::serve(listener, router, limits, lifecycle.clone())));
+    (address, lifecycle)
 }

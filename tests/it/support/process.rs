@@ -1,4 +1,4 @@
-//! Owns the program as a user runs it: a process with arguments, variables, output and an exit code.
+//! Owns processes: the program as a user runs it, and others, with arguments, variables, output and an exit code.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-/// The program in an empty directory, with no variables but these. Ends with this value.
+/// A running process. Ends with this value.
 pub struct Program {
     child: Child,
     stdout: Receiver<String>,
@@ -14,19 +14,26 @@ pub struct Program {
     _dir: tempfile::TempDir,
 }
 
-/// Starts the program.
+/// Starts the program in an empty directory, with no variables but these.
 pub fn program(arguments: &[&str], env: &[(&str, &str)], files: &[(&str, &str)]) -> Program {
     let dir = tempfile::tempdir().unwrap();
     for (name, text) in files {
         std::fs::write(dir.path().join(name), text).unwrap();
     }
-    let mut child = command(dir.path())
-        .args(arguments)
-        .envs(env.iter().copied())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut command = command(dir.path());
+    command.args(arguments).envs(env.iter().copied()).stdin(Stdio::null());
+    start(command, dir)
+}
+
+/// Starts any command. What it leaves lying about goes with it.
+pub fn run(mut command: Command) -> Program {
+    let dir = tempfile::tempdir().unwrap();
+    command.env("TMPDIR", dir.path());
+    start(command, dir)
+}
+
+fn start(mut command: Command, dir: tempfile::TempDir) -> Program {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let stdout = lines(child.stdout.take().unwrap());
     let stderr = lines(child.stderr.take().unwrap());
     Program { child, stdout, stderr, _dir: dir }
@@ -34,7 +41,7 @@ pub fn program(arguments: &[&str], env: &[(&str, &str)], files: &[(&str, &str)])
 
 fn command(dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_taskgate"));
-    command.current_dir(dir).env_clear().stdin(Stdio::null());
+    command.current_dir(dir).env_clear();
     command
 }
 
@@ -65,6 +72,21 @@ impl Program {
     #[track_caller]
     pub fn wait_for_log(&self, part: &str) -> Vec<String> {
         wait_for(&self.stderr, part)
+    }
+
+    /// The next line of standard output.
+    #[track_caller]
+    pub fn next_line(&mut self) -> String {
+        let Ok(line) = self.stdout.recv_timeout(Duration::from_secs(20)) else {
+            let _ = self.child.kill();
+            panic!("it says no more, but:\n{}", self.stderr.iter().collect::<Vec<_>>().join("\n"))
+        };
+        line
+    }
+
+    /// Closes its standard input.
+    pub fn close_stdin(&mut self) {
+        drop(self.child.stdin.take());
     }
 
     /// Sends a signal by name.

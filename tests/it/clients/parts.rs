@@ -1,0 +1,64 @@
+//! Owns what clients are made of, and where this machine has it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// What a client is made of, as a machine may lack it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Python,
+    Node,
+    Chromium,
+}
+
+/// The command that runs a client; `None` where this machine cannot, which is said, and is a failure in CI.
+pub fn client_command(script: &str, part: Part) -> Option<Command> {
+    match find(script, part) {
+        Ok(command) => Some(command),
+        Err(missing) => {
+            let text = format!("NOT RUN: {script} needs {missing}; try: .ci/install tests\n");
+            let is_ci = std::env::var("CI").is_ok_and(|ci| !ci.is_empty() && ci != "false");
+            assert!(!is_ci, "{text}");
+            // Not eprintln: a test that passes would keep it to itself.
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
+            None
+        }
+    }
+}
+
+fn find(script: &str, part: Part) -> Result<Command, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let scripts = root.join("tests/clients");
+    let mut command = match part {
+        Part::Python => {
+            let python = root.join("target/clients-venv/bin/python");
+            // Installed last, so it stands for a finished installation.
+            if !root.join("target/clients-venv/requirements.txt").exists() {
+                return Err(format!(
+                    "{} with the packages of tests/clients/requirements.txt",
+                    python.display()
+                ));
+            }
+            Command::new(python)
+        }
+        Part::Node | Part::Chromium => {
+            let node = in_path(&["node", "nodejs"]).ok_or("Node.js 18 or newer")?;
+            if !scripts.join("node_modules/package-lock.json").exists() {
+                return Err("the packages of tests/clients/package.json in tests/clients/node_modules".into());
+            }
+            Command::new(node)
+        }
+    };
+    if part == Part::Chromium {
+        let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+        command.env("CHROMIUM", in_path(&names).ok_or("Chromium")?);
+    }
+    command.arg(scripts.join(script)).current_dir(&scripts).stdin(Stdio::piped());
+    Ok(command)
+}
+
+fn in_path(names: &[&str]) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let dirs: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    names.iter().flat_map(|name| dirs.iter().map(move |dir| dir.join(name))).find(|file| file.is_file())
+}
