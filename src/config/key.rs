@@ -13,6 +13,8 @@ const VARIABLE: &str = "LEMONDATA_API_KEY";
 const FILE_VARIABLE: &str = "LEMONDATA_API_KEY_FILE";
 /// `upstream.api_key_file`, the setting.
 pub(super) const FILE_SETTING: &str = "upstream.api_key_file";
+/// A shorter key would be found, and covered, all over harmless answers.
+const SHORTEST: usize = 8;
 /// Far longer than any key, far shorter than a file named by mistake.
 const LONGEST: usize = 4096;
 
@@ -95,6 +97,9 @@ fn read(path: &Path) -> io::Result<String> {
 fn judge(text: &str) -> Result<ApiKey, &'static str> {
     if text.is_empty() {
         return Err("is empty");
+    }
+    if text.len() < SHORTEST {
+        return Err("is shorter than any key");
     }
     if text.len() > LONGEST {
         return Err("holds more than any key is long");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::HeaderValue;
-use tokio::time::{Duration, Instant, timeout_at};
+use tokio::time::{Duration, Instant};
 
 use super::budget::Budget;
 pub use super::desk::{Census, Policy, Reason};
@@ -103,18 +103,26 @@ impl Mirror {
         self.refreshed(grant, seat, now + patience).await
     }
 
-    /// The plain GET for somebody who has until `deadline` for all of it.
+    /// The plain GET for somebody who waits no longer than `until`.
     ///
     /// # Errors
     /// As [`look`](Self::look).
-    pub async fn look_by(&self, grant: &Grant, deadline: Instant) -> Result<Answer, Refusal> {
-        // Dropped, a look leaves its interest behind for a while, as a client does that goes away.
-        if let Ok(answer) = timeout_at(deadline, self.look(grant)).await {
-            return answer;
+    pub async fn look_until(
+        &self,
+        grant: &Grant,
+        until: impl Future<Output = ()> + Send,
+    ) -> Result<Answer, Refusal> {
+        tokio::select! {
+            biased;
+            // Dropped, a look leaves its interest behind for a while, as a client does that goes away.
+            answer = self.look(grant) => answer,
+            () = until => self.latest(grant, None),
         }
-        let now = Instant::now();
-        let forecast = self.forecast(grant, now);
-        self.stand_in(grant, forecast.reason, false, forecast.start.saturating_duration_since(now))
+    }
+
+    /// What is known of a task, fresh or only fit to stand in.
+    pub fn known(&self, grant: &Grant) -> Option<Arc<State>> {
+        self.fresh(grant).or_else(|| self.desk.store.stand_in(grant.key(), Instant::now()))
     }
 
     /// The state that can be handed out without asking, if there is one.
@@ -133,7 +141,12 @@ impl Mirror {
         until: impl Future<Output = ()> + Send,
         is_news: impl Fn(&State) -> bool,
     ) -> Result<Answer, Refusal> {
-        let is_over = |state: &State| state.snapshot.phase == Phase::Terminal || is_news(state);
+        // A 404 right after the create is no news: that the task is gone shows when it stays.
+        let is_over = |state: &State| match state.snapshot.phase {
+            Phase::Terminal => true,
+            Phase::Live => is_news(state),
+            Phase::Missing => false,
+        };
         if let Some(state) = self.fresh(grant).filter(|state| is_over(state)) {
             return Ok(self.hit(state, Instant::now()));
         }
@@ -174,7 +187,7 @@ impl Mirror {
         Ok(Watch::new(Arc::clone(&self.desk), grant.clone(), seat, told))
     }
 
-    /// What a long-poll gets when its time is up.
+    /// What somebody gets whose time is up.
     fn latest(&self, grant: &Grant, trouble: Option<Refusal>) -> Result<Answer, Refusal> {
         let now = Instant::now();
         if let Some(state) = self.fresh(grant) {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use sha2::{Digest, Sha256};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::time::{Duration, Instant};
 
 use super::pacing::Pacing;
@@ -36,9 +36,16 @@ pub struct Snapshot {
     pub phase: Phase,
     /// How long the result's URL still works, counted from `fetched`; zero where it is dead already.
     pub result_lifetime: Option<Duration>,
+    /// The same as a server-sent event, made by whoever needs it first and shared by all who watch.
+    event: OnceLock<Bytes>,
 }
 
 impl Snapshot {
+    /// Its form as an event; `render` is asked once.
+    pub fn event(&self, render: impl FnOnce(&Self) -> Bytes) -> Bytes {
+        self.event.get_or_init(|| render(self)).clone()
+    }
+
     /// Takes an answer that has been judged, and tags it.
     pub fn new(
         status: StatusCode,
@@ -48,7 +55,16 @@ impl Snapshot {
         phase: Phase,
     ) -> Self {
         let etag = entity_tag(&body);
-        Self { status, content_type, body, etag, fetched, phase, result_lifetime: None }
+        Self {
+            status,
+            content_type,
+            body,
+            etag,
+            fetched,
+            phase,
+            result_lifetime: None,
+            event: OnceLock::new(),
+        }
     }
 }
 
@@ -140,7 +156,7 @@ impl State {
 }
 
 /// `start + span`, or a far future where a setting is absurdly long.
-pub(super) fn later(start: Instant, span: Duration) -> Instant {
+pub(in crate::core) fn later(start: Instant, span: Duration) -> Instant {
     const FAR: Duration = Duration::from_secs(86_400 * 365);
     start + span.min(FAR)
 }

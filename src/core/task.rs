@@ -132,12 +132,14 @@ impl Routes {
         self.0.iter()
     }
 
-    /// Reads an id without a path: it is meant for the first route.
+    /// Reads an id without a path: it is one of `/v1/tasks/{id}`, or of the first route where that is not
+    /// configured.
     ///
     /// # Errors
     /// [`PathFault::InvalidId`].
     pub fn bare(&self, id: &str) -> Result<TaskKey, PathFault> {
-        let route = self.0.first().ok_or(PathFault::UnknownRoute)?;
+        let unified = self.0.iter().find(|route| *route.template == *"/v1/tasks/{id}");
+        let route = unified.or(self.0.first()).ok_or(PathFault::UnknownRoute)?;
         if !route.accepts(id) {
             return Err(PathFault::InvalidId);
         }
@@ -253,6 +255,17 @@ mod tests {
         assert_eq!(routes.find("/v1/images/generations"), Err(PathFault::InvalidId));
         assert_eq!(routes.find("/v1/images/generations/x").unwrap().route(), 1);
         assert_eq!(routes.find("/v1/images/generationsx").unwrap().route(), 0);
+    }
+
+    #[test]
+    fn a_bare_id_is_one_of_the_unified_route() {
+        let both = routes(&["/v1/images/{id}", "/v1/tasks/{id}"]);
+        assert_eq!(both.bare("a").unwrap().path(), "/v1/tasks/a");
+        let other = routes(&["/fal/{id}/status", "/x/{id}"]);
+        assert_eq!(other.bare("a").unwrap().path(), "/fal/a/status");
+        for id in ["", "a/b", "..", "%61"] {
+            assert_eq!(both.bare(id), Err(PathFault::InvalidId), "{id}");
+        }
     }
 
     #[test]

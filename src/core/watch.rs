@@ -77,7 +77,8 @@ impl Watch {
     pub async fn next(&mut self) -> Sight {
         if !self.begun {
             self.begun = true;
-            if let Some(sight) = self.known().and_then(|state| self.consider(state, Origin::Hit)) {
+            let known = self.known().and_then(|state| self.consider(state, Origin::Hit));
+            if let Some(sight) = known.or_else(|| self.foreseen()) {
                 return sight;
             }
         }
@@ -137,7 +138,7 @@ impl Watch {
             return None;
         }
         self.check_at = state.fresh_until.max(Instant::now()) + self.desk.policy.patience.max(MIN_CHECK);
-        let was_troubled = self.trouble.take().is_some();
+        let was_troubled = matches!(self.trouble.take(), Some(Reason::Upstream(_)));
         if state.snapshot.phase == Phase::Missing {
             self.missing += 1;
             return (self.missing >= GONE_AFTER).then_some(Sight::Gone(state));
@@ -149,6 +150,15 @@ impl Watch {
         }
         self.told = Some(state.snapshot.etag.clone());
         Some(Sight::State(state, origin))
+    }
+
+    /// Trouble that is known from the start, and will last.
+    fn foreseen(&mut self) -> Option<Sight> {
+        let now = Instant::now();
+        let forecast = self.desk.forecast(self.grant.key(), self.grant.client(), now);
+        let will_last = forecast.start > now + self.desk.policy.patience;
+        (will_last && self.seat.frames.borrow().landed <= self.landed)
+            .then(|| self.troubled(forecast.reason))?
     }
 
     /// Nothing has landed for a while: is there a reason that a watcher should know?
@@ -163,6 +173,18 @@ impl Watch {
     }
 
     fn troubled(&mut self, reason: Reason) -> Option<Sight> {
+        if self.told.is_none()
+            && let Some(state) = self.desk.store.stand_in(self.grant.key(), Instant::now())
+        {
+            // A finished state past its time: better than none, now that the upstream cannot confirm it.
+            self.told = Some(state.snapshot.etag.clone());
+            return Some(Sight::State(state, Origin::StandIn { reason, asked: true }));
+        }
+        // To wait for a turn is no trouble for somebody who has a state.
+        let is_queue = matches!(reason, Reason::Budget);
+        if is_queue && self.told.is_some() {
+            return None;
+        }
         if self.trouble.is_some_and(|known| known.is_like(reason)) {
             return None;
         }

@@ -59,6 +59,7 @@ pub(super) fn code_of(reason: Reason) -> &'static str {
     match reason {
         Reason::Budget => "budget_exhausted",
         Reason::Overloaded => "overloaded",
+        Reason::ShuttingDown => "shutting_down",
         Reason::Upstream(failure) => match failure {
             Failure::KeyRejected => "upstream_key_rejected",
             Failure::QuotaExhausted => "upstream_quota_exhausted",
@@ -88,7 +89,7 @@ impl Error {
                 Reason::Budget | Reason::Upstream(Failure::RateLimited { .. }) => {
                     StatusCode::TOO_MANY_REQUESTS
                 }
-                Reason::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+                Reason::Overloaded | Reason::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
                 Reason::Upstream(Failure::TimedOut) => StatusCode::GATEWAY_TIMEOUT,
                 Reason::Upstream(_) => StatusCode::BAD_GATEWAY,
             },
@@ -110,7 +111,8 @@ impl Error {
         }
     }
 
-    fn retry_after(&self) -> Option<u64> {
+    /// When to ask again, in seconds; `None` where waiting does not help.
+    pub(super) fn retry_after(&self) -> Option<u64> {
         match self {
             Self::Refused(refusal) => Some(refusal.retry_after),
             Self::ClientRateLimited { retry_after } => Some(*retry_after),
@@ -168,13 +170,14 @@ fn refused(refusal: &Refusal) -> String {
     let wait = refusal.retry_after;
     match refusal.reason {
         Reason::Budget => format!(
-            "The key's request budget is spent for the moment, and nothing is known of this task yet. Ask \
-             again in {wait} s: its place in the line is kept."
+            "The key's request budget is spent for the moment. Ask again in {wait} s: the task's place in the \
+             line is kept."
         ),
         Reason::Overloaded => format!(
             "Too many different tasks are being watched. Ask again in {wait} s; the operator can raise \
              polling.max_tasks."
         ),
+        Reason::ShuttingDown => format!("The gateway stops or restarts. Ask again in {wait} s."),
         Reason::Upstream(failure) => {
             let cure = match failure {
                 Failure::KeyRejected => "The operator has to set a valid key.".to_owned(),
@@ -189,7 +192,7 @@ fn refused(refusal: &Refusal) -> String {
             if let Some(first) = what.get_mut(..1) {
                 first.make_ascii_uppercase();
             }
-            format!("{what}, and nothing is known of this task yet. {cure}")
+            format!("{what}. {cure}")
         }
     }
 }

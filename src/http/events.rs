@@ -11,7 +11,7 @@ use super::error::Error;
 use super::sse;
 use super::streams::Slot;
 use crate::core::grant::Grant;
-use crate::core::snapshot::Phase;
+use crate::core::snapshot::{Phase, Snapshot};
 use crate::core::watch::{Sight, Watch};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -22,7 +22,7 @@ const GONE: &[u8] = b"gone";
 /// `EventSource` gives up for ever on anything else.
 pub(super) fn open(gateway: &Parts, grant: &Grant, headers: &HeaderMap) -> Response {
     let seen = last_event_id(headers);
-    let finished = gateway.mirror.fresh(grant).filter(|state| state.snapshot.phase == Phase::Terminal);
+    let finished = gateway.mirror.known(grant).filter(|state| state.snapshot.phase == Phase::Terminal);
     let has_seen_the_end = seen.as_ref().is_some_and(|seen| {
         seen.as_bytes() == GONE || finished.is_some_and(|state| state.snapshot.etag == seen)
     });
@@ -66,8 +66,9 @@ impl Events {
                     // Nothing new: the next reconnect will find this out at once.
                     return (sse::heartbeat(), true);
                 }
-                let id = state.snapshot.etag.as_bytes();
-                (sse::event(None, Some(id), &state.snapshot.body), is_over)
+                let render =
+                    |snapshot: &Snapshot| sse::event(None, Some(snapshot.etag.as_bytes()), &snapshot.body);
+                (state.snapshot.event(render), is_over)
             }
             Sight::Trouble(refusal) => {
                 (sse::event(Some("trouble"), None, &Error::Refused(refusal).envelope()), false)

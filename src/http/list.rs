@@ -67,8 +67,8 @@ async fn answer(gateway: &Parts, wish: Wish) -> Result<Response, Error> {
         });
     }
     limited?;
-    let deadline = Instant::now() + gateway.patience;
-    let items = join_all(ids.iter().map(|id| look(gateway, id, &client, deadline))).await;
+    let until = Instant::now() + gateway.patience;
+    let items = join_all(ids.iter().map(|id| look(gateway, id, &client, until))).await;
     Ok(list(&items))
 }
 
@@ -107,10 +107,16 @@ struct Item<'a> {
     stale: bool,
 }
 
-async fn look(gateway: &Parts, id: &str, client: &Client, deadline: Instant) -> Vec<u8> {
+async fn look(gateway: &Parts, id: &str, client: &Client, until: Instant) -> Vec<u8> {
+    let time_is_up = async {
+        tokio::select! {
+            () = sleep_until(until) => {}
+            () = gateway.lifecycle.stopped() => {}
+        }
+    };
     match grant(gateway, id, client) {
         Err(error) => refused(id, None, &error),
-        Ok(grant) => match gateway.mirror.look_by(&grant, deadline).await {
+        Ok(grant) => match gateway.mirror.look_until(&grant, time_is_up).await {
             Ok(Answer { state, origin, .. }) => {
                 known(id, &grant, &state, matches!(origin, Origin::StandIn { .. }))
             }
@@ -163,25 +169,34 @@ fn list(items: &[Vec<u8>]) -> Response {
 
 /// All of them as one stream, until each is over.
 fn stream(gateway: &Parts, ids: &[String], client: &Client) -> Response {
-    let Some(slot) = gateway.streams.open(client) else { return sse::come_back() };
+    let Some(mut slot) = gateway.streams.open(client) else { return sse::come_back() };
     let watches = FuturesUnordered::new();
     let mut spoiled = Vec::new();
+    let mut is_whole = true;
     for id in ids {
         let watch = grant(gateway, id, client)
             .and_then(|grant| gateway.mirror.watch(&grant, None).map_err(Error::Refused));
         match watch {
             Ok(watch) => watches.push(next(id.clone(), watch)),
-            Err(error) => spoiled.push(sse::event(None, None, &refused(id, None, &error))),
+            Err(error) => {
+                // A refusal that will pass is not the end of its task: the stream asks to come back then.
+                let name = error.retry_after().map(|seconds| {
+                    slot.end_within(seconds);
+                    is_whole = false;
+                    "trouble"
+                });
+                spoiled.push(sse::event(name, None, &refused(id, None, &error)));
+            }
         }
     }
-    let rest = stream::unfold(Some((watches, slot)), |open| async move {
+    let rest = stream::unfold(Some((watches, slot)), move |open| async move {
         let (mut watches, slot) = open?;
+        if watches.is_empty() && is_whole {
+            return Some((sse::event(Some("done"), Some(END), b"{}"), None));
+        }
         let (id, watch, sight) = tokio::select! {
             biased;
-            next = watches.next() => match next {
-                Some(next) => next,
-                None => return Some((sse::event(Some("done"), Some(END), b"{}"), None)),
-            },
+            Some(next) = watches.next() => next,
             () = slot.ended() => return Some((sse::retry(), None)),
             () = sleep_until(slot.next_heartbeat()) => {
                 return Some((sse::heartbeat(), Some((watches, slot))));

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::any;
+use axum::routing::{any, get};
 use tokio::time::Duration;
 
 use self::access::Access;
@@ -50,6 +50,8 @@ struct Parts {
     lifecycle: Lifecycle,
     patience: Duration,
     max_wait: Duration,
+    /// How long after the stop a request may still wait for its answer.
+    last_call: Duration,
     hosts: Hosts,
     origins: Origins,
     /// Where tasks are created: named in the answer to a POST.
@@ -69,6 +71,7 @@ impl Gateway {
             lifecycle: lifecycle.clone(),
             patience: settings.polling.patience,
             max_wait: settings.polling.max_wait,
+            last_call: settings.server.shutdown_grace * 3 / 4,
             hosts: Hosts::new(settings),
             origins: Origins::new(settings),
             create_at: settings.upstream.base_url.as_str().trim_end_matches('/').to_owned(),
@@ -79,7 +82,7 @@ impl Gateway {
     /// The main listener's routes and layers.
     pub fn router(&self) -> Router {
         Router::new()
-            .route("/livez", any(admin::livez))
+            .route("/livez", get(admin::livez))
             .route("/v1/tasks", any(list::read))
             // Every configured status path: judged on raw bytes, which axum's own routes decode.
             .fallback(status::read)
@@ -94,8 +97,8 @@ impl Gateway {
 /// The admin listener's routes and layers.
 pub fn admin_router(state: admin::Admin, hosts: Hosts) -> Router {
     Router::new()
-        .route("/livez", any(admin::livez))
-        .route("/readyz", any(admin::readyz))
+        .route("/livez", get(admin::livez))
+        .route("/readyz", get(admin::readyz))
         .fallback(admin::unknown)
         .with_state(state)
         .layer(from_fn(move |request, next| host::check_with(hosts.clone(), request, next)))

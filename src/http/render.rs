@@ -86,7 +86,7 @@ fn cache_status(origin: Origin, state: &State, now: Instant) -> HeaderValue {
         Origin::StandIn { reason, asked: true } => {
             let status = match reason {
                 Reason::Upstream(failure) => failure.status(),
-                Reason::Budget | Reason::Overloaded => None,
+                Reason::Budget | Reason::Overloaded | Reason::ShuttingDown => None,
             };
             let status = status.map_or(String::new(), |status| format!("; fwd-status={status}"));
             write!(text, "taskgate; fwd=stale{status}; detail={}", code_of(reason))

@@ -34,18 +34,28 @@ async fn answer(gateway: &Gateway, request: Request) -> Result<Response, Error> 
         Way::Stream => return Ok(events::open(gateway, &grant, headers)),
         Way::Plain => {
             limited?;
-            gateway.mirror.look(&grant).await
+            gateway.mirror.look_until(&grant, last_call(gateway)).await
         }
         Way::Wait { time, .. } => {
             limited?;
             wait(gateway, &grant, headers, time).await
         }
     };
-    let mut response = render::answer(&answer.map_err(Error::Refused)?, headers, Instant::now());
+    let mut response = match answer {
+        Ok(answer) => render::answer(&answer, headers, Instant::now()),
+        Err(refusal) => Error::Refused(refusal).into_response(),
+    };
     if let Way::Wait { time, preferred: true } = way {
         render::applied(&mut response, time);
     }
     Ok(response)
+}
+
+/// The moment in a drain when whoever still waits has to be answered with what there is, so that the answer
+/// is out before the process is gone.
+async fn last_call(gateway: &Parts) {
+    gateway.lifecycle.stopped().await;
+    sleep(gateway.last_call).await;
 }
 
 fn within_limits(gateway: &Parts, grant: &Grant) -> Result<(), Error> {

@@ -62,6 +62,11 @@ impl Slot {
         }
     }
 
+    /// Makes the stream end after `seconds` at the latest.
+    pub(super) fn end_within(&mut self, seconds: u64) {
+        self.ends = self.ends.min(Instant::now() + Duration::from_secs(seconds));
+    }
+
     /// When the next sign of life is due.
     pub(super) fn next_heartbeat(&self) -> Instant {
         Instant::now() + self.streams.heartbeat

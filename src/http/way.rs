@@ -38,11 +38,12 @@ pub(super) fn of(request: &Request, max_wait: Duration) -> Result<Way, Error> {
 }
 
 fn accepts_events(headers: &HeaderMap) -> bool {
-    headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).any(|value| {
-        value
-            .split(',')
-            .filter_map(|range| range.split(';').next())
-            .any(|range| range.trim().eq_ignore_ascii_case("text/event-stream"))
+    let ranges = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    ranges.flat_map(|value| value.split(',')).any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let names_it = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("text/event-stream"));
+        // A weight of zero means "not this" (RFC 9110, 12.4.2).
+        names_it && !parts.any(|part| matches!(part, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
     })
 }
 
@@ -130,7 +131,7 @@ mod tests {
         {
             assert_eq!(way("/t?wait=5", &[("accept", value)]), Ok(Way::Stream), "{value}");
         }
-        for value in ["*/*", "text/*", "application/json", "text/event-streams"] {
+        for value in ["*/*", "text/*", "application/json", "text/event-streams", "text/event-stream;q=0"] {
             assert_eq!(way("/t", &[("accept", value)]), Ok(Way::Plain), "{value}");
         }
     }

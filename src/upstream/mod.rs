@@ -105,8 +105,8 @@ impl Upstream {
         self.judge.snapshot(status, content_type, body, Instant::now(), (self.clock)())
     }
 
-    /// One request, and one more where a connection broke before it answered: most often a pooled one
-    /// that the upstream had just closed. A GET may be sent twice (RFC 9110, 9.2.2); the second attempt
+    /// One request, and one more where the connection turned out closed: most often a pooled one that the
+    /// upstream had just given up. A GET may be sent twice (RFC 9110, 9.2.2); the second attempt
     /// has a permit of its own, if one is free at once.
     async fn send(&self, key: &TaskKey, permit: &Permit) -> Result<(Response, Option<Permit>), Failure> {
         let url = self.url(key);
@@ -114,7 +114,7 @@ impl Upstream {
             Ok(response) => return Ok((response, None)),
             Err(error) => error,
         };
-        if broken.is_connect() || broken.is_timeout() {
+        if !trouble::is_dead_connection(&broken) {
             self.trouble.tell(key, &broken);
             return Err(Failure::Unreachable);
         }

@@ -282,6 +282,14 @@ async fn trouble_shows_in_readiness_but_does_not_end_it() {
 }
 
 #[tokio::test]
+async fn a_bad_answer_is_not_asked_for_twice() {
+    let upstream = Upstream::always(Reply::raw("HELLO WORLD\r\n\r\n", End::Close)).await;
+    let gateway = gateway(&upstream, EAGER).await;
+    assert_eq!(get(gateway.address, "/v1/tasks/a").await.status, 502);
+    assert_eq!(upstream.count(), 1, "only a closed connection is worth a second attempt");
+}
+
+#[tokio::test]
 async fn a_request_counts_as_in_flight_until_its_body_is_read() {
     let upstream = Upstream::start(|_, request| {
         if request.contains("/slow ") {

@@ -122,6 +122,37 @@ async fn a_404_right_after_the_create_is_not_the_end() {
 }
 
 #[tokio::test]
+async fn a_finished_state_past_its_time_is_shown_when_the_upstream_is_down() {
+    let upstream = Upstream::start(|number, _| match number {
+        0 => Reply::json(r#"{"status":"completed"}"#),
+        _ => Reply::raw("", End::Reset),
+    })
+    .await;
+    let settings = [QUICK, &[("cache.terminal_ttl", "100ms")]].concat();
+    let gateway = gateway(&upstream, &settings).await;
+    get(gateway.address, "/v1/tasks/a").await;
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    let mut events = Events::open(gateway.address, "/v1/tasks/a", "").await;
+    assert_eq!(Events::data(&events.next().await), r#"{"status":"completed"}"#);
+    assert_eq!(events.next().await, Seen::End);
+}
+
+#[tokio::test]
+async fn who_has_seen_the_end_is_not_kept_by_a_dead_result_link() {
+    let upstream =
+        Upstream::always(Reply::json(r#"{"status":"completed","url":"https://x.example/v?Expires=1"}"#))
+            .await;
+    let gateway = gateway(&upstream, QUICK).await;
+    let mut events = Events::open(gateway.address, "/v1/tasks/a", "").await;
+    let Seen::Event { id, .. } = events.next().await else { panic!() };
+    // The state is only fresh for a moment, as its link is dead; a browser comes back later than that.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let header = format!("Last-Event-ID: {id}\r\nAccept: text/event-stream\r\n");
+    assert_eq!(get_with(gateway.address, "/v1/tasks/a", &header).await.status, 204);
+    assert_eq!(upstream.count(), 1);
+}
+
+#[tokio::test]
 async fn a_silent_stream_shows_signs_of_life() {
     let upstream = Upstream::always(Reply::json("{}")).await;
     let settings = [QUICK, &[("polling.heartbeat", "200ms")]].concat();

@@ -71,6 +71,7 @@ async fn a_list_waits_no_longer_than_patience() {
     let answer = get(gateway.address, "/v1/tasks?id=slow&id=done").await;
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     let list: Value = serde_json::from_str(&answer.text().replace("1e999", "1")).unwrap();
+    assert_eq!(list["data"][0]["error"]["code"], "upstream_timeout", "{list}");
     assert!(list["data"][0]["error"]["retry_after"].is_u64(), "{list}");
     assert_eq!(list["data"][1]["code"], 200);
 }
@@ -112,6 +113,30 @@ async fn the_number_of_ids_is_bounded() {
     let head = request(gateway.address, "HEAD", "/v1/tasks?id=t0", "").await;
     assert_eq!((head.status, head.body.len()), (200, 0));
     assert_eq!(request(gateway.address, "POST", "/v1/tasks?id=t0", "").await.status, 405);
+}
+
+#[tokio::test]
+async fn a_refusal_that_will_pass_is_not_the_end_of_a_stream() {
+    let upstream = upstream().await;
+    let settings = [QUICK, &[("polling.max_tasks", "1")]].concat();
+    let gateway = gateway(&upstream, &settings).await;
+    let mut events = Events::open(gateway.address, "/v1/tasks?id=live&id=x", "").await;
+    let seen = events.next().await;
+    let Seen::Event { name, data, .. } = &seen else { panic!("{seen:?}") };
+    let item: Value = serde_json::from_str(data).unwrap();
+    assert_eq!(
+        (name.as_str(), item["id"].as_str(), item["code"].as_u64()),
+        ("trouble", Some("x"), Some(503))
+    );
+    assert_eq!(item["error"]["code"], "overloaded");
+    loop {
+        match events.next().await {
+            Seen::Event { name, data, .. } => assert_eq!(name, "", "never done: {data}"),
+            Seen::Retry(_) => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(events.next().await, Seen::End, "it asks to come back");
 }
 
 #[tokio::test]

@@ -86,6 +86,32 @@ async fn failures_to_the_end_are_told_at_the_end() {
 }
 
 #[tokio::test]
+async fn a_slow_upstream_is_called_slow_and_not_a_spent_budget() {
+    let upstream = Upstream::always(Reply::json(DONE).after(Duration::from_secs(3))).await;
+    let gateway = gateway(&upstream, QUICK).await;
+    let answer = get(gateway.address, "/v1/tasks/a?wait=1").await;
+    assert_eq!((answer.status, answer.error_code().as_str()), (504, "upstream_timeout"));
+}
+
+#[tokio::test]
+async fn a_404_is_waited_out_whether_it_was_known_or_not() {
+    for asked_before in [false, true] {
+        let upstream = Upstream::start(|number, _| match number {
+            0 | 1 => Reply::new(404, "", r#"{"error":{}}"#),
+            _ => Reply::json(DONE),
+        })
+        .await;
+        let settings = [QUICK, &[("cache.not_found_ttl", "300ms")]].concat();
+        let gateway = gateway(&upstream, &settings).await;
+        if asked_before {
+            assert_eq!(get(gateway.address, "/v1/tasks/a").await.status, 404);
+        }
+        let answer = get_with(gateway.address, "/v1/tasks/a?wait=20", "If-None-Match: \"x\"\r\n").await;
+        assert_eq!((answer.status, answer.text().as_str()), (200, DONE), "asked before: {asked_before}");
+    }
+}
+
+#[tokio::test]
 async fn a_bad_wait_is_told_and_a_long_one_is_capped() {
     let upstream = Upstream::always(Reply::json(LIVE)).await;
     let gateway = gateway(&upstream, &[("polling.max_wait", "1s")]).await;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::support::{KEY, Program, Reply, Upstream, get, get_with, program, request};
+use crate::support::{End, KEY, Program, Reply, Upstream, get, get_with, program, request};
 
 fn after<'l>(lines: &'l [String], mark: &str) -> &'l str {
     let line =
@@ -141,6 +141,47 @@ async fn sigterm_lets_requests_finish_and_sigint_ends_it_too() {
         assert_eq!(code, Some(0), "{stderr}");
         assert!(stderr.contains("stopped"), "{stderr}");
     }
+}
+
+#[tokio::test]
+async fn a_drain_answers_who_waits_for_a_hung_upstream() {
+    let upstream = Upstream::always(Reply::raw("", End::Hang)).await;
+    let (server, main, _) = serve(&upstream, &[("TASKGATE_SERVER__SHUTDOWN_GRACE", "2s")]);
+    let requests = ["/v1/tasks/a", "/v1/tasks/b?wait=30", "/v1/tasks?id=c"]
+        .map(|path| tokio::spawn(async move { get(main, path).await }));
+    while upstream.count() < 3 {
+        tokio::task::yield_now().await;
+    }
+    server.signal("TERM");
+    let [plain, waiting, list] = requests;
+    for answer in [plain.await.unwrap(), waiting.await.unwrap()] {
+        assert_eq!((answer.status, answer.error_code().as_str()), (503, "shutting_down"));
+        assert!(answer.header("retry-after").is_some());
+    }
+    let list = list.await.unwrap();
+    assert!(list.status == 200 && list.text().contains("shutting_down"), "{}", list.text());
+    let (code, _, stderr) = server.end();
+    assert_eq!(code, Some(0));
+    assert!(!stderr.contains("still under way"), "{stderr}");
+}
+
+#[tokio::test]
+async fn a_drain_does_not_wait_for_what_nobody_wants() {
+    let upstream = Upstream::always(Reply::raw("", End::Hang)).await;
+    let (server, main, _) = serve(&upstream, &[]);
+    let client = tokio::spawn(async move { get(main, "/v1/tasks/a").await });
+    while upstream.count() == 0 {
+        tokio::task::yield_now().await;
+    }
+    client.abort();
+    let _ = client.await;
+    let start = std::time::Instant::now();
+    server.signal("TERM");
+    let (code, _, stderr) = server.end();
+    assert_eq!(code, Some(0));
+    // The grace is 8 s, and the flight would hang for 10.
+    assert!(start.elapsed() < std::time::Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(!stderr.contains("please report"), "{stderr}");
 }
 
 #[tokio::test]

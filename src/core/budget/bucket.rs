@@ -5,12 +5,16 @@
 
 use tokio::time::{Duration, Instant};
 
+use crate::core::snapshot::later;
+
 /// What one 429 leaves of the rate.
 const SLOWER: f64 = 0.7;
 /// What a quiet minute gives back, as a part of the setting.
 const RECOVERY: f64 = 0.05;
 /// The least that is left, as a part of the setting: a long outage must not end in a crawl.
 const FLOOR: f64 = 0.1;
+/// The longest interval between two tokens.
+const LONGEST: Duration = Duration::from_secs(86_400);
 const QUIET: Duration = Duration::from_secs(60);
 
 /// What the key may spend on polling.
@@ -47,15 +51,17 @@ impl Bucket {
 
     /// The time one token takes to come back.
     pub fn interval(&self) -> Duration {
-        Duration::from_secs_f64(60.0 / self.effective_per_minute())
+        // Whatever the settings say: an interval without end could not be added to an instant.
+        Duration::try_from_secs_f64(60.0 / self.effective_per_minute()).unwrap_or(LONGEST).min(LONGEST)
     }
 
     /// When a token is there for the request behind `ahead` others.
     pub fn ready_at(&self, now: Instant, ahead: u32) -> Instant {
-        let tolerance = self.interval() * (self.rate.burst - 1);
-        let arrival = self.arrival.max(now) + self.interval().saturating_mul(ahead);
+        let tolerance = self.interval().saturating_mul(self.rate.burst.saturating_sub(1));
+        let owed = self.arrival.saturating_duration_since(now);
+        let arrival = owed.saturating_add(self.interval().saturating_mul(ahead));
         // Only what reaches beyond the tolerance is waited for.
-        now + arrival.saturating_duration_since(now).saturating_sub(tolerance)
+        later(now, arrival.saturating_sub(tolerance))
     }
 
     /// Takes a token, if there is one.
@@ -79,7 +85,7 @@ impl Bucket {
 
     /// Throws the tokens away: the next one is an interval ahead.
     pub fn empty(&mut self, now: Instant) {
-        self.arrival = self.arrival.max(now + self.interval() * self.rate.burst);
+        self.arrival = self.arrival.max(later(now, self.interval().saturating_mul(self.rate.burst)));
     }
 
     /// Gives way to a 429.
@@ -101,7 +107,10 @@ impl Bucket {
     fn set_factor(&mut self, factor: f64, now: Instant) {
         let used = self.arrival.saturating_duration_since(now).div_duration_f64(self.interval());
         self.factor = factor;
-        self.arrival = now + self.interval().mul_f64(used);
+        self.arrival = later(
+            now,
+            Duration::try_from_secs_f64(self.interval().as_secs_f64() * used).unwrap_or(Duration::MAX),
+        );
     }
 }
 
@@ -155,6 +164,22 @@ mod tests {
             bucket.slow_down(start + seconds(3600.0));
         }
         assert!((bucket.effective_per_minute() - 6.0).abs() < 1e-6, "never below a tenth");
+    }
+
+    #[test]
+    fn no_setting_makes_it_panic() {
+        for (per_minute, burst) in
+            [(1e-300, 1), (1e-300, u32::MAX), (1e300, u32::MAX), (f64::MIN_POSITIVE, 7)]
+        {
+            let start = Instant::now();
+            let mut bucket = Bucket::new(Rate { per_minute, burst }, start);
+            assert!(bucket.take(start), "the first is free");
+            bucket.slow_down(start);
+            bucket.empty(start);
+            bucket.ready_at(start, u32::MAX);
+            bucket.tokens(start);
+            bucket.take(start + Duration::from_secs(1));
+        }
     }
 
     proptest! {

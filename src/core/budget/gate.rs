@@ -49,8 +49,6 @@ pub struct Pass {
     probe: bool,
 }
 
-impl Pass {}
-
 /// What an answer did to the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {

@@ -17,6 +17,7 @@ use gate::Gate;
 pub use gate::{Change, Pass, Position};
 
 use super::ports::{Failure, Scope};
+use super::snapshot::later;
 use super::task::TaskKey;
 
 /// Whether a permit can be had.
@@ -83,7 +84,7 @@ impl Budget {
             Position::Closed { until, because } => (until, ahead, because),
             Position::Probing { because } => (now, ahead.saturating_add(1), because),
         };
-        Estimate { at: tokens.max(from + ledger.behind(because, ahead)), because: Some(because) }
+        Estimate { at: tokens.max(later(from, ledger.behind(because, ahead))), because: Some(because) }
     }
 
     /// Learns what became of a request: what it tells about the key and the upstream.

@@ -78,14 +78,15 @@ impl Desk {
     fn fly(self: &Arc<Self>, key: TaskKey, permit: Permit) {
         let pass = permit.pass();
         let desk = Arc::clone(self);
-        drop(self.lifecycle.spawn(async move {
+        // In the background: a drain waits for clients, not for what nobody wants any more.
+        self.lifecycle.spawn_background(async move {
             // From here on the landing happens, on return, panic and abort. Not sooner: a runtime that
             // goes down drops new tasks within `spawn`, and the book is locked there.
             let mut landing = Landing { desk: Arc::clone(&desk), key: key.clone(), pass, result: None };
             let fetching = desk.source.fetch(&key, permit);
             landing.result =
                 Some(timeout(desk.policy.timeout, fetching).await.unwrap_or(Err(Failure::TimedOut)));
-        }));
+        });
     }
 
     fn land(self: &Arc<Self>, key: &TaskKey, pass: Pass, result: Result<Snapshot, Failure>) {
@@ -165,7 +166,9 @@ struct Landing {
 impl Drop for Landing {
     fn drop(&mut self) {
         let result = self.result.take().unwrap_or_else(|| {
-            tracing::error!(task = %self.key, "a flight broke off without a result; please report this");
+            if !self.desk.lifecycle.is_stopping() {
+                tracing::error!(task = %self.key, "a flight broke off without a result; please report this");
+            }
             Err(Failure::Unreachable)
         });
         self.desk.land(&self.key, self.pass, result);

@@ -99,6 +99,8 @@ pub enum Reason {
     Budget,
     /// Too many tasks have interest at once.
     Overloaded,
+    /// The gateway stops.
+    ShuttingDown,
     /// The upstream failed: for this task, or for all.
     Upstream(Failure),
 }
@@ -185,8 +187,10 @@ impl Desk {
         book.schedule.want(key, client, known.max(barred), now);
         let picture = book.pictures.entry(key.clone()).or_insert_with(Picture::new);
         let (frames, flight) = (picture.subscribe(), picture.answering_flight());
-        let interest = Interest::new(Arc::clone(self), key.clone(), client.clone(), linger);
         self.dispatch_beside(&mut book, now);
+        drop(book);
+        // Last: its end takes the lock, so nothing that could panic may come between.
+        let interest = Interest::new(Arc::clone(self), key.clone(), client.clone(), linger);
         Some(Seat { frames, flight, collapsed, interest })
     }
 
@@ -211,7 +215,14 @@ impl Desk {
 
     /// When the refresh of a key would start for this client.
     pub(in crate::core) fn forecast(&self, key: &TaskKey, client: &Client, now: Instant) -> Forecast {
+        if self.lifecycle.is_stopping() {
+            return Forecast { start: now, reason: Reason::ShuttingDown };
+        }
         let mut book = self.book();
+        if book.schedule.in_flight(key) {
+            // It has started; where that is not enough, the upstream is slow.
+            return Forecast { start: now, reason: Reason::Upstream(Failure::TimedOut) };
+        }
         let estimate = self.budget.estimate(now, book.schedule.ahead(key, client, now));
         let reason = estimate.because.map_or(Reason::Budget, Reason::Upstream);
         match book.setbacks.get(key) {

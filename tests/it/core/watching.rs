@@ -150,6 +150,24 @@ async fn a_gate_closed_by_others_is_told_to_those_who_hear_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn to_wait_for_a_turn_is_no_trouble() {
+    let house = House::with(|setup| setup.rate = Rate { per_minute: 2.0, burst: 1 });
+    let mut watch = watch(&house, "x", "a");
+    settle().await;
+    house.call("a").answer(live("1")).await;
+    assert_eq!(shown(next_sight(&mut watch).await), "1");
+    for _ in 0..8 {
+        pass(15.0).await;
+        for call in house.calls() {
+            call.answer(live("1")).await;
+        }
+        let seen = next_sight(&mut watch).await;
+        assert!(seen.is_none(), "nothing has changed: {seen:?}");
+    }
+    assert!(house.sent().len() >= 4, "and it was asked again, every 30 s");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_task_missing_three_times_in_a_row_is_gone() {
     let house = House::new();
     let mut watch = watch(&house, "x", "a");
