@@ -44,7 +44,7 @@ async fn run(watchers: usize, restless: f64) -> Result<String, Failure> {
     tasks.spawn(serve(listener, Arc::clone(&upstream)));
     let gateway = Gateway::start(address)?;
     // The first answer brings up everything that is there once.
-    watch(gateway.address, 0, Arc::default(), true).await?;
+    watch(gateway.address, 0, true).await?;
     let before = gateway.rss_kib()?;
     let calm = Arc::new(AtomicBool::new(false));
     let mut crowd = JoinSet::new();
@@ -107,20 +107,15 @@ async fn watch_to_the_end(
 ) -> Result<Ended, Failure> {
     while restless && !calm.load(Ordering::SeqCst) {
         let stay = Duration::from_millis(fastrand::u64(100..3000));
-        if let Ok(ended) = timeout(stay, watch(gateway, task, Arc::clone(&calm), false)).await {
+        if let Ok(ended) = timeout(stay, watch(gateway, task, false)).await {
             return ended;
         }
     }
-    watch(gateway, task, calm, false).await
+    watch(gateway, task, false).await
 }
 
 /// Watches until the end, or, `once`, until the first event.
-async fn watch(
-    gateway: SocketAddr,
-    task: usize,
-    _calm: Arc<AtomicBool>,
-    once: bool,
-) -> Result<Ended, Failure> {
+async fn watch(gateway: SocketAddr, task: usize, once: bool) -> Result<Ended, Failure> {
     let mut stream = TcpStream::connect(gateway).await?;
     let request =
         format!("GET /v1/tasks/t{task} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n");

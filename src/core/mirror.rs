@@ -196,8 +196,7 @@ impl Mirror {
         if let Some(Refusal { reason, retry_after }) = trouble {
             return self.stand_in(grant, reason, true, Duration::from_secs(retry_after));
         }
-        let forecast = self.forecast(grant, now);
-        self.stand_in(grant, forecast.reason, false, forecast.start.saturating_duration_since(now))
+        self.unasked(grant, self.forecast(grant, now), now)
     }
 
     /// Whether something is known of a task, or somebody else is asking about it just now.
@@ -244,8 +243,7 @@ impl Mirror {
 
     /// The client leaves before its refresh has started. Its interest keeps its place in the line.
     fn sent_away(&self, grant: &Grant, mut seat: Seat, forecast: Forecast) -> Result<Answer, Refusal> {
-        let wait = forecast.start.saturating_duration_since(Instant::now());
-        let answer = self.stand_in(grant, forecast.reason, false, wait);
+        let answer = self.unasked(grant, forecast, Instant::now());
         seat.interest.linger(Some(self.return_time(&answer)));
         answer
     }
@@ -262,6 +260,11 @@ impl Mirror {
         let answer = self.stand_in(grant, Reason::Upstream(failure), true, wait);
         seat.interest.linger(Some(self.return_time(&answer)));
         answer
+    }
+
+    /// What is handed out where the upstream has not been asked.
+    fn unasked(&self, grant: &Grant, forecast: Forecast, now: Instant) -> Result<Answer, Refusal> {
+        self.stand_in(grant, forecast.reason, false, forecast.start.saturating_duration_since(now))
     }
 
     fn stand_in(

@@ -2,25 +2,22 @@
 
 use std::time::Duration;
 
-use http::{HeaderName, Method, header};
+use http::{Method, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::Gateway;
-
-const PREFER: HeaderName = HeaderName::from_static("prefer");
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+use super::events::LAST_EVENT_ID;
+use super::render::{CACHE_STATUS, PREFERENCE_APPLIED};
+use super::request_id::REQUEST_ID;
+use super::way::PREFER;
+use super::{Gateway, host};
 
 /// The layer: exact origins, no credentials, preflights good for two hours. It also sets `Vary`.
 pub(super) fn layer(gateway: &Gateway) -> CorsLayer {
     let gateway = gateway.clone();
     // The Origin rule has let the request through already; asking it again keeps this layer safe alone.
     let allowed = AllowOrigin::predicate(move |origin, request| {
-        let host = request.uri.authority().cloned().or_else(|| {
-            let host = request.headers.get(header::HOST)?;
-            host.as_bytes().try_into().ok()
-        });
-        host.is_some_and(|host| gateway.0.origins.allows(origin, &host))
+        let asked = host::authority(&request.uri, &request.headers);
+        asked.is_ok_and(|asked| gateway.0.origins.allows(origin, &asked))
     });
     CorsLayer::new()
         .allow_origin(allowed)
@@ -37,8 +34,8 @@ pub(super) fn layer(gateway: &Gateway) -> CorsLayer {
             header::ETAG,
             header::AGE,
             header::RETRY_AFTER,
-            HeaderName::from_static("cache-status"),
-            HeaderName::from_static("preference-applied"),
+            CACHE_STATUS,
+            PREFERENCE_APPLIED,
             REQUEST_ID,
         ])
         .max_age(Duration::from_secs(7200))

@@ -14,7 +14,8 @@ use crate::core::grant::Grant;
 use crate::core::snapshot::{Phase, Snapshot};
 use crate::core::watch::{Sight, Watch};
 
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// HTML standard, 9.2.4.
+pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// The id of the last event of a task that is gone: whoever comes back with it has seen the end.
 const GONE: &[u8] = b"gone";
 

@@ -7,10 +7,9 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::header;
 use http::uri::Authority;
+use http::{HeaderMap, Uri, header};
 
-use super::Gateway;
 use super::error::Error;
 use crate::config::{AccessMode, AllowList, Settings};
 
@@ -33,7 +32,7 @@ impl Hosts {
     }
 
     fn check(&self, request: &Request) -> Result<(), Error> {
-        let authority = authority(request)?;
+        let authority = authority(request.uri(), request.headers())?;
         let host = authority.host();
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let listed = match &*self.0 {
@@ -50,13 +49,13 @@ impl Hosts {
 
 /// Whom the request is meant for: the target's authority where it has one, else the one `Host` header
 /// (RFC 9112, 3.2.2).
-pub(super) fn authority(request: &Request) -> Result<Authority, Error> {
-    let mut hosts = request.headers().get_all(header::HOST).iter();
+pub(super) fn authority(target: &Uri, headers: &HeaderMap) -> Result<Authority, Error> {
+    let mut hosts = headers.get_all(header::HOST).iter();
     let host = hosts.next().ok_or(Error::HostUnclear)?;
     if hosts.next().is_some() {
         return Err(Error::HostUnclear);
     }
-    let authority = match request.uri().authority() {
+    let authority = match target.authority() {
         Some(authority) => authority.clone(),
         None => Authority::try_from(host.as_bytes()).map_err(|_| Error::HostUnclear)?,
     };
@@ -67,16 +66,8 @@ pub(super) fn authority(request: &Request) -> Result<Authority, Error> {
     Ok(authority)
 }
 
-/// The layer of the main listener.
-pub(super) async fn check(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
-    match gateway.0.hosts.check(&request) {
-        Ok(()) => next.run(request).await,
-        Err(error) => error.into_response(),
-    }
-}
-
-/// The layer of the admin listener.
-pub(super) async fn check_with(hosts: Hosts, request: Request, next: Next) -> Response {
+/// The layer, of either listener.
+pub(super) async fn check(State(hosts): State<Hosts>, request: Request, next: Next) -> Response {
     match hosts.check(&request) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use futures_util::stream::{self, FuturesUnordered, StreamExt as _};
-use http::{HeaderValue, Method, header};
+use http::{HeaderValue, header};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep_until};
@@ -27,12 +27,10 @@ const END: &[u8] = b"end";
 /// Answers the list's path.
 pub(super) async fn read(State(gateway): State<Gateway>, request: Request) -> Response {
     let gateway = &*gateway.0;
-    let is_head = *request.method() == Method::HEAD;
-    let response = match Wish::read(gateway, &request) {
+    match Wish::read(gateway, &request) {
         Ok(wish) => answer(gateway, wish).await.unwrap_or_else(IntoResponse::into_response),
         Err(error) => error.into_response(),
-    };
-    if is_head { method::without_body(response) } else { response }
+    }
 }
 
 /// What is asked for.
@@ -84,7 +82,7 @@ fn ids(query: &str) -> Result<Vec<String>, Error> {
     }
 }
 
-/// What may be read of what was asked for: a bare id is one of the first route, a path names its own.
+/// What may be read of what was asked for: a bare id is one of `/v1/tasks/{id}`, a path names its own route.
 fn grant(gateway: &Parts, id: &str, client: &Client) -> Result<Grant, Error> {
     let key = if id.starts_with('/') { gateway.routes.find(id) } else { gateway.routes.bare(id) };
     let grant = gateway.access.grant(key.map_err(Error::Path)?, client.clone())?;

@@ -1,10 +1,8 @@
-//! Owns which requests are status requests at all: GET or HEAD, without a body.
+//! Owns which requests are status requests at all: GET or HEAD, without a body. What HEAD gets, the headers
+//! alone (RFC 9110, 9.3.2), is hyper's work.
 
-use axum::body::Body;
 use axum::extract::Request;
-use axum::response::Response;
 use http::{HeaderMap, HeaderValue, Method, header};
-use http_body::Body as _;
 
 use super::error::Error;
 
@@ -24,13 +22,4 @@ fn announces_body(headers: &HeaderMap) -> bool {
     let empty = HeaderValue::from_static("0");
     headers.contains_key(header::TRANSFER_ENCODING)
         || headers.get(header::CONTENT_LENGTH).is_some_and(|length| *length != empty)
-}
-
-/// What HEAD gets: the headers alone (RFC 9110, 9.3.2).
-pub(super) fn without_body(response: Response) -> Response {
-    let (mut parts, body) = response.into_parts();
-    if let Some(length) = body.size_hint().exact().filter(|length| *length > 0) {
-        parts.headers.insert(header::CONTENT_LENGTH, length.into());
-    }
-    Response::from_parts(parts, Body::empty())
 }

@@ -23,7 +23,7 @@ mod way;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{any, get};
 use tokio::time::Duration;
 
@@ -89,7 +89,7 @@ impl Gateway {
             .with_state(self.clone())
             .layer(cors::layer(self))
             .layer(from_fn_with_state(self.clone(), origin::check))
-            .layer(from_fn_with_state(self.clone(), host::check))
+            .layer(from_fn_with_state(self.0.hosts.clone(), host::check))
             .layer(from_fn_with_state(self.clone(), request_id::carry))
     }
 }
@@ -101,5 +101,5 @@ pub fn admin_router(state: admin::Admin, hosts: Hosts) -> Router {
         .route("/readyz", get(admin::readyz))
         .fallback(admin::unknown)
         .with_state(state)
-        .layer(from_fn(move |request, next| host::check_with(hosts.clone(), request, next)))
+        .layer(from_fn_with_state(hosts, host::check))
 }

@@ -64,7 +64,7 @@ pub(super) async fn check(State(gateway): State<Gateway>, request: Request, next
 fn judge(origins: &Origins, request: &Request) -> Result<(), Error> {
     let mut values = request.headers().get_all(header::ORIGIN).iter();
     let Some(origin) = values.next() else { return Ok(()) };
-    let asked = host::authority(request)?;
+    let asked = host::authority(request.uri(), request.headers())?;
     if values.next().is_none() && origins.allows(origin, &asked) {
         return Ok(());
     }

@@ -12,9 +12,10 @@ use super::error::code_of;
 use crate::core::mirror::{Answer, Origin, Reason};
 use crate::core::snapshot::{Phase, State};
 
-const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+/// RFC 7240, 3.
+pub(super) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 /// RFC 9211.
-const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// Renders an answer, or 304 where the client has these bytes already.
 pub(super) fn answer(answer: &Answer, request: &HeaderMap, now: Instant) -> Response {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::Gateway;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The layer.
 pub(super) async fn carry(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use axum::extract::{self, ConnectInfo, Request};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, header};
 use tokio::time::{Duration, Instant, sleep};
 
 use super::error::Error;
@@ -16,9 +16,7 @@ use crate::core::snapshot::State;
 
 /// Answers every path that is not the gateway's own.
 pub(super) async fn read(extract::State(gateway): extract::State<Gateway>, request: Request) -> Response {
-    let is_head = request.method() == Method::HEAD;
-    let response = answer(&gateway, request).await.unwrap_or_else(IntoResponse::into_response);
-    if is_head { method::without_body(response) } else { response }
+    answer(&gateway, request).await.unwrap_or_else(IntoResponse::into_response)
 }
 
 async fn answer(gateway: &Gateway, request: Request) -> Result<Response, Error> {

@@ -1,11 +1,14 @@
 //! Owns which of the three ways a request asks for: plain, long-poll or stream.
 
 use axum::extract::Request;
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, HeaderName, Method, header};
 use tokio::time::Duration;
 use url::form_urlencoded;
 
 use super::error::Error;
+
+/// RFC 7240, 2.
+pub(super) const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 /// How to look at a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +63,7 @@ fn query_wait(query: &str) -> Result<Option<u64>, Error> {
 /// `Prefer: wait=N` (RFC 7240, 4.3). What cannot be read is ignored, as the RFC asks; the first one counts.
 fn preferred_wait(headers: &HeaderMap) -> Option<u64> {
     headers
-        .get_all("prefer")
+        .get_all(PREFER)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))

@@ -122,9 +122,7 @@ impl Desk {
         if let Some(picture) = book.pictures.get_mut(key) {
             picture.land(outcome);
         }
-        if !book.schedule.contains(key) {
-            book.pictures.remove(key);
-        }
+        book.drop_unwanted(key);
         self.dispatch_beside(&mut book, now);
         drop(book);
         self.budget.report(change, now);

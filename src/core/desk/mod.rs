@@ -208,9 +208,7 @@ impl Desk {
         let room = book.schedule.lingering() < self.policy.max_tasks.saturating_mul(LINGERING_PER_TASK);
         let until = linger.filter(|_| room).map(|linger| now + linger);
         book.schedule.release(key, client, until, now);
-        if !book.schedule.contains(key) {
-            book.pictures.remove(key);
-        }
+        book.drop_unwanted(key);
     }
 
     /// When the refresh of a key would start for this client.
@@ -272,6 +270,13 @@ impl Book {
     fn sweep(&mut self, now: Instant) {
         for key in self.schedule.sweep(now) {
             self.pictures.remove(&key);
+        }
+    }
+
+    /// Drops the picture of a key that nobody wants and no flight is to bring.
+    fn drop_unwanted(&mut self, key: &TaskKey) {
+        if !self.schedule.contains(key) {
+            self.pictures.remove(key);
         }
     }
 
