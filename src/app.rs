@@ -9,13 +9,14 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use crate::config::Settings;
+use crate::config::{self, Settings};
 use crate::core::budget::{Budget, Rate};
 use crate::core::mirror::{Mirror, Policy};
 use crate::core::pacing::Pacing;
+use crate::core::ports::Source;
 use crate::core::snapshot::Retention;
 use crate::http::admin::Admin;
-use crate::http::{self, Gateway, Hosts};
+use crate::http::{self, Access, Gateway, Hosts};
 use crate::lifecycle::Lifecycle;
 use crate::server::{self, Limits};
 use crate::upstream::{SetupError, Upstream};
@@ -77,34 +78,86 @@ pub async fn listen(address: SocketAddr, setting: &'static str) -> Result<TcpLis
     TcpListener::bind(address).await.map_err(failed)
 }
 
+/// A gateway at work, as far as it can be changed without a restart.
+pub struct Running {
+    settings: Settings,
+    access: Arc<Access>,
+    gateway: Gateway,
+    upstream: Arc<Upstream>,
+    budget: Budget,
+    mirror: Mirror,
+}
+
 /// Starts a gateway on these sockets; it runs until the lifecycle stops.
 ///
 /// # Errors
 /// [`StartError::Upstream`].
-pub fn start(settings: &Settings, listeners: Listeners, lifecycle: &Lifecycle) -> Result<(), StartError> {
+pub fn start(
+    settings: &Settings,
+    listeners: Listeners,
+    lifecycle: &Lifecycle,
+) -> Result<Running, StartError> {
     #[expect(clippy::disallowed_methods, reason = "the clock is handed in here")]
     let clock = SystemTime::now;
-    let source = Arc::new(Upstream::new(&settings.upstream, clock)?);
-    let rate = Rate {
-        per_minute: f64::from(settings.budget.requests_per_minute) * settings.budget.share,
-        burst: settings.budget.burst,
-    };
-    let budget = Budget::new(rate, settings.upstream.max_in_flight, Instant::now());
+    let upstream = Arc::new(Upstream::new(&settings.upstream, clock)?);
+    let source: Arc<dyn Source> = Arc::<Upstream>::clone(&upstream);
+    let budget = Budget::new(rate(&settings.budget), settings.upstream.max_in_flight, Instant::now());
     let mirror = Mirror::start(policy(settings), settings.cache.max_bytes, budget.clone(), source, lifecycle);
     let limits = Limits {
         max_connections: settings.server.max_connections,
         header_read_timeout: settings.server.header_read_timeout,
         write_stall_timeout: settings.server.write_stall_timeout,
     };
-    let router = Gateway::new(settings, mirror, lifecycle).router();
-    drop(lifecycle.spawn(server::serve(listeners.main, router, limits, lifecycle.clone())));
+    let access = Arc::new(Access::new(settings, clock));
+    let gateway = Gateway::new(settings, Arc::clone(&access), mirror.clone(), lifecycle);
+    drop(lifecycle.spawn(server::serve(listeners.main, gateway.router(), limits, lifecycle.clone())));
     if let Some(listener) = listeners.admin {
-        let admin = Admin::new(budget, lifecycle.clone());
+        let admin = Admin::new(budget.clone(), lifecycle.clone());
         let router = http::admin_router(admin, Hosts::for_admin(settings));
         let limits = Limits { max_connections: ADMIN_CONNECTIONS, ..limits };
         drop(lifecycle.spawn(server::serve(listener, router, limits, lifecycle.clone())));
     }
-    Ok(())
+    Ok(Running { settings: settings.clone(), access, gateway, upstream, budget, mirror })
+}
+
+impl Running {
+    /// The settings in force, and those that wait for a restart.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Takes what can change at work: the key, tokens, ticket secrets, `[limits]` and `[budget]`. Names the
+    /// settings that differ and need a restart.
+    ///
+    /// # Errors
+    /// [`StartError::Upstream`], where the new key cannot be sent; nothing has changed then.
+    pub fn renew(&mut self, settings: Settings) -> Result<Vec<String>, StartError> {
+        let now = Instant::now();
+        if self.upstream.renew_key(&settings.upstream)? {
+            tracing::info!("there is a new API key");
+            self.budget.retry_key(now);
+        }
+        self.access.renew(&settings.access);
+        if settings.limits != self.settings.limits {
+            self.gateway.renew_limits(&settings.limits);
+        }
+        self.budget.set_rate(rate(&settings.budget), now);
+        self.mirror.nudge();
+        let changes = config::changes(&self.settings, &settings);
+        self.settings = settings;
+        Ok(changes.into_iter().filter(|key| !is_live(key)).collect())
+    }
+}
+
+/// Whether a setting takes effect without a restart.
+fn is_live(key: &str) -> bool {
+    key.starts_with("limits.")
+        || key.starts_with("budget.")
+        || matches!(key, "access.token_file" | "access.ticket_secret_file" | "upstream.api_key_file")
+}
+
+fn rate(settings: &config::Budget) -> Rate {
+    Rate { per_minute: f64::from(settings.requests_per_minute) * settings.share, burst: settings.burst }
 }
 
 fn policy(settings: &Settings) -> Policy {

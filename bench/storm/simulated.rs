@@ -10,7 +10,7 @@ use taskgate::core::budget::{Budget, Permit, Rate};
 use taskgate::core::grant::{Client, Grant};
 use taskgate::core::mirror::{Mirror, Policy};
 use taskgate::core::pacing::Pacing;
-use taskgate::core::ports::{Failure, Fetching, Source};
+use taskgate::core::ports::{Cancelling, Failure, Fetching, Source};
 use taskgate::core::snapshot::{Phase, Retention, Snapshot};
 use taskgate::core::task::{Route, Routes, TaskKey};
 use taskgate::lifecycle::Lifecycle;
@@ -58,6 +58,10 @@ impl Source for Upstream {
             Ok(Snapshot::new(StatusCode::OK, json, body, now, Phase::Live))
         })
     }
+
+    fn cancel<'a>(&'a self, _: &'a TaskKey, _: Permit) -> Cancelling<'a> {
+        unreachable!("nobody cancels here")
+    }
 }
 
 /// One storm; `obedient` is the part of the clients that wait as long as they are told.
@@ -89,7 +93,7 @@ async fn storm(obedient: f64, seconds: u64) -> Tally {
     for number in 0..CLIENTS {
         let Ok(key) = routes.find(&format!("/v1/tasks/t{}", number % TASKS)) else { continue };
         let client = Client::at(IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + number)));
-        let grant = Grant::issue(key, client);
+        let grant = Grant::issue(key, client, None);
         let listens = f64::from(number / TASKS % 10) < obedient * 10.0;
         drop(lifecycle.spawn(poll(mirror.clone(), grant, listens, known_from, Arc::clone(&tally))));
     }

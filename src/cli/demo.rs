@@ -71,7 +71,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CommandError> {
         lifecycle.clone(),
     )));
     serve::announce(&settings, &listeners)?;
-    app::start(&settings, listeners, &lifecycle)?;
+    drop(app::start(&settings, listeners, &lifecycle)?);
     tell(&invitation);
     signals::until_asked_to_stop().await?;
     lifecycle.stop();

@@ -5,9 +5,12 @@
 mod check;
 mod demo;
 mod healthcheck;
+mod reload;
 mod sandbox;
 mod serve;
 mod signals;
+mod ticket;
+mod token;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -39,6 +42,10 @@ enum Command {
     Check,
     /// Exit 0 if the gateway with these settings is ready, else 1: for Docker's HEALTHCHECK
     Healthcheck,
+    /// Print a signed ticket with which a browser reads these tasks
+    Ticket(ticket::Arguments),
+    /// Print a new token for a program, and the line that lets it in
+    Token(token::Arguments),
     /// Run a LemonData look-alike for offline work: no account, no cost
     Sandbox(sandbox::Arguments),
     /// Run sandbox and gateway together with a few tasks under way, and print what to try
@@ -63,6 +70,13 @@ enum CommandError {
     Start(#[from] StartError),
     #[error("not ready: {0}")]
     NotReady(String),
+    #[error("the system has no random numbers to give; try again")]
+    NoRandomness,
+    #[error(
+        "there is no secret to sign with: name a file in access.ticket_secret_file \
+         (TASKGATE_ACCESS__TICKET_SECRET_FILE) that holds one, such as `openssl rand -hex 32` prints"
+    )]
+    NoTicketSecret,
     #[error("{0}")]
     Io(#[from] std::io::Error),
 }
@@ -70,8 +84,8 @@ enum CommandError {
 impl CommandError {
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Settings(_) => ExitCode::from(78),
-            Self::Start(_) | Self::NotReady(_) | Self::Io(_) => ExitCode::FAILURE,
+            Self::Settings(_) | Self::NoTicketSecret => ExitCode::from(78),
+            Self::Start(_) | Self::NotReady(_) | Self::NoRandomness | Self::Io(_) => ExitCode::FAILURE,
         }
     }
 }
@@ -83,6 +97,8 @@ impl Arguments {
             Command::Serve => serve::run(self.config.as_deref(), surroundings).await,
             Command::Check => check::run(self.config.as_deref(), surroundings),
             Command::Healthcheck => healthcheck::run(self.config.as_deref(), surroundings).await,
+            Command::Ticket(arguments) => ticket::run(self.config.as_deref(), surroundings, arguments),
+            Command::Token(arguments) => token::run(&arguments),
             Command::Sandbox(arguments) => sandbox::run(arguments).await,
             Command::Demo(arguments) => demo::run(arguments).await,
         };
@@ -98,8 +114,8 @@ impl Arguments {
 }
 
 impl Surroundings {
-    fn sources(self, flag: Option<&Path>) -> Result<Sources, Faults> {
-        Sources::gather(flag, self.env, &self.dir)
+    fn sources(&self, flag: Option<&Path>) -> Result<Sources, Faults> {
+        Sources::gather(flag, self.env.iter().cloned(), &self.dir)
     }
 }
 

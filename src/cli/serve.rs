@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{CommandError, Surroundings, signals};
+use super::{CommandError, Surroundings, reload, signals};
 use crate::app::{self, Listeners};
 use crate::config::{self, Settings};
 use crate::lifecycle::Lifecycle;
@@ -15,7 +15,12 @@ pub(super) async fn run(flag: Option<&Path>, surroundings: Surroundings) -> Resu
     let lifecycle = Lifecycle::default();
     let listeners = Listeners::bind(&settings).await?;
     announce(&settings, &listeners)?;
-    app::start(&settings, listeners, &lifecycle)?;
+    let running = app::start(&settings, listeners, &lifecycle)?;
+    let hangup = signals::hangup()?;
+    let flag = flag.map(Path::to_owned);
+    lifecycle.spawn_background(reload::run(running, hangup, move || {
+        config::load(&surroundings.sources(flag.as_deref())?)
+    }));
     signals::until_asked_to_stop().await?;
     tracing::info!(grace_s = settings.server.shutdown_grace.as_secs_f64(), "stopping");
     lifecycle.stop();

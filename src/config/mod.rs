@@ -4,10 +4,10 @@
 //! [`Sources`] → `reader` (the strongest one, and where it stands) → `sections` (its check and default) →
 //! `rules` (does it go with the others?) → [`Settings`].
 
+mod credentials;
 mod fault;
 mod key;
 mod network;
-mod pending;
 mod reader;
 mod render;
 mod rules;
@@ -24,17 +24,19 @@ mod value;
 
 pub use fault::{Fault, Faults};
 pub use key::read_key_file;
-pub use render::render;
+pub use render::{changes, render};
 pub use secret::ApiKey;
 pub use settings::*;
 pub use sources::Sources;
 
+use crate::core::ticket::Ring;
 use reader::Reader;
 
-/// Checks everything, the API key included. Reads nothing but the key file, if one is named.
+/// Checks everything, the API key included. Reads nothing but the files of the key, the tokens and the
+/// secrets, where they are named.
 ///
 /// For embedded use, as in tests, the file may be left out and variables made up: only what differs from
-/// the defaults need be there (`LEMONDATA_API_KEY`, and for now `TASKGATE_ACCESS__MODE=open`).
+/// the defaults need be there (`LEMONDATA_API_KEY`, and `TASKGATE_ACCESS__MODE=open` or a token file).
 ///
 /// # Errors
 /// All that is wrong; a file that is not TOML alone, as nothing can be said of what it would have held.
@@ -52,6 +54,17 @@ pub fn load(sources: &Sources) -> Result<Settings, Faults> {
     }
 }
 
+/// The secrets that sign tickets alone: for whoever makes one, and need not hold the API key.
+///
+/// # Errors
+/// What is wrong with them; other settings are not judged.
+pub fn ticket_secrets(sources: &Sources) -> Result<Ring, Faults> {
+    let mut reader = sources.reader().map_err(|faults| veil(sources, None, faults))?;
+    let found = sections::ticket_secrets(&mut reader);
+    Faults::all(reader.faults()).map_err(|faults| veil(sources, None, faults))?;
+    Ok(found.unwrap_or_default())
+}
+
 fn read(sources: &Sources, reader: &mut Reader, found: &mut Option<ApiKey>) -> Option<Settings> {
     let server = sections::server(reader);
     let admin = sections::admin(reader);
@@ -67,7 +80,6 @@ fn read(sources: &Sources, reader: &mut Reader, found: &mut Option<ApiKey>) -> O
     let limits = sections::limits(reader);
     let log = sections::log(reader);
     rules::check(reader, found.as_ref());
-    pending::refuse(reader);
     Some(Settings {
         server: server?,
         admin: admin?,

@@ -98,6 +98,11 @@ impl Reader {
         self.faults.push(Fault::new(place, message));
     }
 
+    /// The faults of what was taken; of the rest nothing is said.
+    pub(super) fn faults(self) -> Vec<Fault> {
+        self.faults
+    }
+
     /// Every fault, unknown names last.
     pub(super) fn finish(mut self) -> Vec<Fault> {
         let mut unknown: Vec<Fault> = Vec::new();

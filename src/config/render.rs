@@ -91,6 +91,33 @@ pub fn render(settings: &Settings) -> String {
     page.0
 }
 
+/// The keys of the settings that differ, such as `server.listen`.
+pub fn changes(old: &Settings, new: &Settings) -> Vec<String> {
+    let mut changed: Vec<String> = lines(&render(old))
+        .zip(lines(&render(new)))
+        .filter(|(old, new)| old != new)
+        .map(|((key, _), _)| key)
+        .collect();
+    let headers = "upstream.headers".to_owned();
+    // Its secrets are rendered alike.
+    if old.upstream.headers != new.upstream.headers && !changed.contains(&headers) {
+        changed.push(headers);
+    }
+    changed
+}
+
+/// Every key and its value, as rendered.
+fn lines(page: &str) -> impl Iterator<Item = (String, String)> {
+    let mut section = "";
+    page.lines().filter_map(move |line| {
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_end_matches(']');
+        }
+        let (name, value) = line.split_once(" = ")?;
+        Some((format!("{section}.{name}"), value.to_owned()))
+    })
+}
+
 struct Page(String);
 
 impl Page {

@@ -5,17 +5,19 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
+use super::credentials::{TICKET_SECRET_FILE, TOKEN_FILE};
 use super::fault::SHORTEST_SECRET;
 use super::network::{address, address_or_off, origins};
 use super::reader::Reader;
 use super::secret::ApiKey;
-use super::sections::access_mode;
+use super::sections::{access_mode, path};
 use super::settings::{AccessMode, AllowList};
 use super::target::{base_url, routes};
 use super::units::{duration, flag, size, size_text};
 
 pub(super) fn check(reader: &mut Reader, key: Option<&ApiKey>) {
     listeners(reader);
+    protected_mode(reader);
     open_mode(reader);
     target(reader);
     not_longer(reader, "upstream.connect_timeout", "upstream.timeout");
@@ -47,6 +49,22 @@ fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
     a.port() != 0 && a.port() == b.port() && (a.ip() == b.ip() || covers(a, b) || covers(b, a))
 }
 
+/// Protected mode needs a way in.
+fn protected_mode(reader: &mut Reader) {
+    let no_file = |key| reader.again(key, path) == Some(None);
+    if reader.again("access.mode", access_mode) == Some(AccessMode::Protected)
+        && no_file(TOKEN_FILE)
+        && no_file(TICKET_SECRET_FILE)
+    {
+        reader.fault(
+            "access.mode",
+            "\"protected\" (the default) lets nobody in without tokens or tickets; name a file in \
+             access.token_file (`taskgate token NAME` makes its lines) or in access.ticket_secret_file, or, \
+             where this machine alone reads, set access.mode = \"open\" (TASKGATE_ACCESS__MODE=open)",
+        );
+    }
+}
+
 /// Open mode must not reach further than was meant.
 fn open_mode(reader: &mut Reader) {
     if reader.again("access.mode", access_mode) != Some(AccessMode::Open) {
@@ -63,6 +81,13 @@ fn open_mode(reader: &mut Reader) {
                  read any task; write true if that is meant, or listen on 127.0.0.1:{}",
                 listen.port()
             ),
+        );
+    }
+    if reader.again("access.allow_cancel", flag) == Some(true) {
+        reader.fault(
+            "access.allow_cancel",
+            "with access.mode = \"open\" nobody shows who may cancel; write false, or access.mode = \
+             \"protected\"",
         );
     }
     if reader.again("server.allowed_origins", origins) == Some(AllowList::Any) {

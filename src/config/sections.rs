@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
+use super::credentials::{self, TICKET_SECRET_FILE, TOKEN_FILE};
 use super::network::{address, address_or_off, hosts, networks, origins};
 use super::reader::Reader;
 use super::secret::ApiKey;
@@ -19,6 +20,7 @@ use super::units::{
     DAY, GIB, HOUR, KIB, MIB, MINUTE, SHORTEST, choice, count, duration, flag, limit, share, size,
 };
 use super::value::{Parsed, Value, wrong};
+use crate::core::ticket::Ring;
 
 const NOTHING: Duration = Duration::ZERO;
 
@@ -135,16 +137,26 @@ pub(super) fn polling(reader: &mut Reader) -> Option<Polling> {
 pub(super) fn access(reader: &mut Reader) -> Option<Access> {
     let mode = reader.take("access.mode", "protected", access_mode);
     let open_to_network = reader.take("access.open_to_network", "false", flag);
-    let token_file = reader.take("access.token_file", "", path);
-    let ticket_secret_file = reader.take("access.ticket_secret_file", "", path);
+    let token_file = reader.take(TOKEN_FILE, "", path);
+    let ticket_secret_file = reader.take(TICKET_SECRET_FILE, "", path);
     let allow_cancel = reader.take("access.allow_cancel", "false", flag);
+    let tokens = credentials::tokens(reader, token_file.as_ref()?.as_deref());
+    let ticket_secrets = credentials::ticket_secrets(reader, ticket_secret_file.as_ref()?.as_deref());
     Some(Access {
         mode: mode?,
         open_to_network: open_to_network?,
+        tokens: tokens?,
         token_file: token_file?,
+        ticket_secrets: ticket_secrets?,
         ticket_secret_file: ticket_secret_file?,
         allow_cancel: allow_cancel?,
     })
+}
+
+/// The secrets of tickets, without the rest.
+pub(super) fn ticket_secrets(reader: &mut Reader) -> Option<Ring> {
+    let file = reader.take(TICKET_SECRET_FILE, "", path)?;
+    credentials::ticket_secrets(reader, file.as_deref())
 }
 
 pub(super) fn access_mode(value: &Value) -> Parsed<AccessMode> {

@@ -13,6 +13,8 @@ use url::Url;
 
 use super::secret::ApiKey;
 use crate::core::task::Routes;
+use crate::core::ticket::Ring;
+use crate::core::token::Tokens;
 
 /// Everything that can be set, checked.
 #[derive(Debug, Clone)]
@@ -153,8 +155,12 @@ pub struct Access {
     pub mode: AccessMode,
     /// Open mode may listen beyond loopback.
     pub open_to_network: bool,
+    /// What the token file holds.
+    pub tokens: Tokens,
     /// Lines of `NAME SHA256HEX`.
     pub token_file: Option<PathBuf>,
+    /// What the secret file holds.
+    pub ticket_secrets: Ring,
     /// One or two lines: the first signs, all verify.
     pub ticket_secret_file: Option<PathBuf>,
     /// `DELETE` of a task is forwarded.
@@ -171,7 +177,7 @@ pub enum AccessMode {
 }
 
 /// `[limits]`: per client; `None` is off.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Requests a second.
     pub requests_per_second: Option<u32>,

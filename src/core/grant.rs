@@ -1,15 +1,20 @@
 //! Owns the proof that a client may read a task, and the name under which clients take turns.
 
+use std::future::pending;
 use std::net::IpAddr;
 use std::sync::Arc;
+
+use tokio::time::{Instant, sleep_until};
 
 use super::task::TaskKey;
 
 /// Who asks: limits are counted and turns are taken by it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Client {
-    /// A token's name or a ticket's `sub`.
+    /// A token's name.
     Named(Arc<str>),
+    /// A ticket's `sub`. Apart from the names of tokens: who picks a user's name must not be taken for one.
+    User(Arc<str>),
     /// Nobody in particular, by address: an IPv4 address, or an IPv6 /64 (what one site gets).
     Address(IpAddr),
 }
@@ -31,12 +36,27 @@ impl Client {
 pub struct Grant {
     key: TaskKey,
     client: Client,
+    ends: Option<Instant>,
 }
 
 impl Grant {
-    /// Says that `client` may read `key`. Only the gateway's access rules have the right to.
-    pub fn issue(key: TaskKey, client: Client) -> Self {
-        Self { key, client }
+    /// Says that `client` may read `key`, until `ends` if that is some moment. Only the gateway's access rules
+    /// have the right to.
+    pub fn issue(key: TaskKey, client: Client, ends: Option<Instant>) -> Self {
+        Self { key, client, ends }
+    }
+
+    /// When the right ends, if it does.
+    pub fn ends(&self) -> Option<Instant> {
+        self.ends
+    }
+
+    /// Resolves when the right has ended; never for one without an end.
+    pub async fn ended(&self) {
+        match self.ends {
+            Some(at) => sleep_until(at).await,
+            None => pending().await,
+        }
     }
 
     /// The task it speaks of.
@@ -47,6 +67,27 @@ impl Grant {
     /// Who holds it.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+}
+
+/// Proof that a client may cancel a task.
+#[derive(Debug, Clone)]
+pub struct CancelGrant(TaskKey, Client);
+
+impl CancelGrant {
+    /// Says that `client` may cancel `key`. Only the gateway's access rules have the right to.
+    pub fn issue(key: TaskKey, client: Client) -> Self {
+        Self(key, client)
+    }
+
+    /// The task it speaks of.
+    pub fn key(&self) -> &TaskKey {
+        &self.0
+    }
+
+    /// Who holds it.
+    pub fn client(&self) -> &Client {
+        &self.1
     }
 }
 

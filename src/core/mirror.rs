@@ -6,12 +6,12 @@ use http::HeaderValue;
 use tokio::time::{Duration, Instant};
 
 use super::budget::Budget;
+use super::desk::{Cancellation, Desk, Forecast, Joined};
 pub use super::desk::{Census, Policy, Reason};
-use super::desk::{Desk, Forecast, Joined};
-use super::grant::Grant;
+use super::grant::{CancelGrant, Grant};
 use super::interest::Seat;
 use super::picture::Outcome;
-use super::ports::{Failure, Source};
+use super::ports::{Failure, Reply, Source};
 use super::snapshot::{Phase, State};
 use super::store::Store;
 use super::task::TaskKey;
@@ -199,6 +199,26 @@ impl Mirror {
         self.unasked(grant, self.forecast(grant, now), now)
     }
 
+    /// Cancels a task at the upstream: once, on a permit of its own, and to the end even if the client leaves.
+    ///
+    /// # Errors
+    /// A [`Refusal`] where it could not be sent within `patience`, or no good answer came; after
+    /// [`Failure::TimedOut`] or [`Failure::Unreachable`] the task may be cancelled all the same.
+    pub async fn cancel(&self, grant: &CancelGrant) -> Result<Reply, Refusal> {
+        let refused = |reason, wait| Refusal { reason, retry_after: spread(wait) };
+        match self.desk.cancel(grant.key()).await {
+            Cancellation::Answered(Ok(reply)) => Ok(reply),
+            Cancellation::Answered(Err(failure)) => {
+                let wait = self.desk.forecast(grant.key(), grant.client(), Instant::now());
+                let wait = wait.start.saturating_duration_since(Instant::now());
+                Err(refused(Reason::Upstream(failure), wait))
+            }
+            Cancellation::Unsent(forecast) => {
+                Err(refused(forecast.reason, forecast.start.saturating_duration_since(Instant::now())))
+            }
+        }
+    }
+
     /// Whether something is known of a task, or somebody else is asking about it just now.
     pub fn knows(&self, key: &TaskKey) -> bool {
         self.desk.knows(key)
@@ -207,6 +227,11 @@ impl Mirror {
     /// Forgets a task: the next one who asks gets the upstream's word.
     pub fn purge(&self, key: &TaskKey) {
         self.desk.purge(key);
+    }
+
+    /// The budget has changed: what waits for it is looked at again.
+    pub fn nudge(&self) {
+        self.desk.nudge();
     }
 
     /// What is held because somebody is interested.

@@ -20,4 +20,6 @@ mod setback;
 pub mod snapshot;
 pub mod store;
 pub mod task;
+pub mod ticket;
+pub mod token;
 pub mod watch;

@@ -83,6 +83,13 @@ impl Picture {
         self.answers_from = self.frames.borrow().started + 1;
     }
 
+    /// Something other than a flight has told the task's end: everybody who waits has it now, and a flight
+    /// under way is outdated.
+    pub fn publish(&mut self, outcome: Outcome) {
+        self.start();
+        self.land(outcome);
+    }
+
     /// What the flight under way brings is no longer good enough for those who ask from now on.
     pub fn outdate(&mut self) {
         self.answers_from = self.frames.borrow().started + 1;

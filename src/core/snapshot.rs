@@ -20,7 +20,7 @@ pub enum Phase {
 }
 
 /// One answer of the upstream, complete and judged. Shared by `Arc`; a hit copies no body.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Snapshot {
     /// The upstream's status code.
     pub status: StatusCode,

@@ -54,6 +54,11 @@ impl Store {
         self.known.get(key).filter(|state| state.is_usable(now))
     }
 
+    /// The terminal state that nothing may take the place of, if there is one.
+    pub fn absorbing(&self, key: &TaskKey, now: Instant) -> Option<Arc<State>> {
+        self.known.get(key).filter(|known| known.absorbs(now))
+    }
+
     /// The newest state held, however old: it tells when the task was first seen and is next due.
     pub fn newest(&self, key: &TaskKey) -> Option<Arc<State>> {
         let known = self.known.get(key);
@@ -68,7 +73,7 @@ impl Store {
     /// Keeps a new state, unless a terminal one absorbs it.
     pub fn put(&self, key: &TaskKey, state: &Arc<State>, now: Instant) -> Put {
         if state.snapshot.phase != Phase::Terminal
-            && let Some(terminal) = self.known.get(key).filter(|known| known.absorbs(now))
+            && let Some(terminal) = self.absorbing(key, now)
         {
             return Put::Absorbed(terminal);
         }

@@ -94,10 +94,13 @@ impl Route {
     }
 
     fn accepts(&self, id: &str) -> bool {
-        (1..=MAX_ID).contains(&id.len())
-            && id.bytes().all(is_id)
-            && !self.reserved.iter().any(|word| **word == *id)
+        is_task_id(id) && !self.reserved.iter().any(|word| **word == *id)
     }
+}
+
+/// Whether a text can be a task's id: 1 to [`MAX_ID`] characters of `A-Z a-z 0-9 _ -`.
+pub fn is_task_id(text: &str) -> bool {
+    (1..=MAX_ID).contains(&text.len()) && text.bytes().all(is_id)
 }
 
 fn is_plain(byte: u8) -> bool {

@@ -1,27 +1,175 @@
-//! Owns who may read: the only place that issues a [`Grant`].
+//! Owns who may read and cancel what: the only place that issues grants.
+//!
+//! Credentials are judged before anything is looked up, so that a refusal tells nothing about a task.
+
+use std::borrow::Cow;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::SystemTime;
+
+use axum::extract::Request;
+use http::header;
+use tokio::time::Instant;
+use url::form_urlencoded;
 
 use super::error::Error;
+use super::forwarded::Proxies;
 use crate::config::{self, AccessMode};
-use crate::core::grant::{Client, Grant};
+use crate::core::grant::{CancelGrant, Client, Grant};
 use crate::core::task::TaskKey;
+use crate::core::ticket::{Ring, TicketFault};
+use crate::core::token::Tokens;
 
 /// The access rules.
-pub(super) struct Access {
+pub struct Access {
     mode: AccessMode,
+    /// Replaced as a whole when the files change.
+    keys: RwLock<Arc<Keys>>,
+    proxies: Proxies,
+    clock: fn() -> SystemTime,
+}
+
+/// What lets a client in.
+struct Keys {
+    tokens: Tokens,
+    tickets: Ring,
+}
+
+/// Somebody who was let in: who it is, and how far that reaches.
+pub(super) struct Visitor {
+    client: Client,
+    reach: Reach,
+    /// When the right ends.
+    ends: Option<Instant>,
+    may_cancel: bool,
+}
+
+enum Reach {
+    Everything,
+    /// These ids, on any route.
+    Tasks(Vec<String>),
+}
+
+/// Why credentials are no good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// The upstream's key, which belongs on the server.
+    UpstreamKey,
+    /// Not in the token file.
+    UnknownToken,
+    /// A ticket that does not hold.
+    Ticket(TicketFault),
+    /// More than one `Authorization`.
+    Several,
 }
 
 impl Access {
-    pub(super) fn new(settings: &config::Access) -> Self {
-        Self { mode: settings.mode }
+    /// Takes what it needs of the settings; `clock` is the wall clock, by which tickets end.
+    pub fn new(settings: &config::Settings, clock: fn() -> SystemTime) -> Self {
+        let proxies = Proxies::new(&settings.server.trusted_proxies);
+        let keys = RwLock::new(Arc::new(Keys::new(&settings.access)));
+        Self { mode: settings.access.mode, keys, proxies, clock }
     }
 
-    /// Judges a request for a key. In open mode whoever reaches the port may read, whatever
-    /// `Authorization` it sends: scripts written for the upstream go on sending theirs. In protected mode
-    /// nobody may, as long as there is nothing to show.
-    pub(super) fn grant(&self, key: TaskKey, client: Client) -> Result<Grant, Error> {
-        match self.mode {
-            AccessMode::Open => Ok(Grant::issue(key, client)),
-            AccessMode::Protected => Err(Error::MissingCredentials),
+    /// Takes tokens and secrets anew. Who was let in before stays until its right ends.
+    pub fn renew(&self, settings: &config::Access) {
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Keys::new(settings));
+    }
+
+    /// Judges who asks. In open mode that is anybody, whatever it sends along: scripts written for the upstream
+    /// go on sending their `Authorization`.
+    pub(super) fn visitor(&self, request: &Request) -> Result<Visitor, Error> {
+        let address = Client::at(self.proxies.client(request));
+        if self.mode == AccessMode::Open {
+            return Ok(Visitor { client: address, reach: Reach::Everything, ends: None, may_cancel: false });
+        }
+        let keys = Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner));
+        match (bearer(request)?, ticket_parameter(request)) {
+            (Some(text), _) if !looks_like_ticket(text) => keys.by_token(text),
+            (Some(text), _) => self.by_ticket(&keys, text, address),
+            (None, Some(text)) => self.by_ticket(&keys, &text, address),
+            (None, None) => Err(Error::MissingCredentials),
         }
     }
+
+    fn by_ticket(&self, keys: &Keys, text: &str, address: Client) -> Result<Visitor, Error> {
+        let doubt = |fault| Error::InvalidCredentials(Doubt::Ticket(fault));
+        let ticket = keys.tickets.verify(text, (self.clock)()).map_err(doubt)?;
+        Ok(Visitor {
+            client: ticket.user.map_or(address, Client::User),
+            reach: Reach::Tasks(ticket.tasks),
+            ends: Some(Instant::now() + ticket.lasts),
+            may_cancel: ticket.may_cancel,
+        })
+    }
+}
+
+impl Keys {
+    fn new(settings: &config::Access) -> Self {
+        Self { tokens: settings.tokens.clone(), tickets: settings.ticket_secrets.clone() }
+    }
+
+    fn by_token(&self, text: &str) -> Result<Visitor, Error> {
+        let doubt = if text.starts_with("sk-") { Doubt::UpstreamKey } else { Doubt::UnknownToken };
+        let name = self.tokens.name_of(text).ok_or(Error::InvalidCredentials(doubt))?;
+        Ok(Visitor { client: Client::Named(name), reach: Reach::Everything, ends: None, may_cancel: true })
+    }
+}
+
+impl Visitor {
+    /// Who it is.
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// When its right ends, if it does.
+    pub(super) fn ends(&self) -> Option<Instant> {
+        self.ends
+    }
+
+    /// The right to read a task, whether there is such a task or not.
+    pub(super) fn grant(&self, key: TaskKey) -> Result<Grant, Error> {
+        self.reaches(&key)?;
+        Ok(Grant::issue(key, self.client.clone(), self.ends))
+    }
+
+    /// The right to cancel a task.
+    pub(super) fn grant_cancel(&self, key: TaskKey) -> Result<CancelGrant, Error> {
+        self.reaches(&key)?;
+        if self.may_cancel {
+            Ok(CancelGrant::issue(key, self.client.clone()))
+        } else {
+            Err(Error::MayNotCancel)
+        }
+    }
+
+    fn reaches(&self, key: &TaskKey) -> Result<(), Error> {
+        match &self.reach {
+            Reach::Everything => Ok(()),
+            Reach::Tasks(ids) if ids.iter().any(|id| id == key.id()) => Ok(()),
+            Reach::Tasks(_) => Err(Error::TicketNotForTask),
+        }
+    }
+}
+
+/// The credentials of `Authorization: Bearer` (RFC 6750, 2.1). Another scheme is meant for somebody else, such
+/// as a proxy in front.
+fn bearer(request: &Request) -> Result<Option<&str>, Error> {
+    let mut values = request.headers().get_all(header::AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Error::InvalidCredentials(Doubt::Several));
+    }
+    let parts = value.to_str().ok().and_then(|value| value.split_once(' '));
+    Ok(parts.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, text)| text.trim()))
+}
+
+/// `?ticket=`, for `EventSource`, which cannot send headers.
+fn ticket_parameter(request: &Request) -> Option<Cow<'_, str>> {
+    let query = request.uri().query()?;
+    form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "ticket").map(|(_, text)| text)
+}
+
+/// A JWT is three parts, and the first is the start of a JSON object in base64. No token made here is.
+fn looks_like_ticket(text: &str) -> bool {
+    text.starts_with("eyJ") && text.bytes().filter(|byte| *byte == b'.').count() == 2
 }

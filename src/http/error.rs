@@ -8,18 +8,20 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
+use super::access::Doubt;
 use crate::core::mirror::{Reason, Refusal};
 use crate::core::ports::Failure;
 use crate::core::task::{MAX_ID, PathFault};
-
-/// The methods every status path takes.
-pub(super) const ALLOWED_METHODS: &str = "GET, HEAD, OPTIONS";
 
 /// Why a request is not answered with a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Error {
     Path(PathFault),
     MissingCredentials,
+    InvalidCredentials(Doubt),
+    TicketNotForTask,
+    /// The ticket opens the task, but not for that.
+    MayNotCancel,
     BodyNotAllowed,
     /// What is wrong with which parameter, and what to send instead.
     InvalidParameter(&'static str),
@@ -28,6 +30,8 @@ pub(super) enum Error {
     HostNotAllowed(String),
     OriginNotAllowed(String),
     MethodNotAllowed {
+        /// What `Allow` names.
+        allowed: &'static str,
         /// Where tasks are created, for a client that tried to do that here.
         create_at: Option<String>,
     },
@@ -81,8 +85,11 @@ impl Error {
             | Self::BodyNotAllowed
             | Self::InvalidParameter(_)
             | Self::HostUnclear => StatusCode::BAD_REQUEST,
-            Self::MissingCredentials => StatusCode::UNAUTHORIZED,
-            Self::HostNotAllowed(_) | Self::OriginNotAllowed(_) => StatusCode::FORBIDDEN,
+            Self::MissingCredentials | Self::InvalidCredentials(_) => StatusCode::UNAUTHORIZED,
+            Self::HostNotAllowed(_)
+            | Self::OriginNotAllowed(_)
+            | Self::TicketNotForTask
+            | Self::MayNotCancel => StatusCode::FORBIDDEN,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::ClientRateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Refused(refusal) => match refusal.reason {
@@ -101,6 +108,8 @@ impl Error {
             Self::Path(PathFault::UnknownRoute) => "unknown_route",
             Self::Path(PathFault::InvalidId) => "invalid_task_id",
             Self::MissingCredentials => "missing_credentials",
+            Self::InvalidCredentials(_) => "invalid_credentials",
+            Self::TicketNotForTask | Self::MayNotCancel => "ticket_not_for_task",
             Self::BodyNotAllowed => "body_not_allowed",
             Self::InvalidParameter(_) => "invalid_parameter",
             Self::HostUnclear | Self::HostNotAllowed(_) => "host_not_allowed",
@@ -118,6 +127,9 @@ impl Error {
             Self::ClientRateLimited { retry_after } => Some(*retry_after),
             Self::Path(_)
             | Self::MissingCredentials
+            | Self::InvalidCredentials(_)
+            | Self::TicketNotForTask
+            | Self::MayNotCancel
             | Self::BodyNotAllowed
             | Self::InvalidParameter(_)
             | Self::HostUnclear
@@ -137,7 +149,16 @@ impl Error {
                  response gave it, without encoding."
             ),
             Self::MissingCredentials => {
-                "This gateway needs a token: send it as Authorization: Bearer TOKEN.".to_owned()
+                "This gateway needs a token or a ticket. Programs send Authorization: \
+                Bearer TOKEN; pages get a ticket from their back end and send it the same way, or as ?ticket="
+                    .to_owned()
+            }
+            Self::InvalidCredentials(doubt) => doubtful(*doubt),
+            Self::TicketNotForTask => {
+                "This ticket is for other tasks. Get one whose `tasks` names this task's id.".to_owned()
+            }
+            Self::MayNotCancel => {
+                "This ticket does not cancel tasks. Get one with `cancel`: true.".to_owned()
             }
             Self::BodyNotAllowed => "A status request has no body. Send it without one.".to_owned(),
             Self::InvalidParameter(cure) => (*cure).to_owned(),
@@ -150,12 +171,12 @@ impl Error {
                 "Pages from {origin} may not read from this gateway. Add the origin to \
                  server.allowed_origins."
             ),
-            Self::MethodNotAllowed { create_at: Some(base_url) } => format!(
+            Self::MethodNotAllowed { create_at: Some(base_url), .. } => format!(
                 "This gateway only reads tasks. Create them from your back end at {base_url}, then ask here \
                  for their status."
             ),
-            Self::MethodNotAllowed { create_at: None } => {
-                "This gateway only reads tasks: use GET or HEAD.".to_owned()
+            Self::MethodNotAllowed { create_at: None, allowed } => {
+                format!("This path does not take the method. It takes {allowed}.")
             }
             Self::ClientRateLimited { retry_after } => format!(
                 "This client asks more often than the operator allows. Ask again in {retry_after} s; obey \
@@ -163,6 +184,21 @@ impl Error {
             ),
             Self::Refused(refusal) => refused(refusal),
         }
+    }
+}
+
+fn doubtful(doubt: Doubt) -> String {
+    match doubt {
+        Doubt::UpstreamKey => {
+            "This is a key of the upstream's API. It belongs on the server, and this gateway \
+            has its own: send a token of this gateway, which its operator gives out."
+                .to_owned()
+        }
+        Doubt::UnknownToken => {
+            "This token is not known here. Ask the operator of this gateway for one.".to_owned()
+        }
+        Doubt::Several => "Send one Authorization header.".to_owned(),
+        Doubt::Ticket(fault) => format!("This ticket does not hold: {fault}."),
     }
 }
 
@@ -229,8 +265,13 @@ impl IntoResponse for Error {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
         match self {
-            Self::MethodNotAllowed { .. } => {
-                headers.insert(header::ALLOW, HeaderValue::from_static(ALLOWED_METHODS));
+            Self::MethodNotAllowed { allowed, .. } => {
+                headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
+            }
+            // RFC 6750, 3.1.
+            Self::InvalidCredentials(_) => {
+                let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+                headers.insert(header::WWW_AUTHENTICATE, challenge);
             }
             Self::MissingCredentials => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -244,6 +285,8 @@ impl IntoResponse for Error {
             | Self::HostUnclear
             | Self::HostNotAllowed(_)
             | Self::OriginNotAllowed(_)
+            | Self::TicketNotForTask
+            | Self::MayNotCancel
             | Self::ClientRateLimited { .. }
             | Self::Refused(_) => {}
         }

@@ -30,7 +30,7 @@ pub(super) fn open(gateway: &Parts, grant: &Grant, headers: &HeaderMap) -> Respo
     if has_seen_the_end {
         return sse::over();
     }
-    let Some(slot) = gateway.streams.open(grant.client()) else { return sse::come_back() };
+    let Some(slot) = gateway.streams.open(grant.client(), grant.ends()) else { return sse::come_back() };
     let Ok(watch) = gateway.mirror.watch(grant, seen.clone()) else { return sse::come_back() };
     let events = Events { watch, slot, seen };
     sse::response(stream::unfold(Some(events), |events| async move {
@@ -56,8 +56,9 @@ impl Events {
     async fn next(&mut self) -> (Bytes, bool) {
         let sight = tokio::select! {
             biased;
+            // First: what comes after the end of a ticket is not for its holder.
+            farewell = self.slot.ended() => return (farewell, true),
             sight = self.watch.next() => sight,
-            () = self.slot.ended() => return (sse::retry(), true),
             () = sleep_until(self.slot.next_heartbeat()) => return (sse::heartbeat(), false),
         };
         match sight {

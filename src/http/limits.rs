@@ -3,13 +3,14 @@
 //! Each client has a bucket of its own (the same algorithm as the key's budget). The buckets are bounded
 //! too: the one unused for longest goes first, and a client that comes back starts with a full one.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use tokio::time::Instant;
 
 use super::error::Error;
+use super::proxy_hint::ProxyHint;
 use crate::config;
 use crate::core::budget::{Bucket, Rate};
 use crate::core::grant::Client;
@@ -17,10 +18,14 @@ use crate::core::grant::Client;
 /// How many clients are counted at once.
 const MAX_CLIENTS: u64 = 100_000;
 
+/// The limits in force. Replaced as a whole when the settings change; everybody's buckets are full then.
+pub(super) struct Limits(RwLock<Arc<Set>>);
+
 /// The limits that are on.
-pub(super) struct Limits {
+struct Set {
     requests: Option<Limit>,
     new_tasks: Option<Limit>,
+    proxy_hint: ProxyHint,
 }
 
 /// One limit, for all clients.
@@ -31,15 +36,21 @@ struct Limit {
 
 impl Limits {
     pub(super) fn new(settings: &config::Limits) -> Self {
-        Self {
-            requests: settings.requests_per_second.map(|count| Limit::new(count, f64::from(count) * 60.0)),
-            new_tasks: settings.new_tasks_per_minute.map(|count| Limit::new(count, f64::from(count))),
-        }
+        Self(RwLock::new(Arc::new(Set::new(settings))))
+    }
+
+    /// Takes other limits.
+    pub(super) fn renew(&self, settings: &config::Limits) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Set::new(settings));
     }
 
     /// Counts a request.
     pub(super) fn request(&self, client: &Client, now: Instant) -> Result<(), Error> {
-        self.requests.as_ref().map_or(Ok(()), |limit| limit.take(client, now))
+        let set = self.set();
+        if set.requests.is_some() || set.new_tasks.is_some() {
+            set.proxy_hint.count(client);
+        }
+        set.requests.as_ref().map_or(Ok(()), |limit| limit.take(client, now))
     }
 
     /// Counts an id that the gateway knows nothing of; `is_new` is only asked where the limit is on.
@@ -49,9 +60,23 @@ impl Limits {
         now: Instant,
         is_new: impl FnOnce() -> bool,
     ) -> Result<(), Error> {
-        match &self.new_tasks {
+        match &self.set().new_tasks {
             Some(limit) if is_new() => limit.take(client, now),
             _ => Ok(()),
+        }
+    }
+
+    fn set(&self) -> Arc<Set> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Set {
+    fn new(settings: &config::Limits) -> Self {
+        Self {
+            requests: settings.requests_per_second.map(|count| Limit::new(count, f64::from(count) * 60.0)),
+            new_tasks: settings.new_tasks_per_minute.map(|count| Limit::new(count, f64::from(count))),
+            proxy_hint: ProxyHint::default(),
         }
     }
 }

@@ -12,10 +12,11 @@ use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep_until};
 use url::form_urlencoded;
 
+use super::access::Visitor;
 use super::error::Error;
 use super::way::{self, Way};
-use super::{Gateway, Parts, events, method, sse, status};
-use crate::core::grant::{Client, Grant};
+use super::{Gateway, Parts, events, sse};
+use crate::core::grant::Grant;
 use crate::core::mirror::{Answer, Origin, Refusal};
 use crate::core::snapshot::{Phase, State as Known};
 use crate::core::watch::{Sight, Watch};
@@ -36,18 +37,19 @@ pub(super) async fn read(State(gateway): State<Gateway>, request: Request) -> Re
 /// What is asked for.
 struct Wish {
     ids: Vec<String>,
-    client: Client,
+    visitor: Visitor,
     way: Way,
     has_seen_the_end: bool,
 }
 
 impl Wish {
     fn read(gateway: &Parts, request: &Request) -> Result<Self, Error> {
-        method::check(request, &gateway.create_at)?;
+        gateway.methods.check_reading(request)?;
+        let visitor = gateway.access.visitor(request)?;
         let seen = events::last_event_id(request.headers());
         Ok(Self {
             ids: ids(request.uri().query().unwrap_or_default())?,
-            client: status::client(request),
+            visitor,
             way: way::of(request, gateway.max_wait)?,
             has_seen_the_end: seen.is_some_and(|id| id.as_bytes() == END),
         })
@@ -55,18 +57,18 @@ impl Wish {
 }
 
 async fn answer(gateway: &Parts, wish: Wish) -> Result<Response, Error> {
-    let Wish { ids, client, way, has_seen_the_end } = wish;
-    let limited = gateway.limits.request(&client, Instant::now());
+    let Wish { ids, visitor, way, has_seen_the_end } = wish;
+    let limited = gateway.limits.request(visitor.client(), Instant::now());
     if way == Way::Stream {
         return Ok(match limited {
             _ if has_seen_the_end => sse::over(),
-            Ok(()) => stream(gateway, &ids, &client),
+            Ok(()) => stream(gateway, &ids, &visitor),
             Err(_) => sse::come_back(),
         });
     }
     limited?;
     let until = Instant::now() + gateway.patience;
-    let items = join_all(ids.iter().map(|id| look(gateway, id, &client, until))).await;
+    let items = join_all(ids.iter().map(|id| look(gateway, id, &visitor, until))).await;
     Ok(list(&items))
 }
 
@@ -83,10 +85,10 @@ fn ids(query: &str) -> Result<Vec<String>, Error> {
 }
 
 /// What may be read of what was asked for: a bare id is one of `/v1/tasks/{id}`, a path names its own route.
-fn grant(gateway: &Parts, id: &str, client: &Client) -> Result<Grant, Error> {
+fn grant(gateway: &Parts, id: &str, visitor: &Visitor) -> Result<Grant, Error> {
     let key = if id.starts_with('/') { gateway.routes.find(id) } else { gateway.routes.bare(id) };
-    let grant = gateway.access.grant(key.map_err(Error::Path)?, client.clone())?;
-    gateway.limits.new_task(client, Instant::now(), || !gateway.mirror.knows(grant.key()))?;
+    let grant = visitor.grant(key.map_err(Error::Path)?)?;
+    gateway.limits.new_task(grant.client(), Instant::now(), || !gateway.mirror.knows(grant.key()))?;
     Ok(grant)
 }
 
@@ -105,14 +107,15 @@ struct Item<'a> {
     stale: bool,
 }
 
-async fn look(gateway: &Parts, id: &str, client: &Client, until: Instant) -> Vec<u8> {
+async fn look(gateway: &Parts, id: &str, visitor: &Visitor, until: Instant) -> Vec<u8> {
+    let until = visitor.ends().map_or(until, |ends| until.min(ends));
     let time_is_up = async {
         tokio::select! {
             () = sleep_until(until) => {}
             () = gateway.lifecycle.stopped() => {}
         }
     };
-    match grant(gateway, id, client) {
+    match grant(gateway, id, visitor) {
         Err(error) => refused(id, None, &error),
         Ok(grant) => match gateway.mirror.look_until(&grant, time_is_up).await {
             Ok(Answer { state, origin, .. }) => {
@@ -166,13 +169,15 @@ fn list(items: &[Vec<u8>]) -> Response {
 }
 
 /// All of them as one stream, until each is over.
-fn stream(gateway: &Parts, ids: &[String], client: &Client) -> Response {
-    let Some(mut slot) = gateway.streams.open(client) else { return sse::come_back() };
+fn stream(gateway: &Parts, ids: &[String], visitor: &Visitor) -> Response {
+    let Some(mut slot) = gateway.streams.open(visitor.client(), visitor.ends()) else {
+        return sse::come_back();
+    };
     let watches = FuturesUnordered::new();
     let mut spoiled = Vec::new();
     let mut is_whole = true;
     for id in ids {
-        let watch = grant(gateway, id, client)
+        let watch = grant(gateway, id, visitor)
             .and_then(|grant| gateway.mirror.watch(&grant, None).map_err(Error::Refused));
         match watch {
             Ok(watch) => watches.push(next(id.clone(), watch)),
@@ -194,8 +199,8 @@ fn stream(gateway: &Parts, ids: &[String], client: &Client) -> Response {
         }
         let (id, watch, sight) = tokio::select! {
             biased;
+            farewell = slot.ended() => return Some((farewell, None)),
             Some(next) = watches.next() => next,
-            () = slot.ended() => return Some((sse::retry(), None)),
             () = sleep_until(slot.next_heartbeat()) => {
                 return Some((sse::heartbeat(), Some((watches, slot))));
             }

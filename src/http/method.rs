@@ -1,21 +1,44 @@
-//! Owns which requests are status requests at all: GET or HEAD, without a body. What HEAD gets, the headers
-//! alone (RFC 9110, 9.3.2), is hyper's work.
+//! Owns which requests are status requests at all: GET, HEAD or, where it is allowed, DELETE, without a body.
+//! What HEAD gets, the headers alone (RFC 9110, 9.3.2), is hyper's work.
 
 use axum::extract::Request;
 use http::{HeaderMap, HeaderValue, Method, header};
 
 use super::error::Error;
 
-/// Refuses other methods, and bodies on these.
-pub(super) fn check(request: &Request, create_at: &str) -> Result<(), Error> {
-    match *request.method() {
-        Method::GET | Method::HEAD => {}
-        Method::POST => {
-            return Err(Error::MethodNotAllowed { create_at: Some(create_at.to_owned()) });
+const READING: &str = "GET, HEAD, OPTIONS";
+const CANCELLING: &str = "GET, HEAD, DELETE, OPTIONS";
+
+/// Which methods a path takes.
+pub(super) struct Methods {
+    /// DELETE is one of them.
+    pub(super) cancelling: bool,
+    /// Where tasks are created: named in the answer to a POST.
+    pub(super) create_at: String,
+}
+
+impl Methods {
+    /// Lets a request through that reads a task or cancels one.
+    pub(super) fn check(&self, request: &Request) -> Result<(), Error> {
+        let allowed = if self.cancelling { CANCELLING } else { READING };
+        match *request.method() {
+            Method::GET | Method::HEAD => {}
+            Method::DELETE if self.cancelling => {}
+            Method::POST => {
+                return Err(Error::MethodNotAllowed { allowed, create_at: Some(self.create_at.clone()) });
+            }
+            _ => return Err(Error::MethodNotAllowed { allowed, create_at: None }),
         }
-        _ => return Err(Error::MethodNotAllowed { create_at: None }),
+        if announces_body(request.headers()) { Err(Error::BodyNotAllowed) } else { Ok(()) }
     }
-    if announces_body(request.headers()) { Err(Error::BodyNotAllowed) } else { Ok(()) }
+
+    /// Lets a request through that only reads.
+    pub(super) fn check_reading(&self, request: &Request) -> Result<(), Error> {
+        if *request.method() == Method::DELETE {
+            return Err(Error::MethodNotAllowed { allowed: READING, create_at: None });
+        }
+        self.check(request)
+    }
 }
 
 fn announces_body(headers: &HeaderMap) -> bool {

@@ -5,16 +5,20 @@
 
 mod access;
 pub mod admin;
+mod cancel;
 mod cors;
 mod error;
 mod events;
+mod forwarded;
 mod host;
 mod limits;
 mod list;
 mod method;
 mod origin;
+mod proxy_hint;
 mod render;
 mod request_id;
+mod seal;
 mod sse;
 mod status;
 mod streams;
@@ -23,16 +27,17 @@ mod way;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::routing::{any, get};
 use tokio::time::Duration;
 
-use self::access::Access;
+pub use self::access::Access;
 pub use self::host::Hosts;
 use self::limits::Limits;
+use self::method::Methods;
 use self::origin::Origins;
 use self::streams::Streams;
-use crate::config::Settings;
+use crate::config::{self, Settings};
 use crate::core::mirror::Mirror;
 use crate::core::task::Routes;
 use crate::lifecycle::Lifecycle;
@@ -44,7 +49,7 @@ pub struct Gateway(Arc<Parts>);
 struct Parts {
     mirror: Mirror,
     routes: Routes,
-    access: Access,
+    access: Arc<Access>,
     limits: Limits,
     streams: Streams,
     lifecycle: Lifecycle,
@@ -54,18 +59,17 @@ struct Parts {
     last_call: Duration,
     hosts: Hosts,
     origins: Origins,
-    /// Where tasks are created: named in the answer to a POST.
-    create_at: String,
+    methods: Methods,
     log_access: bool,
 }
 
 impl Gateway {
     /// Takes what it needs of the settings.
-    pub fn new(settings: &Settings, mirror: Mirror, lifecycle: &Lifecycle) -> Self {
+    pub fn new(settings: &Settings, access: Arc<Access>, mirror: Mirror, lifecycle: &Lifecycle) -> Self {
         Self(Arc::new(Parts {
             mirror,
             routes: settings.upstream.routes.clone(),
-            access: Access::new(&settings.access),
+            access,
             limits: Limits::new(&settings.limits),
             streams: Streams::new(settings, lifecycle.clone()),
             lifecycle: lifecycle.clone(),
@@ -74,9 +78,18 @@ impl Gateway {
             last_call: settings.server.shutdown_grace * 3 / 4,
             hosts: Hosts::new(settings),
             origins: Origins::new(settings),
-            create_at: settings.upstream.base_url.as_str().trim_end_matches('/').to_owned(),
+            methods: Methods {
+                cancelling: settings.access.allow_cancel,
+                create_at: settings.upstream.base_url.as_str().trim_end_matches('/').to_owned(),
+            },
             log_access: settings.log.access,
         }))
+    }
+
+    /// Takes other limits per client.
+    pub fn renew_limits(&self, settings: &config::Limits) {
+        self.0.limits.renew(settings);
+        self.0.streams.renew(settings);
     }
 
     /// The main listener's routes and layers.
@@ -102,4 +115,5 @@ pub fn admin_router(state: admin::Admin, hosts: Hosts) -> Router {
         .fallback(admin::unknown)
         .with_state(state)
         .layer(from_fn_with_state(hosts, host::check))
+        .layer(map_response(seal::sealed))
 }

@@ -7,6 +7,7 @@ use http::{HeaderName, HeaderValue};
 use tokio::time::Instant;
 
 use super::Gateway;
+use super::seal::seal;
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -14,14 +15,12 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 pub(super) async fn carry(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
     let id = request.headers().get(&REQUEST_ID).filter(|id| is_sane(id)).cloned().unwrap_or_else(new_id);
     if !gateway.0.log_access {
-        let mut response = next.run(request).await;
-        response.headers_mut().insert(REQUEST_ID, id);
-        return response;
+        return named(next.run(request).await, id);
     }
     let start = Instant::now();
     // The path alone: a query may hold a ticket.
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let mut response = next.run(request).await;
+    let response = next.run(request).await;
     tracing::info!(
         target: "taskgate::access",
         request_id = id.to_str().unwrap_or_default(),
@@ -31,6 +30,11 @@ pub(super) async fn carry(State(gateway): State<Gateway>, request: Request, next
         duration_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX),
         "request"
     );
+    named(response, id)
+}
+
+fn named(mut response: Response, id: HeaderValue) -> Response {
+    seal(&mut response);
     response.headers_mut().insert(REQUEST_ID, id);
     response
 }

@@ -1,16 +1,14 @@
 //! Owns the way of a status request: each step is a line of [`answer`].
 
-use std::net::{Ipv4Addr, SocketAddr};
-
-use axum::extract::{self, ConnectInfo, Request};
+use axum::extract::{self, Request};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, header};
+use http::{HeaderMap, Method, header};
 use tokio::time::{Duration, Instant, sleep};
 
 use super::error::Error;
 use super::way::{self, Way};
-use super::{Gateway, Parts, events, method, render, sse};
-use crate::core::grant::{Client, Grant};
+use super::{Gateway, Parts, cancel, events, render, sse};
+use crate::core::grant::Grant;
 use crate::core::mirror::{Answer, Refusal};
 use crate::core::snapshot::State;
 
@@ -21,9 +19,13 @@ pub(super) async fn read(extract::State(gateway): extract::State<Gateway>, reque
 
 async fn answer(gateway: &Gateway, request: Request) -> Result<Response, Error> {
     let gateway = &*gateway.0;
-    method::check(&request, &gateway.create_at)?;
+    gateway.methods.check(&request)?;
     let key = gateway.routes.find(request.uri().path()).map_err(Error::Path)?;
-    let grant = gateway.access.grant(key, client(&request))?;
+    let visitor = gateway.access.visitor(&request)?;
+    if *request.method() == Method::DELETE {
+        return cancel::answer(gateway, &visitor, key).await;
+    }
+    let grant = visitor.grant(key)?;
     let way = way::of(&request, gateway.max_wait)?;
     let limited = within_limits(gateway, &grant);
     let headers = request.headers();
@@ -32,7 +34,7 @@ async fn answer(gateway: &Gateway, request: Request) -> Result<Response, Error> 
         Way::Stream => return Ok(events::open(gateway, &grant, headers)),
         Way::Plain => {
             limited?;
-            gateway.mirror.look_until(&grant, last_call(gateway)).await
+            gateway.mirror.look_until(&grant, last_call(gateway, &grant)).await
         }
         Way::Wait { time, .. } => {
             limited?;
@@ -49,11 +51,17 @@ async fn answer(gateway: &Gateway, request: Request) -> Result<Response, Error> 
     Ok(response)
 }
 
-/// The moment in a drain when whoever still waits has to be answered with what there is, so that the answer
-/// is out before the process is gone.
-async fn last_call(gateway: &Parts) {
-    gateway.lifecycle.stopped().await;
-    sleep(gateway.last_call).await;
+/// The moment when whoever still waits has to be answered with what there is: its right ends, or in a drain
+/// the answer would not be out before the process is gone.
+async fn last_call(gateway: &Parts, grant: &Grant) {
+    let drain = async {
+        gateway.lifecycle.stopped().await;
+        sleep(gateway.last_call).await;
+    };
+    tokio::select! {
+        () = drain => {}
+        () = grant.ended() => {}
+    }
 }
 
 fn within_limits(gateway: &Parts, grant: &Grant) -> Result<(), Error> {
@@ -62,8 +70,8 @@ fn within_limits(gateway: &Parts, grant: &Grant) -> Result<(), Error> {
     gateway.limits.new_task(grant.client(), now, || !gateway.mirror.knows(grant.key()))
 }
 
-/// The long-poll: with `If-None-Match` any other state is news, without only the end is. A drain ends it
-/// with the latest state.
+/// The long-poll: with `If-None-Match` any other state is news, without only the end is. A drain, and the end
+/// of the ticket, end it with the latest state.
 async fn wait(
     gateway: &Parts,
     grant: &Grant,
@@ -74,15 +82,10 @@ async fn wait(
         tokio::select! {
             () = sleep(time) => {}
             () = gateway.lifecycle.stopped() => {}
+            () = grant.ended() => {}
         }
     };
     let is_conditional = headers.contains_key(header::IF_NONE_MATCH);
     let is_news = |state: &State| is_conditional && !render::has_already(headers, &state.snapshot.etag);
     gateway.mirror.wait(grant, until, is_news).await
-}
-
-/// Who asks, as far as the connection tells.
-pub(super) fn client(request: &Request) -> Client {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    Client::at(peer.map_or(Ipv4Addr::LOCALHOST.into(), |ConnectInfo(address)| address.ip()))
 }

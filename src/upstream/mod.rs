@@ -9,6 +9,7 @@ mod retry_after;
 mod scrub;
 mod trouble;
 
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
@@ -21,9 +22,9 @@ use url::Url;
 use self::classify::Judge;
 use self::scrub::Scrub;
 use self::trouble::Trouble;
-use crate::config;
+use crate::config::{self, ApiKey};
 use crate::core::budget::Permit;
-use crate::core::ports::{Failure, Fetching, Source};
+use crate::core::ports::{Cancelling, Failure, Fetching, Reply, Source};
 use crate::core::snapshot::Snapshot;
 use crate::core::task::TaskKey;
 
@@ -47,14 +48,30 @@ pub enum SetupError {
 pub struct Upstream {
     /// Keeps connections open between requests.
     pooled: Client,
-    /// Opens one for each request: for the second attempt, where a pooled one turned out dead.
+    /// Opens one for each request: for the second attempt, where a pooled one turned out dead, and for what
+    /// has a single one.
     fresh: Client,
     base_url: Url,
     judge: Judge,
-    scrub: Scrub,
+    /// Replaced as a whole when the key changes.
+    credentials: RwLock<Arc<Credentials>>,
     max_body: usize,
     clock: fn() -> SystemTime,
     trouble: Trouble,
+}
+
+/// The key, as requests carry it, and what keeps it from coming back.
+struct Credentials {
+    header: HeaderValue,
+    scrub: Scrub,
+    key: ApiKey,
+}
+
+/// An answer as far as anybody may see it.
+struct Received {
+    status: StatusCode,
+    content_type: HeaderValue,
+    body: Bytes,
 }
 
 impl Upstream {
@@ -65,7 +82,7 @@ impl Upstream {
     pub fn new(settings: &config::Upstream, clock: fn() -> SystemTime) -> Result<Self, SetupError> {
         // The process-wide choice of ring; a second call changes nothing.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let headers = request_headers(settings)?;
+        let headers = fixed_headers(settings);
         let client = |max_idle: usize| {
             Client::builder()
                 .default_headers(headers.clone())
@@ -85,7 +102,7 @@ impl Upstream {
             fresh: client(0)?,
             base_url: settings.base_url.clone(),
             judge: Judge::new(settings),
-            scrub: Scrub::new(&settings.api_key),
+            credentials: RwLock::new(Arc::new(Credentials::new(settings, &[])?)),
             max_body: settings.max_body,
             clock,
             trouble: Trouble::default(),
@@ -95,13 +112,39 @@ impl Upstream {
     async fn ask(&self, key: &TaskKey, permit: Permit) -> Result<Snapshot, Failure> {
         // Both permits are held until the body is read: it counts as in flight until then.
         let (response, _second) = self.send(key, &permit).await?;
+        let answer = self.receive(response).await?;
+        self.judge(answer)
+    }
+
+    /// On a connection of its own: one that the upstream has given up unnoticed would cost the only attempt.
+    async fn ask_to_cancel(&self, key: &TaskKey, permit: Permit) -> Result<Reply, Failure> {
+        let credentials = self.credentials();
+        let request = self.fresh.delete(self.url(key)).header(header::AUTHORIZATION, &credentials.header);
+        let response = request.send().await.map_err(|error| {
+            self.trouble.tell(key, &error);
+            Failure::Unreachable
+        })?;
+        let answer = self.receive(response).await?;
+        drop(permit);
+        if answer.status.is_success() && answer.body.is_empty() {
+            return Ok(Reply::Silent(answer.status));
+        }
+        self.judge(answer).map(Reply::Answer)
+    }
+
+    /// What is left of an answer when it has come in whole.
+    async fn receive(&self, response: Response) -> Result<Received, Failure> {
         let (status, headers) = (response.status(), response.headers().clone());
         if let Some(failure) = classify::by_status(status, &headers, (self.clock)()) {
             return Err(failure);
         }
         let body = self.read(response, status).await?;
-        let body = self.scrub.body(body);
-        let content_type = self.scrub.content_type(headers.get(header::CONTENT_TYPE));
+        let scrub = &self.credentials().scrub;
+        let content_type = scrub.content_type(headers.get(header::CONTENT_TYPE));
+        Ok(Received { status, content_type, body: scrub.body(body) })
+    }
+
+    fn judge(&self, Received { status, content_type, body }: Received) -> Result<Snapshot, Failure> {
         self.judge.snapshot(status, content_type, body, Instant::now(), (self.clock)())
     }
 
@@ -110,7 +153,11 @@ impl Upstream {
     /// has a permit of its own, if one is free at once.
     async fn send(&self, key: &TaskKey, permit: &Permit) -> Result<(Response, Option<Permit>), Failure> {
         let url = self.url(key);
-        let broken = match self.pooled.get(url.clone()).send().await {
+        let credentials = self.credentials();
+        let ask = |client: &Client| {
+            client.get(url.clone()).header(header::AUTHORIZATION, &credentials.header).send()
+        };
+        let broken = match ask(&self.pooled).await {
             Ok(response) => return Ok((response, None)),
             Err(error) => error,
         };
@@ -122,13 +169,31 @@ impl Upstream {
             self.trouble.tell(key, &broken);
             return Err(Failure::Unreachable);
         };
-        match self.fresh.get(url).send().await {
+        match ask(&self.fresh).await {
             Ok(response) => Ok((response, Some(second))),
             Err(error) => {
                 self.trouble.tell(key, &error);
                 Err(Failure::Unreachable)
             }
         }
+    }
+
+    /// Uses another key from now on. The same one again is no change: false.
+    ///
+    /// # Errors
+    /// A [`SetupError`]; the old key stays then.
+    pub fn renew_key(&self, settings: &config::Upstream) -> Result<bool, SetupError> {
+        let old = self.credentials();
+        if old.key == settings.api_key {
+            return Ok(false);
+        }
+        let new = Credentials::new(settings, std::slice::from_ref(&old.key))?;
+        *self.credentials.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
+        Ok(true)
+    }
+
+    fn credentials(&self) -> Arc<Credentials> {
+        Arc::clone(&self.credentials.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn url(&self, key: &TaskKey) -> Url {
@@ -160,18 +225,29 @@ impl Source for Upstream {
     fn fetch<'a>(&'a self, key: &'a TaskKey, permit: Permit) -> Fetching<'a> {
         Box::pin(self.ask(key, permit))
     }
+
+    fn cancel<'a>(&'a self, key: &'a TaskKey, permit: Permit) -> Cancelling<'a> {
+        Box::pin(self.ask_to_cancel(key, permit))
+    }
 }
 
-/// What every request carries, the key included.
-fn request_headers(settings: &config::Upstream) -> Result<HeaderMap, SetupError> {
-    let credentials = format!("{} {}", settings.auth_scheme, settings.api_key.expose());
-    let mut credentials = HeaderValue::try_from(credentials).map_err(|_| SetupError::Key)?;
-    credentials.set_sensitive(true);
+impl Credentials {
+    /// `before` are keys that answers under way may still echo.
+    fn new(settings: &config::Upstream, before: &[ApiKey]) -> Result<Self, SetupError> {
+        let text = format!("{} {}", settings.auth_scheme, settings.api_key.expose());
+        let mut header = HeaderValue::try_from(text).map_err(|_| SetupError::Key)?;
+        header.set_sensitive(true);
+        let keys: Vec<ApiKey> = before.iter().chain([&settings.api_key]).cloned().collect();
+        Ok(Self { header, scrub: Scrub::new(&keys), key: settings.api_key.clone() })
+    }
+}
+
+/// What every request carries beside the key.
+fn fixed_headers(settings: &config::Upstream) -> HeaderMap {
     let mut headers: HeaderMap = settings.headers.iter().cloned().collect();
-    headers.insert(header::AUTHORIZATION, credentials);
     headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
     headers
         .entry(header::USER_AGENT)
         .or_insert(HeaderValue::from_static(concat!("taskgate/", env!("CARGO_PKG_VERSION"))));
-    Ok(headers)
+    headers
 }

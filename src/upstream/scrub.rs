@@ -7,21 +7,24 @@ use crate::config::ApiKey;
 
 const COVER: &[u8] = b"***";
 
-/// Knows the key, and what it looks like inside JSON.
+/// Knows the keys, and what they look like inside JSON.
 pub(super) struct Scrub {
     spellings: Vec<Vec<u8>>,
 }
 
 impl Scrub {
-    pub(super) fn new(key: &ApiKey) -> Self {
-        let plain = key.expose().as_bytes().to_vec();
-        // The one printable character that some JSON writers escape without need.
-        let escaped = key.expose().replace('/', "\\/").into_bytes();
-        let mut spellings = vec![plain];
-        if !spellings.contains(&escaped) {
-            spellings.push(escaped);
+    pub(super) fn new(keys: &[ApiKey]) -> Self {
+        let mut spellings = Vec::new();
+        for key in keys {
+            let plain = key.expose().as_bytes().to_vec();
+            // The one printable character that some JSON writers escape without need.
+            let escaped = key.expose().replace('/', "\\/").into_bytes();
+            for spelling in [plain, escaped] {
+                if !spelling.is_empty() && !spellings.contains(&spelling) {
+                    spellings.push(spelling);
+                }
+            }
         }
-        spellings.retain(|spelling| !spelling.is_empty());
         Self { spellings }
     }
 
@@ -68,7 +71,7 @@ mod tests {
 
     #[test]
     fn the_key_is_covered_wherever_it_stands() {
-        let scrub = Scrub::new(&ApiKey::new("sk-a/b"));
+        let scrub = Scrub::new(&[ApiKey::new("sk-a/b")]);
         let clean = |text: &'static str| scrub.body(Bytes::from_static(text.as_bytes()));
         assert_eq!(clean(r#"{"k":"sk-a/b","l":"xsk-a/bsk-a/b"}"#), r#"{"k":"***","l":"x******"}"#);
         assert_eq!(clean(r#"{"k":"sk-a\/b"}"#), r#"{"k":"***"}"#);
@@ -79,12 +82,12 @@ mod tests {
     #[test]
     fn an_untouched_body_is_the_same_memory() {
         let body = Bytes::from(vec![b'x'; 100]);
-        assert_eq!(Scrub::new(&ApiKey::new("sk-1")).body(body.clone()).as_ptr(), body.as_ptr());
+        assert_eq!(Scrub::new(&[ApiKey::new("sk-1")]).body(body.clone()).as_ptr(), body.as_ptr());
     }
 
     #[test]
     fn a_content_type_with_the_key_is_replaced() {
-        let scrub = Scrub::new(&ApiKey::new("sk-1"));
+        let scrub = Scrub::new(&[ApiKey::new("sk-1")]);
         let value = |text| Some(HeaderValue::from_static(text));
         assert_eq!(scrub.content_type(value("text/plain; k=sk-1").as_ref()), "application/json");
         assert_eq!(

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const ARROWS: &[(&str, &[&str])] = &[
     ("lib", &[]),
     ("main", &["cli"]),
-    ("cli", &["app", "config", "lifecycle", "sandbox", "server", "telemetry"]),
+    ("cli", &["app", "config", "core", "lifecycle", "sandbox", "server", "telemetry"]),
     ("app", &["config", "core", "http", "lifecycle", "server", "upstream"]),
     ("server", &["lifecycle"]),
     ("http", &["config", "core", "lifecycle"]),
@@ -29,6 +29,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rustls", &["upstream"]),
     ("tower_http", &["http"]),
     ("moka", &["core", "http"]),
+    ("jsonwebtoken", &["core"]),
+    ("ring", &["core"]),
     ("toml", &["config"]),
     ("clap", &["cli", "sandbox", "main"]),
     ("tracing_subscriber", &["telemetry", "config"]),

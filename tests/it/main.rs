@@ -7,11 +7,13 @@
     reason = "a test that cannot go on fails, and its fixtures bind, spawn and read clocks"
 )]
 
+mod access;
 mod answers;
 mod browser;
 mod clients;
 mod conditional;
 mod core;
+mod credentials;
 mod crowd;
 mod events;
 mod faults;

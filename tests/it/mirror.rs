@@ -135,7 +135,9 @@ async fn no_header_of_the_upstream_comes_through_but_the_content_type() {
             "content-type",
             "date",
             "etag",
+            "referrer-policy",
             "vary",
+            "x-content-type-options",
             "x-request-id",
         ]
     );

@@ -82,7 +82,7 @@ fn wrong_usage_is_exit_2() {
     }
     let (code, stdout, _) = program(&["--help"], &[], &[]).end();
     assert_eq!(code, Some(0));
-    for command in ["serve", "check", "healthcheck", "sandbox", "demo"] {
+    for command in ["serve", "check", "healthcheck", "ticket", "token", "sandbox", "demo"] {
         assert!(stdout.contains(command), "{stdout}");
     }
 }

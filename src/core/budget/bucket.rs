@@ -95,6 +95,14 @@ impl Bucket {
         self.quiet_since = now;
     }
 
+    /// Takes another rate, and keeps what was used of the old one.
+    pub fn set_rate(&mut self, rate: Rate, now: Instant) {
+        let used = self.arrival.saturating_duration_since(now).div_duration_f64(self.interval());
+        self.rate = rate;
+        let owed = self.interval().as_secs_f64() * used.min(f64::from(rate.burst));
+        self.arrival = later(now, Duration::try_from_secs_f64(owed).unwrap_or(Duration::MAX));
+    }
+
     /// Takes back 5 % of the setting for each minute without a 429.
     fn recover(&mut self, now: Instant) {
         while self.factor < 1.0 && now.saturating_duration_since(self.quiet_since) >= QUIET {

@@ -112,6 +112,15 @@ impl Gate {
         Pass { epoch: self.epoch, probe }
     }
 
+    /// Lets the next probe go at once, where the account had closed the gate: it may have a new key now.
+    pub fn retry_account(&mut self, now: Instant) {
+        if let Position::Closed { until, because: Failure::KeyRejected | Failure::QuotaExhausted } =
+            &mut self.position
+        {
+            *until = now.min(*until);
+        }
+    }
+
     /// Learns what became of a request.
     pub fn settle(&mut self, now: Instant, pass: Pass, task: &TaskKey, failure: Option<Failure>) -> Change {
         match failure.map(|failure| (failure, failure.scope())) {

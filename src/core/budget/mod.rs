@@ -104,6 +104,16 @@ impl Budget {
         change
     }
 
+    /// Takes another rate, and keeps what was used of the old one.
+    pub fn set_rate(&self, rate: Rate, now: Instant) {
+        self.ledger().bucket.set_rate(rate, now);
+    }
+
+    /// There is a new key: where the old one was turned away, this one is tried at once.
+    pub fn retry_key(&self, now: Instant) {
+        self.ledger().gate.retry_account(now);
+    }
+
     /// How the gate stands.
     pub fn gate(&self) -> Position {
         self.ledger().gate.position()

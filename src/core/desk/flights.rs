@@ -50,7 +50,8 @@ impl Desk {
     /// Starts every flight that is due and paid for; says when to look again for the rest.
     fn send_due(self: &Arc<Self>, book: &mut Book, now: Instant) -> Option<Instant> {
         book.sweep(now);
-        while book.schedule.has_due(now) {
+        self.send_cancels(book, now);
+        while book.cancels.is_empty() && book.schedule.has_due(now) {
             let Some(permit) = self.budget.acquire(now) else { break };
             let Some((key, since)) = book.schedule.start(now) else { break };
             if self.budget.gate() == Position::Open {
@@ -63,7 +64,7 @@ impl Desk {
             self.fly(key, permit);
         }
         let due = book.schedule.next_due(now);
-        if due.is_none_or(|due| due > now) {
+        if book.cancels.is_empty() && due.is_none_or(|due| due > now) {
             self.set_lag(Duration::ZERO);
             return due;
         }
@@ -102,7 +103,13 @@ impl Desk {
             book.forgive(now);
         }
         let outdated = book.pictures.get(key).is_some_and(Picture::is_outdated);
+        // A cancellation has ended the task while this flight was under way.
+        let ended = outdated.then(|| self.store.absorbing(key, now)).flatten();
         let (outcome, due, refreshed) = match result {
+            _ if let Some(state) = ended => {
+                let (status, due) = (state.snapshot.status.as_u16(), state.fresh_until);
+                (Outcome::State { state, status, stored: false }, due, true)
+            }
             Ok(snapshot) => {
                 book.setbacks.invalidate(key);
                 let outcome = self.keep(key, snapshot, outdated, now);

@@ -4,14 +4,17 @@
 //! lock and the store may be used, never the other way round. A flight is a task of its own: nobody's
 //! departure can cancel it, and its landing happens even if it panics.
 
+mod cancel;
 mod flights;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub(in crate::core) use cancel::Cancellation;
+use cancel::Wish;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use tokio::sync::Notify;
@@ -65,6 +68,8 @@ struct Book {
     pictures: HashMap<TaskKey, Picture>,
     /// Remembered failures; outlives interest, so that asking again does not undo the back-off.
     setbacks: Cache<TaskKey, Setback>,
+    /// Cancellations that wait for a permit: before all flights, as somebody waits for each.
+    cancels: VecDeque<Wish>,
     /// When the driver looks next; `None`: when rung.
     alarm: Option<Instant>,
     /// When the gate opened last: waiting before that was for the gate, not for a turn.
@@ -139,6 +144,7 @@ impl Desk {
                 .max_capacity(policy.max_tasks as u64)
                 .eviction_policy(EvictionPolicy::lru())
                 .build(),
+            cancels: VecDeque::new(),
             alarm: None,
             opened: None,
         };
@@ -248,14 +254,12 @@ impl Desk {
 
     /// Forgets a task. A flight under way still answers those who wait, and is not kept.
     pub(in crate::core) fn purge(&self, key: &TaskKey) {
-        let mut book = self.book();
-        self.store.remove(key);
-        book.setbacks.invalidate(key);
-        if let Some(picture) = book.pictures.get_mut(key) {
-            picture.outdate();
-        }
-        book.schedule.hasten(key, Instant::now());
-        drop(book);
+        self.book().forget(&self.store, key, Instant::now());
+        self.nudge();
+    }
+
+    /// Makes the driver look at once.
+    pub(in crate::core) fn nudge(&self) {
         self.sooner.notify_one();
     }
 
@@ -271,6 +275,16 @@ impl Book {
         for key in self.schedule.sweep(now) {
             self.pictures.remove(&key);
         }
+    }
+
+    /// Forgets what is known of a key. A flight under way still answers those who wait, and is not kept.
+    fn forget(&mut self, store: &Store, key: &TaskKey, now: Instant) {
+        store.remove(key);
+        self.setbacks.invalidate(key);
+        if let Some(picture) = self.pictures.get_mut(key) {
+            picture.outdate();
+        }
+        self.schedule.hasten(key, now);
     }
 
     /// Drops the picture of a key that nobody wants and no flight is to bring.

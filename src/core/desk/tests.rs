@@ -8,7 +8,7 @@ use http::{HeaderValue, StatusCode};
 
 use super::*;
 use crate::core::budget::{Permit, Rate};
-use crate::core::ports::Fetching;
+use crate::core::ports::{Cancelling, Fetching};
 use crate::core::snapshot::{Phase, Snapshot};
 use crate::core::task::{Route, Routes};
 
@@ -29,6 +29,10 @@ impl Source for Prompt {
             let phase = (self.answer)(asked.len())?;
             Ok(Snapshot::new(StatusCode::OK, json, Bytes::from_static(b"{}"), now, phase))
         })
+    }
+
+    fn cancel<'a>(&'a self, _: &'a TaskKey, _: Permit) -> Cancelling<'a> {
+        unreachable!("nobody cancels here")
     }
 }
 
@@ -70,7 +74,7 @@ impl Bench {
     /// A seat in somebody's name, held as long as the test likes.
     fn join(&self, id: usize) -> Seat {
         let key = self.routes.find(&format!("/t/{id}")).unwrap();
-        match self.desk.join(&Grant::issue(key, Client::Named("x".into())), None) {
+        match self.desk.join(&Grant::issue(key, Client::Named("x".into()), None), None) {
             Joined::Seat(seat) => seat,
             Joined::Fresh(_) | Joined::Full => panic!("there is room, and nothing is fresh"),
         }

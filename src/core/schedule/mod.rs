@@ -176,7 +176,14 @@ impl Schedule {
 
     /// Makes a key due at `due`, if it was due later: what waits keeps its place.
     pub fn hasten(&mut self, key: &TaskKey, due: Instant) {
-        let Some(entry) = self.keys.get_mut(key).filter(|entry| entry.due > due) else { return };
+        if self.due(key).is_some_and(|known| known > due) {
+            self.reschedule(key, due);
+        }
+    }
+
+    /// Makes a key due at `due`.
+    pub fn reschedule(&mut self, key: &TaskKey, due: Instant) {
+        let Some(entry) = self.keys.get_mut(key) else { return };
         if !entry.in_flight {
             for client in entry.wants.keys() {
                 self.lines.remove(client, key, entry.due);

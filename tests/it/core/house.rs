@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use taskgate::core::budget::{Budget, Permit, Rate};
-use taskgate::core::grant::{Client, Grant};
+use taskgate::core::grant::{CancelGrant, Client, Grant};
 use taskgate::core::mirror::{Answer, Mirror, Origin, Policy, Reason, Refusal};
 use taskgate::core::pacing::Pacing;
-use taskgate::core::ports::{Failure, Fetching, Source};
+use taskgate::core::ports::{Cancelling, Failure, Fetching, Reply, Source};
 use taskgate::core::snapshot::{Phase, Retention, Snapshot};
 use taskgate::core::task::{Route, Routes, TaskKey};
 use taskgate::lifecycle::Lifecycle;
@@ -74,7 +74,7 @@ impl House {
     }
 
     pub fn grant(&self, client: &str, id: &str) -> Grant {
-        Grant::issue(self.key(id), Client::Named(client.into()))
+        Grant::issue(self.key(id), Client::Named(client.into()), None)
     }
 
     /// A plain GET in a task of its own, which has begun to wait when this returns.
@@ -96,6 +96,20 @@ impl House {
     /// The next call upstream, if one was made already.
     pub fn any_call(&self) -> Option<Call> {
         self.upstream.calls.lock().unwrap().pop_front()
+    }
+
+    /// A cancellation in a task of its own, which has begun to wait when this returns.
+    pub async fn cancel(&self, client: &str, id: &str) -> JoinHandle<Result<Reply, Refusal>> {
+        let grant = CancelGrant::issue(self.key(id), Client::Named(client.into()));
+        let mirror = self.mirror.clone();
+        let cancelling = self.lifecycle.spawn(async move { mirror.cancel(&grant).await });
+        settle().await;
+        cancelling
+    }
+
+    /// The next cancellation upstream, if one was made already.
+    pub fn any_cancel(&self) -> Option<Call<Reply>> {
+        self.upstream.cancels.lock().unwrap().pop_front()
     }
 
     /// All calls made already.
@@ -155,6 +169,7 @@ impl Asked {
 #[derive(Default)]
 struct Upstream {
     calls: Mutex<VecDeque<Call>>,
+    cancels: Mutex<VecDeque<Call<Reply>>>,
     sent: Mutex<Vec<Instant>>,
 }
 
@@ -170,16 +185,27 @@ impl Source for Upstream {
             result.unwrap_or_else(|_| std::panic::resume_unwind(Box::new("a call that a test broke off")))
         })
     }
+
+    fn cancel<'a>(&'a self, key: &'a TaskKey, permit: Permit) -> Cancelling<'a> {
+        Box::pin(async move {
+            let (answer, answered) = oneshot::channel();
+            self.sent.lock().unwrap().push(Instant::now());
+            self.cancels.lock().unwrap().push_back(Call { key: key.clone(), answer });
+            let result = answered.await;
+            drop(permit);
+            result.unwrap_or_else(|_| std::panic::resume_unwind(Box::new("a call that a test broke off")))
+        })
+    }
 }
 
 /// A request upstream. Dropped without an answer, its flight panics; kept, it hangs.
-pub struct Call {
+pub struct Call<T = Snapshot> {
     pub key: TaskKey,
-    answer: oneshot::Sender<Result<Snapshot, Failure>>,
+    answer: oneshot::Sender<Result<T, Failure>>,
 }
 
-impl Call {
-    pub async fn answer(self, answer: Result<Snapshot, Failure>) {
+impl<T> Call<T> {
+    pub async fn answer(self, answer: Result<T, Failure>) {
         // A flight that was given up no longer listens.
         drop(self.answer.send(answer));
         settle().await;

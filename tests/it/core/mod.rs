@@ -1,6 +1,7 @@
 //! The core from outside: hand-driven upstream, paused time.
 
 mod bounds;
+mod cancelling;
 mod coalescing;
 mod fairness;
 mod flights;

@@ -7,7 +7,7 @@ use http::HeaderValue;
 use taskgate::core::budget::{Budget, Permit, Rate};
 use taskgate::core::grant::{Client, Grant};
 use taskgate::core::mirror::{Census, Mirror, Reason};
-use taskgate::core::ports::{Failure, Fetching, Source};
+use taskgate::core::ports::{Cancelling, Failure, Fetching, Source};
 use taskgate::core::task::{Route, Routes, TaskKey};
 use taskgate::core::watch::{Sight, Watch};
 use taskgate::lifecycle::Lifecycle;
@@ -216,6 +216,10 @@ impl Source for Prompt {
             terminal("end")
         })
     }
+
+    fn cancel<'a>(&'a self, _: &'a TaskKey, _: Permit) -> Cancelling<'a> {
+        unreachable!("nobody cancels here")
+    }
 }
 
 /// R5: somebody begins to watch in the very moment in which the task completes, a hundred thousand times.
@@ -232,7 +236,7 @@ async fn no_watcher_misses_a_completion_it_races_with() {
     let races = async {
         for race in 0..RACES {
             let key = routes.find(&format!("/v1/tasks/t{race}")).unwrap();
-            let grant = Grant::issue(key, Client::Named("x".into()));
+            let grant = Grant::issue(key, Client::Named("x".into()), None);
             let (looking, watching) = ((mirror.clone(), grant.clone()), (mirror.clone(), grant));
             let look = lifecycle.spawn(async move { looking.0.look(&looking.1).await.map(drop) });
             let watch = lifecycle.spawn(async move {

@@ -76,7 +76,7 @@ pub async fn gateway_at(base_url: &str, extra: &[(&str, &str)]) -> Gateway {
     let address = listeners.main.local_addr().unwrap();
     let admin = listeners.admin.as_ref().unwrap().local_addr().unwrap();
     let lifecycle = Lifecycle::default();
-    app::start(&settings, listeners, &lifecycle).unwrap();
+    drop(app::start(&settings, listeners, &lifecycle).unwrap());
     Gateway { address, admin, lifecycle }
 }
 

@@ -1,0 +1,57 @@
+//! Owns `taskgate ticket`.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::{CommandError, Surroundings, tell};
+use crate::config;
+use crate::core::task::is_task_id;
+use crate::core::ticket::{Claims, LONGEST_LIFE};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The ids of the tasks it opens
+    #[arg(value_name = "TASK_ID", required = true, num_args = 1..=100, value_parser = id)]
+    tasks: Vec<String>,
+    /// How long it lasts, at most 24h
+    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = life)]
+    ttl: Duration,
+    /// The user it is for: limits are counted and turns are taken by it
+    #[arg(long, value_name = "USER")]
+    sub: Option<String>,
+    /// It also cancels its tasks, where `access.allow_cancel` is true
+    #[arg(long)]
+    cancel: bool,
+}
+
+pub(super) fn run(
+    flag: Option<&Path>,
+    surroundings: Surroundings,
+    arguments: Arguments,
+) -> Result<(), CommandError> {
+    let secrets = config::ticket_secrets(&surroundings.sources(flag)?)?;
+    #[expect(clippy::disallowed_methods, reason = "the clock is handed in here")]
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let Arguments { tasks, ttl, sub, cancel } = arguments;
+    let claims = Claims { tasks, exp: (now + ttl).as_secs_f64().floor(), nbf: None, sub, cancel };
+    let ticket = secrets.sign(&claims).ok_or(CommandError::NoTicketSecret)?;
+    tell(&ticket);
+    Ok(())
+}
+
+fn id(text: &str) -> Result<String, String> {
+    if is_task_id(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("a task id is 1 to 128 characters of A-Z a-z 0-9 _ -".to_owned())
+    }
+}
+
+fn life(text: &str) -> Result<Duration, String> {
+    let life = humantime::parse_duration(text).map_err(|error| format!("{error}; write 15m, 2h or 90s"))?;
+    if (Duration::from_secs(1)..=LONGEST_LIFE).contains(&life) {
+        Ok(life)
+    } else {
+        Err("a ticket lasts from 1s to 24h".to_owned())
+    }
+}

@@ -1,0 +1,31 @@
+//! Owns `taskgate token`.
+
+use super::{CommandError, tell};
+use crate::core::token;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Who will hold it: up to 64 of A-Z a-z 0-9 - _ .
+    #[arg(value_name = "NAME", value_parser = name)]
+    name: String,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {
+    let token = token::random().ok_or(CommandError::NoRandomness)?;
+    let hash = token::hex(&token::hash(&token));
+    tell(&format!(
+        "The token, for the program that asks; it is shown this once:\n  {token}\n\
+         The line for the token file (access.token_file), which needs no restart:\n  {} {hash}",
+        arguments.name
+    ));
+    Ok(())
+}
+
+fn name(text: &str) -> Result<String, String> {
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if (1..=64).contains(&text.len()) && text.bytes().all(is_name) {
+        Ok(text.to_owned())
+    } else {
+        Err("a name is 1 to 64 of A-Z a-z 0-9 - _ .".to_owned())
+    }
+}

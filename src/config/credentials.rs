@@ -1,0 +1,137 @@
+//! Owns the files that say who gets in: tokens as hashes, and the secrets that sign tickets. No fault shows
+//! what stands in them, nor a path, which may be a secret put in the wrong place.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::reader::Reader;
+use super::sources::why;
+use crate::core::ticket::{Ring, SHORTEST_SECRET};
+use crate::core::token::{Hash, Tokens};
+
+/// The setting that names the token file.
+pub(super) const TOKEN_FILE: &str = "access.token_file";
+/// The setting that names the secret file.
+pub(super) const TICKET_SECRET_FILE: &str = "access.ticket_secret_file";
+
+/// Far more than ten thousand tokens, far less than a file named by mistake.
+const LARGEST: u64 = 1 << 20;
+const LONGEST_NAME: usize = 64;
+const MOST_SECRETS: usize = 2;
+
+/// The tokens of a file, none without one; `None` where that is at fault.
+pub(super) fn tokens(reader: &mut Reader, file: Option<&Path>) -> Option<Tokens> {
+    let Some(file) = file else { return Some(Tokens::default()) };
+    let read = read(file).map_err(|error| vec![unreadable("token file", &error)]);
+    match read.and_then(|text| parse_tokens(&text)) {
+        Ok(tokens) => Some(tokens),
+        Err(faults) => {
+            for fault in faults {
+                reader.fault(TOKEN_FILE, fault);
+            }
+            None
+        }
+    }
+}
+
+/// The secrets of a file, none without one; `None` where that is at fault.
+pub(super) fn ticket_secrets(reader: &mut Reader, file: Option<&Path>) -> Option<Ring> {
+    let Some(file) = file else { return Some(Ring::default()) };
+    let read = read(file).map_err(|error| unreadable("secret file", &error));
+    match read.and_then(|text| parse_secrets(&text)) {
+        Ok(ring) => Some(ring),
+        Err(fault) => {
+            reader.fault(TICKET_SECRET_FILE, fault);
+            None
+        }
+    }
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(LARGEST).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn unreadable(what: &str, error: &io::Error) -> String {
+    format!("the {what} cannot be read: {}; name one that the gateway may read", why(error))
+}
+
+/// Lines of `NAME SHA256HEX`; empty ones and comments are passed over.
+fn parse_tokens(text: &str) -> Result<Tokens, Vec<String>> {
+    let mut tokens = Vec::new();
+    let mut faults = Vec::new();
+    for (number, line) in (1..).zip(text.lines().map(str::trim)) {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        match token(line) {
+            Ok(token) => tokens.push(token),
+            Err(fault) => {
+                faults.push(format!(
+                    "line {number} of the token file {fault}; `taskgate token NAME` makes one"
+                ));
+            }
+        }
+    }
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    if tokens.is_empty() {
+        return Err(vec![
+            "the token file holds no token; `taskgate token NAME` makes a line for it".to_owned(),
+        ]);
+    }
+    Ok(Tokens::new(tokens))
+}
+
+fn token(line: &str) -> Result<(Arc<str>, Hash), &'static str> {
+    let mut words = line.split_whitespace();
+    let (Some(name), Some(hash), None) = (words.next(), words.next(), words.next()) else {
+        return Err("is not a name and a SHA-256");
+    };
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if name.len() > LONGEST_NAME || !name.bytes().all(is_name) {
+        return Err("begins with what is no name (up to 64 of A-Z a-z 0-9 - _ .)");
+    }
+    let hash = hash_of(hash).ok_or("has no SHA-256 of 64 hexadecimal digits (the token itself stays out)")?;
+    Ok((name.into(), hash))
+}
+
+fn hash_of(text: &str) -> Option<Hash> {
+    let mut hash = [0; 32];
+    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (byte, pair) in hash.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(hash)
+}
+
+/// One or two lines, each a secret as it stands.
+fn parse_secrets(text: &str) -> Result<Ring, String> {
+    const CURE: &str = "put one secret into it, such as `openssl rand -hex 32` prints";
+    let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
+    if lines.is_empty() {
+        return Err(format!("the secret file is empty; {CURE}"));
+    }
+    if lines.len() > MOST_SECRETS {
+        return Err(
+            "the secret file holds more than two lines; the first signs, and only one more may still \
+                    verify"
+                .to_owned(),
+        );
+    }
+    if lines.iter().any(|line| line.contains(char::is_whitespace)) {
+        return Err(format!("a line of the secret file holds blanks; {CURE}"));
+    }
+    if lines.iter().any(|line| line.len() < SHORTEST_SECRET) {
+        return Err(format!(
+            "a secret in the secret file is shorter than {SHORTEST_SECRET} bytes and could be guessed; {CURE}"
+        ));
+    }
+    Ok(Ring::new(lines.into_iter().map(|line| line.as_bytes().to_vec()).collect()))
+}

@@ -1,0 +1,163 @@
+//! Owns cancellations: each goes upstream once, before all flights, and none is coalesced or tried again.
+//!
+//! A wish is carried out by the desk, never by the client's own future: a permit is always settled, and what
+//! was sent is seen through whoever leaves.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
+
+use super::{Book, Desk, Forecast, Reason};
+use crate::core::budget::{Change, Pass, Permit};
+use crate::core::picture::Outcome;
+use crate::core::ports::{Failure, Reply};
+use crate::core::snapshot::{Phase, State};
+use crate::core::store::Store;
+use crate::core::task::TaskKey;
+
+/// How many may wait for a permit at once.
+const MOST_WAITING: usize = 64;
+
+/// What becomes of a cancellation.
+pub(in crate::core) enum Cancellation {
+    /// It was sent, and this came back.
+    Answered(Result<Reply, Failure>),
+    /// It was not sent.
+    Unsent(Forecast),
+}
+
+type Answer = oneshot::Receiver<Result<Reply, Failure>>;
+
+/// A cancellation that waits for a permit. Told once it is sent; who is not there any more is passed over.
+pub(super) struct Wish {
+    key: TaskKey,
+    sent: oneshot::Sender<Answer>,
+}
+
+impl Desk {
+    /// Cancels a task. Waits at most `patience` to be sent, then as long as it takes.
+    pub(in crate::core) async fn cancel(self: &Arc<Self>, key: &TaskKey) -> Cancellation {
+        let unsent = |start, reason| Cancellation::Unsent(Forecast { start, reason });
+        let (sent, mut waiting) = oneshot::channel();
+        {
+            let now = Instant::now();
+            let mut book = self.book();
+            book.cancels.retain(|wish| !wish.sent.is_closed());
+            if book.cancels.len() >= MOST_WAITING {
+                return unsent(now + self.policy.patience, Reason::Overloaded);
+            }
+            book.cancels.push_back(Wish { key: key.clone(), sent });
+            self.dispatch_beside(&mut book, now);
+        }
+        let answer = if let Ok(answer) = timeout(self.policy.patience, &mut waiting).await {
+            answer.ok()
+        } else {
+            waiting.close();
+            // Sent in the very moment in which patience ended.
+            waiting.try_recv().ok()
+        };
+        if let Some(answer) = answer {
+            // The answer's other end is dropped only with the whole desk.
+            return Cancellation::Answered(answer.await.unwrap_or(Err(Failure::Unreachable)));
+        }
+        let estimate = self.budget.estimate(Instant::now(), 0);
+        unsent(estimate.at, estimate.because.map_or(Reason::Budget, Reason::Upstream))
+    }
+
+    /// Sends the cancellations that are paid for.
+    pub(super) fn send_cancels(self: &Arc<Self>, book: &mut Book, now: Instant) {
+        while let Some(wish) = book.cancels.pop_front() {
+            if wish.sent.is_closed() {
+                continue;
+            }
+            let Some(permit) = self.budget.acquire(now) else {
+                book.cancels.push_front(wish);
+                return;
+            };
+            let (landing, answer) = oneshot::channel();
+            // Whoever left within this very moment has wished it all the same.
+            let _ = wish.sent.send(answer);
+            self.carry_out(wish.key, permit, landing);
+        }
+    }
+
+    fn carry_out(
+        self: &Arc<Self>,
+        key: TaskKey,
+        permit: Permit,
+        answer: oneshot::Sender<Result<Reply, Failure>>,
+    ) {
+        let pass = permit.pass();
+        let desk = Arc::clone(self);
+        self.lifecycle.spawn_background(async move {
+            let mut errand = Errand {
+                desk: Arc::clone(&desk),
+                key: key.clone(),
+                pass,
+                answer: Some(answer),
+                result: None,
+            };
+            let cancelling = desk.source.cancel(&key, permit);
+            errand.result =
+                Some(timeout(desk.policy.timeout, cancelling).await.unwrap_or(Err(Failure::TimedOut)));
+        });
+    }
+
+    fn cancelled(self: &Arc<Self>, key: &TaskKey, pass: Pass, result: &Result<Reply, Failure>) {
+        let now = Instant::now();
+        let mut book = self.book();
+        let change = self.budget.settle(now, pass, key, result.as_ref().err().copied());
+        if matches!(change, Change::Opened { .. }) {
+            book.opened = Some(now);
+        }
+        match result {
+            Ok(Reply::Answer(snapshot)) if snapshot.phase == Phase::Terminal => {
+                let first_seen = self.store.newest(key).map_or(snapshot.fetched, |known| known.first_seen);
+                let state =
+                    State::new(snapshot.clone(), first_seen, &self.policy.retention, &self.policy.pacing);
+                book.end(&self.store, key, &state);
+            }
+            Ok(Reply::Answer(snapshot)) if snapshot.phase == Phase::Missing => {}
+            // Something has changed, and only the upstream knows what; unless the task was over before.
+            Ok(_) if self.store.absorbing(key, now).is_none() => book.forget(&self.store, key, now),
+            Ok(_) | Err(_) => {}
+        }
+        self.dispatch_beside(&mut book, now);
+        drop(book);
+        self.budget.report(change, now);
+    }
+}
+
+impl Book {
+    /// A task is over: kept, told to everybody, and not asked about again.
+    fn end(&mut self, store: &Store, key: &TaskKey, state: &Arc<State>) {
+        let status = state.snapshot.status.as_u16();
+        store.put(key, state, state.snapshot.fetched);
+        self.setbacks.invalidate(key);
+        if let Some(picture) = self.pictures.get_mut(key) {
+            picture.publish(Outcome::State { state: Arc::clone(state), status, stored: true });
+        }
+        self.schedule.reschedule(key, state.fresh_until);
+    }
+}
+
+/// Makes sure that a cancellation is settled and answered, whatever becomes of it.
+struct Errand {
+    desk: Arc<Desk>,
+    key: TaskKey,
+    pass: Pass,
+    answer: Option<oneshot::Sender<Result<Reply, Failure>>>,
+    result: Option<Result<Reply, Failure>>,
+}
+
+impl Drop for Errand {
+    fn drop(&mut self) {
+        let result = self.result.take().unwrap_or(Err(Failure::Unreachable));
+        self.desk.cancelled(&self.key, self.pass, &result);
+        if let Some(answer) = self.answer.take() {
+            // The client may have left.
+            let _ = answer.send(result);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Owns tokens: what a program shows to read any task. Kept as SHA-256, so that who sees the file can't use it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use ring::rand::{SecureRandom as _, SystemRandom};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+/// Begins every token made here, so that people and scanners know one when they see it.
+const PREFIX: &str = "tg_";
+const RANDOM_BYTES: usize = 32;
+
+/// The SHA-256 of a token.
+pub type Hash = [u8; 32];
+
+/// The tokens that are let in, by name. `Debug` shows the names.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Tokens(Vec<(Arc<str>, Hash)>);
+
+impl Tokens {
+    /// Takes names and hashes. A name may stand there twice, for the time in which one token replaces another.
+    pub fn new(tokens: Vec<(Arc<str>, Hash)>) -> Self {
+        Self(tokens)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The name of a token; `None` where it is not one of these. Takes as long for any that is not.
+    pub fn name_of(&self, token: &str) -> Option<Arc<str>> {
+        let hash = hash(token);
+        let mut found = None;
+        for (name, known) in &self.0 {
+            if bool::from(known.ct_eq(&hash)) {
+                found = Some(name);
+            }
+        }
+        found.cloned()
+    }
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+/// The hash of a token, as it stands in the token file.
+pub fn hash(token: &str) -> Hash {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+/// A new token: 256 bits of the system's randomness. `None` where the system has none to give.
+pub fn random() -> Option<String> {
+    let mut bytes = [0; RANDOM_BYTES];
+    SystemRandom::new().fill(&mut bytes).ok()?;
+    Some(format!("{PREFIX}{}", hex(&bytes)))
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_known_by_its_hash_alone() {
+        let tokens = Tokens::new(vec![
+            ("web".into(), hash("tg_1")),
+            ("ci".into(), hash("tg_2")),
+            ("web".into(), hash("tg_3")),
+        ]);
+        for (token, name) in [("tg_1", "web"), ("tg_2", "ci"), ("tg_3", "web")] {
+            assert_eq!(tokens.name_of(token).as_deref(), Some(name));
+        }
+        for wrong in ["", "tg_", "tg_11", "TG_1", "tg_1 ", &hex(&hash("tg_1"))] {
+            assert_eq!(tokens.name_of(wrong), None, "{wrong}");
+        }
+        assert_eq!(Tokens::default().name_of("tg_1"), None);
+    }
+
+    #[test]
+    fn the_hash_is_what_sha256sum_prints() {
+        // printf %s tg_1 | sha256sum
+        assert_eq!(hex(&hash("tg_1")), "704343491b7de8998d6483c98faa5bfed02aa0b165bd56eb2d9dec563644ffe6");
+    }
+
+    #[test]
+    fn new_tokens_are_long_and_differ() {
+        let (one, two) = (random().unwrap(), random().unwrap());
+        assert_ne!(one, two);
+        assert!(one.starts_with("tg_") && one.len() == 3 + 64, "{one}");
+    }
+
+    #[test]
+    fn debug_shows_names_alone() {
+        let tokens = Tokens::new(vec![("web".into(), hash("tg_1"))]);
+        assert_eq!(format!("{tokens:?}"), r#"["web"]"#);
+    }
+}

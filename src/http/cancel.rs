@@ -1,0 +1,49 @@
+//! Owns `DELETE {route}`: a cancellation, passed on once and answered with the upstream's own word.
+
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderValue, StatusCode, header};
+use tokio::time::Instant;
+
+use super::Parts;
+use super::access::Visitor;
+use super::error::Error;
+use super::render::CACHE_STATUS;
+use crate::core::ports::Reply;
+use crate::core::snapshot::Phase;
+use crate::core::task::TaskKey;
+
+/// Answers a DELETE. Nothing known stands in here: what was not cancelled must not look as if it were.
+pub(super) async fn answer(gateway: &Parts, visitor: &Visitor, key: TaskKey) -> Result<Response, Error> {
+    let grant = visitor.grant_cancel(key)?;
+    gateway.limits.request(grant.client(), Instant::now())?;
+    let reply = gateway.mirror.cancel(&grant).await.map_err(Error::Refused)?;
+    Ok(render(reply))
+}
+
+fn render(reply: Reply) -> Response {
+    let (status, stored) = match &reply {
+        Reply::Answer(snapshot) => (snapshot.status, snapshot.phase == Phase::Terminal),
+        Reply::Silent(status) => (*status, false),
+    };
+    let mut response = match reply {
+        Reply::Answer(snapshot) => {
+            let mut response = Response::new(Body::from(snapshot.body));
+            response.headers_mut().insert(header::CONTENT_TYPE, snapshot.content_type);
+            response
+        }
+        Reply::Silent(_) => Response::new(Body::empty()),
+    };
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(CACHE_STATUS, cache_status(status, stored));
+    response
+}
+
+/// RFC 9211, 2.2: it went forward because of its method.
+fn cache_status(status: StatusCode, stored: bool) -> HeaderValue {
+    let stored = if stored { "; stored" } else { "" };
+    let text = format!("taskgate; fwd=method; fwd-status={}{stored}", status.as_u16());
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("taskgate"))
+}

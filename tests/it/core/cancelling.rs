@@ -1,0 +1,180 @@
+//! Cancelling: once, on a permit of its own, before all flights; the end of a task is everybody's.
+
+use taskgate::core::mirror::{Origin, Reason};
+use taskgate::core::ports::{Failure, Reply};
+use taskgate::core::watch::Sight;
+
+use super::house::*;
+use http::StatusCode;
+
+fn ended(body: &str) -> Result<Reply, Failure> {
+    terminal(body).map(Reply::Answer)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_cancelled_task_is_told_to_everybody() {
+    let house = House::new();
+    let mut watch = house.mirror.watch(&house.grant("w", "a"), None).unwrap();
+    settle().await;
+    house.call("a").answer(live("1")).await;
+    assert!(matches!(watch.next().await, Sight::State(state, _) if state.snapshot.body == "1"));
+    pass(0.1).await;
+    let cancelling = house.cancel("c", "a").await;
+    house.any_cancel().unwrap().answer(ended("cancelled")).await;
+    assert!(matches!(cancelling.await.unwrap(), Ok(Reply::Answer(_))));
+    assert!(matches!(watch.next().await, Sight::State(state, _) if state.snapshot.body == "cancelled"));
+    let got = house.ask("g", "a").await.got().await;
+    assert_eq!(body(&got), "cancelled");
+    assert_eq!(got.unwrap().origin, Origin::Hit);
+    pass(60.0).await;
+    house.no_call();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_earlier_flight_answers_with_the_end_and_changes_nothing() {
+    for late in [live("running"), missing(), Err(DOWN), terminal("done")] {
+        let house = House::new();
+        let mut watch = house.mirror.watch(&house.grant("w", "a"), None).unwrap();
+        let asked = house.ask("g", "a").await;
+        let flight = house.call("a");
+        let cancelling = house.cancel("c", "a").await;
+        house.any_cancel().unwrap().answer(ended("cancelled")).await;
+        cancelling.await.unwrap().unwrap();
+        assert_eq!(body(&asked.got().await), "cancelled", "whoever waited has it already");
+        flight.answer(late).await;
+        // The watcher looks only now, when the late answer has come.
+        assert!(matches!(watch.next().await, Sight::State(state, _) if state.snapshot.body == "cancelled"));
+        assert_eq!(body(&house.ask("g", "a").await.got().await), "cancelled");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancellation_that_is_not_the_end_makes_the_upstream_be_asked_again() {
+    let answers = || [live("cancelling").map(Reply::Answer), Ok(Reply::Silent(StatusCode::NO_CONTENT))];
+    for answer in answers() {
+        let house = House::new();
+        let _ = house.fetch("g", "a", live("running")).await;
+        let cancelling = house.cancel("c", "a").await;
+        house.any_cancel().unwrap().answer(answer).await;
+        cancelling.await.unwrap().unwrap();
+        let asked = house.ask("g", "a").await;
+        house.call("a").answer(live("later")).await;
+        assert_eq!(body(&asked.got().await), "later", "the state from before is not handed out");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_cancelled_stays_as_it_was() {
+    let refused =
+        |status| Ok(Reply::Answer(snapshot(status, taskgate::core::snapshot::Phase::Missing, "no")));
+    for answer in [refused(400), refused(409), refused(404), Err(DOWN), Err(Failure::TimedOut)] {
+        let house = House::new();
+        let _ = house.fetch("g", "a", live("running")).await;
+        let cancelling = house.cancel("c", "a").await;
+        house.any_cancel().unwrap().answer(answer).await;
+        let _ = cancelling.await.unwrap();
+        let got = house.ask("g", "a").await.got().await;
+        assert_eq!(body(&got), "running");
+        assert_eq!(got.unwrap().origin, Origin::Hit);
+    }
+    // Not even what sounds like success undoes the end.
+    let house = House::new();
+    let _ = house.fetch("g", "a", terminal("done")).await;
+    let cancelling = house.cancel("c", "a").await;
+    house.any_cancel().unwrap().answer(Ok(Reply::Silent(StatusCode::OK))).await;
+    cancelling.await.unwrap().unwrap();
+    assert_eq!(body(&house.ask("g", "a").await.got().await), "done");
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_goes_once_whatever_becomes_of_it() {
+    let house = House::new();
+    let first = house.cancel("c", "a").await;
+    let second = house.cancel("c", "a").await;
+    let (one, two) = (house.any_cancel().unwrap(), house.any_cancel().expect("never coalesced"));
+    one.answer(Err(Failure::Unreachable)).await;
+    two.panic().await;
+    for cancelling in [first, second] {
+        let refusal = cancelling.await.unwrap().err().unwrap();
+        assert_eq!(refusal.reason, Reason::Upstream(Failure::Unreachable));
+    }
+    pass(60.0).await;
+    assert!(house.any_cancel().is_none(), "never tried again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_hangs_ends_after_the_timeout() {
+    let house = House::new();
+    let cancelling = house.cancel("c", "a").await;
+    let _hanging = house.any_cancel().unwrap();
+    pass(9.9).await;
+    assert!(!cancelling.is_finished());
+    pass(0.2).await;
+    assert_eq!(cancelling.await.unwrap().err().unwrap().reason, Reason::Upstream(Failure::TimedOut));
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_goes_before_all_flights_and_within_the_budget() {
+    let house = House::with(|setup| {
+        setup.rate.burst = 1;
+        setup.rate.per_minute = 60.0;
+    });
+    for id in 0..50 {
+        drop(house.mirror.watch(&house.grant("w", &format!("spent{id}")), None));
+    }
+    let _watches: Vec<_> =
+        (0..50).map(|id| house.mirror.watch(&house.grant("w", &format!("t{id}")), None).unwrap()).collect();
+    settle().await;
+    house.calls();
+    let spent = house.sent().len();
+    let cancelling = house.cancel("c", "a").await;
+    assert!(house.any_cancel().is_none(), "there is no permit yet");
+    pass(1.0).await;
+    assert_eq!(house.sent().len(), spent + 1, "one permit a second");
+    house.any_cancel().expect("and the cancellation has it").answer(ended("cancelled")).await;
+    cancelling.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn behind_a_closed_gate_it_is_not_sent_and_not_forgotten_to_be_refused() {
+    let house = House::new();
+    let _ = house.fetch("g", "x", Err(limited(Some(30)))).await;
+    let cancelling = house.cancel("c", "a").await;
+    pass(5.1).await;
+    let refusal = cancelling.await.unwrap().err().unwrap();
+    assert!(matches!(refusal.reason, Reason::Upstream(Failure::RateLimited { .. })), "{refusal:?}");
+    assert_spread(refusal.retry_after, 24.9);
+    pass(120.0).await;
+    assert!(house.any_cancel().is_none(), "nobody waits for it any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_withdraws_what_was_not_sent_and_nothing_else() {
+    let house = House::with(|setup| setup.max_in_flight = 1);
+    let _asked = house.ask("g", "x").await;
+    let flight = house.call("x");
+    let waiting = house.cancel("c", "a").await;
+    waiting.abort();
+    settle().await;
+    flight.answer(live("1")).await;
+    assert!(house.any_cancel().is_none());
+    let sent = house.cancel("c", "b").await;
+    let call = house.any_cancel().unwrap();
+    sent.abort();
+    settle().await;
+    call.answer(ended("cancelled")).await;
+    assert_eq!(body(&house.ask("g", "b").await.got().await), "cancelled");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_queue_has_a_bound() {
+    let house = House::with(|setup| setup.max_in_flight = 1);
+    let _hanging = house.cancel("c", "a").await;
+    let mut waiting = Vec::new();
+    for _ in 0..64 {
+        waiting.push(house.cancel("c", "a").await);
+    }
+    let refused = house.cancel("c", "a").await;
+    assert_eq!(refused.await.unwrap().err().unwrap().reason, Reason::Overloaded);
+    assert!(waiting.iter().all(|cancelling| !cancelling.is_finished()));
+}

@@ -1,0 +1,227 @@
+//! Tokens and tickets as an operator handles them: made by the program, let in, and exchanged while it runs.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::support::{Events, KEY, Program, Reply, Seen, Upstream, get, get_with, program};
+
+const SECRET: &str = "a-secret-of-more-than-32-bytes-for-tests";
+const OTHER: &str = "another-secret-of-more-than-32-bytes-xx";
+
+/// A new token and its line, as the program prints them.
+fn token(name: &str) -> (String, String) {
+    let (code, stdout, stderr) = program(&["token", name], &[], &[]).end();
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    let lines: Vec<&str> = stdout.lines().map(str::trim).collect();
+    (lines[1].to_owned(), lines[3].to_owned())
+}
+
+/// A ticket, as the program prints it.
+fn ticket(secret: &Path, arguments: &[&str]) -> String {
+    let all: Vec<&str> = ["ticket"].iter().chain(arguments).copied().collect();
+    let env = [("TASKGATE_ACCESS__TICKET_SECRET_FILE", secret.to_str().unwrap())];
+    let (code, stdout, stderr) = program(&all, &env, &[]).end();
+    assert_eq!((code, stderr.as_str()), (Some(0), ""), "it needs no API key");
+    stdout.trim().to_owned()
+}
+
+fn bearer(credentials: &str) -> String {
+    format!("Authorization: Bearer {credentials}\r\n")
+}
+
+fn serve(env: &[(&str, &str)], files: &[(&str, &str)]) -> (Program, SocketAddr, SocketAddr) {
+    let mut all = vec![("TASKGATE_SERVER__LISTEN", "127.0.0.1:0"), ("TASKGATE_ADMIN__LISTEN", "127.0.0.1:0")];
+    all.extend_from_slice(env);
+    let program = program(&["serve"], &all, files);
+    let ready = program.wait_for_log("listen=").pop().unwrap();
+    let at = |mark: &str| ready.split(mark).nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    let (main, admin) = (at("listen="), at("admin="));
+    (program, main, admin)
+}
+
+/// Puts a file in place as a whole, as operators and orchestrators do.
+fn replace(path: &Path, text: &str) {
+    let next = path.with_extension("next");
+    std::fs::write(&next, text).unwrap();
+    std::fs::rename(next, path).unwrap();
+}
+
+#[tokio::test]
+async fn what_the_program_makes_the_program_takes() {
+    let upstream = Upstream::always(Reply::json(r#"{"status":"completed"}"#)).await;
+    let dir = tempfile::tempdir().unwrap();
+    let (tokens, secret) = (dir.path().join("tokens"), dir.path().join("secret"));
+    let (token, line) = token("web");
+    std::fs::write(&tokens, line).unwrap();
+    std::fs::write(&secret, SECRET).unwrap();
+    let base_url = upstream.base_url();
+    let (_program, at, _) = serve(
+        &[
+            ("LEMONDATA_API_KEY", KEY),
+            ("TASKGATE_UPSTREAM__BASE_URL", &base_url),
+            ("TASKGATE_ACCESS__TOKEN_FILE", tokens.to_str().unwrap()),
+            ("TASKGATE_ACCESS__TICKET_SECRET_FILE", secret.to_str().unwrap()),
+        ],
+        &[],
+    );
+    assert_eq!(get(at, "/v1/tasks/a").await.status, 401, "protected is the default");
+    assert_eq!(get_with(at, "/v1/tasks/a", &bearer(&token)).await.status, 200);
+    let ticket = ticket(&secret, &["a", "b", "--ttl", "1m"]);
+    for (path, status) in [("/v1/tasks/a", 200), ("/v1/tasks/b", 200), ("/v1/tasks/c", 403)] {
+        assert_eq!(get(at, &format!("{path}?ticket={ticket}")).await.status, status, "{path}");
+    }
+}
+
+#[test]
+fn a_ticket_that_cannot_be_made_says_why() {
+    for (arguments, exit, says) in [
+        (&["ticket"][..], 2, "TASK_ID"),
+        (&["ticket", "a/b"], 2, "A-Z a-z 0-9"),
+        (&["ticket", "a", "--ttl", "25h"], 2, "24h"),
+        (&["ticket", "a", "--ttl", "0s"], 2, "1s to 24h"),
+        (&["ticket", "a", "--ttl", "soon"], 2, "15m"),
+        (&["ticket", "a"], 78, "access.ticket_secret_file"),
+        (&["token"], 2, "NAME"),
+        (&["token", "two words"], 2, "A-Z a-z 0-9"),
+    ] {
+        let (code, _, stderr) = program(arguments, &[], &[]).end();
+        assert_eq!(code, Some(exit), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(says), "{arguments:?}: {stderr}");
+    }
+    let env = [("TASKGATE_ACCESS__TICKET_SECRET_FILE", "secret")];
+    let (code, _, stderr) = program(&["ticket", "a"], &env, &[("secret", "short")]).end();
+    assert_eq!(code, Some(78));
+    assert!(stderr.contains("32 bytes") && !stderr.contains("short\n"), "{stderr}");
+}
+
+/// Asks until the answer is the one that is to come. Files are looked at about once a second.
+async fn until(status: u16, at: SocketAddr, path: &str, headers: &str) {
+    for _ in 0..150 {
+        if get_with(at, path, headers).await.status == status {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{path} never was {status}");
+}
+
+#[tokio::test]
+async fn files_are_exchanged_while_streams_go_on() {
+    let upstream =
+        Upstream::start(|number, _| Reply::json(&format!(r#"{{"status":"processing","n":{number}}}"#))).await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str| dir.path().join(name);
+    let (one, line_one) = token("one");
+    let (two, line_two) = token("two");
+    std::fs::write(file("tokens"), &line_one).unwrap();
+    std::fs::write(file("secret"), SECRET).unwrap();
+    let base_url = upstream.base_url();
+    let (program, at, _) = serve(
+        &[
+            ("LEMONDATA_API_KEY", KEY),
+            ("TASKGATE_UPSTREAM__BASE_URL", &base_url),
+            ("TASKGATE_ACCESS__TOKEN_FILE", file("tokens").to_str().unwrap()),
+            ("TASKGATE_ACCESS__TICKET_SECRET_FILE", file("secret").to_str().unwrap()),
+            ("TASKGATE_POLLING__FRESH_FOR", "100ms"),
+            ("TASKGATE_POLLING__MAX_INTERVAL", "100ms"),
+        ],
+        &[],
+    );
+    let mut stream = Events::open(at, "/v1/tasks/a", &bearer(&one)).await;
+    Events::data(&stream.next().await);
+    let old_ticket = ticket(&file("secret"), &["a"]);
+
+    // A token more, then the first one gone.
+    replace(&file("tokens"), &format!("{line_one}\n{line_two}\n"));
+    until(200, at, "/v1/tasks/a", &bearer(&two)).await;
+    assert_eq!(get_with(at, "/v1/tasks/a", &bearer(&one)).await.status, 200);
+    replace(&file("tokens"), &line_two);
+    until(401, at, "/v1/tasks/a", &bearer(&one)).await;
+
+    // A new secret signs, the old one still verifies, then no longer.
+    replace(&file("secret"), &format!("{OTHER}\n{SECRET}\n"));
+    std::fs::write(file("other"), OTHER).unwrap();
+    let new_ticket = ticket(&file("other"), &["a"]);
+    until(200, at, &format!("/v1/tasks/a?ticket={new_ticket}"), "").await;
+    assert_eq!(get(at, &format!("/v1/tasks/a?ticket={old_ticket}")).await.status, 200);
+    replace(&file("secret"), OTHER);
+    until(401, at, &format!("/v1/tasks/a?ticket={old_ticket}"), "").await;
+
+    // A file at fault changes nothing, and is told.
+    replace(&file("tokens"), "nonsense");
+    let log = program.wait_for_log("at fault").join("\n");
+    assert!(!log.contains("nonsense"), "{log}");
+    assert_eq!(get_with(at, "/v1/tasks/a", &bearer(&two)).await.status, 200);
+    assert!(!matches!(stream.next().await, Seen::End), "the stream of before is still there");
+}
+
+#[tokio::test]
+async fn a_rejected_key_is_replaced_without_a_restart() {
+    const NEW: &str = "sk-the-new-key-0123456789";
+    let upstream = Upstream::start(|_, request| {
+        if request.contains(NEW) {
+            Reply::json(r#"{"status":"completed"}"#)
+        } else {
+            Reply::new(401, "", "{}")
+        }
+    })
+    .await;
+    let dir = tempfile::tempdir().unwrap();
+    let key = dir.path().join("key");
+    std::fs::write(&key, KEY).unwrap();
+    let base_url = upstream.base_url();
+    let (program, at, admin) = serve(
+        &[
+            ("LEMONDATA_API_KEY_FILE", key.to_str().unwrap()),
+            ("TASKGATE_UPSTREAM__BASE_URL", &base_url),
+            ("TASKGATE_ACCESS__MODE", "open"),
+        ],
+        &[],
+    );
+    assert_eq!(get(at, "/v1/tasks/a").await.error_code(), "upstream_key_rejected");
+    assert!(get(admin, "/readyz").await.text().contains("rejected"));
+    program.wait_for_log("rejected the API key");
+    replace(&key, NEW);
+    // Long before the half minute after which it would have been tried again.
+    until(200, at, "/v1/tasks/a", "").await;
+    let told = upstream.times();
+    assert!(told.last().unwrap().0 - told[0].0 < Duration::from_secs(20));
+    assert_eq!(get(admin, "/readyz").await.text(), "ready\n");
+    program.signal("TERM");
+    let (_, stdout, stderr) = program.end();
+    assert!(!format!("{stdout}{stderr}").contains("sk-"), "{stderr}");
+}
+
+#[tokio::test]
+async fn sighup_takes_limits_and_budget_and_names_what_needs_a_restart() {
+    let upstream = Upstream::always(Reply::json(r#"{"status":"completed"}"#)).await;
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("settings.toml");
+    let base_url = upstream.base_url();
+    std::fs::write(&config, "[access]\nmode = \"open\"\n").unwrap();
+    let (program, at, _) = serve(
+        &[
+            ("LEMONDATA_API_KEY", KEY),
+            ("TASKGATE_UPSTREAM__BASE_URL", &base_url),
+            ("TASKGATE_CONFIG", config.to_str().unwrap()),
+        ],
+        &[],
+    );
+    assert_eq!(get(at, "/v1/tasks/a").await.status, 200);
+    std::fs::write(
+        &config,
+        "[access]\nmode = \"open\"\n[limits]\nrequests_per_second = 1\n[cache]\nstale_for = \"1m\"\n",
+    )
+    .unwrap();
+    program.signal("HUP");
+    let log = program.wait_for_log("need a restart").pop().unwrap();
+    assert!(log.contains("cache.stale_for") && !log.contains("limits"), "{log}");
+    assert_eq!(get(at, "/v1/tasks/a").await.status, 200);
+    assert_eq!(get(at, "/v1/tasks/a").await.error_code(), "client_rate_limited");
+    std::fs::write(&config, "[limits]\nrequests_per_second = -1\n").unwrap();
+    program.signal("HUP");
+    let log = program.wait_for_log("limits.requests_per_second").join("\n");
+    assert!(log.contains("at fault"), "{log}");
+    until(200, at, "/v1/tasks/a", "").await;
+}
