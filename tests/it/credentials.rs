@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::support::{Events, KEY, Program, Reply, Seen, Upstream, get, get_with, program};
+use crate::support::{
+    Events, KEY, Program, Reply, Seen, Upstream, exchange, get, get_with, program, request,
+};
 
 const SECRET: &str = "a-secret-of-more-than-32-bytes-for-tests";
 const OTHER: &str = "another-secret-of-more-than-32-bytes-xx";
@@ -93,6 +95,79 @@ fn a_ticket_that_cannot_be_made_says_why() {
     let (code, _, stderr) = program(&["ticket", "a"], &env, &[("secret", "short")]).end();
     assert_eq!(code, Some(78));
     assert!(stderr.contains("32 bytes") && !stderr.contains("short\n"), "{stderr}");
+}
+
+/// Whatever is sent as credentials, and wherever, shows in no answer and no line of the log (contract: "never
+/// logged"), and goes to nobody else.
+#[tokio::test]
+async fn credentials_show_nowhere() {
+    const CANARY: &str = "canary-credentials-0123456789";
+    let upstream = Upstream::start(|number, _| match number % 3 {
+        0 => Reply::json(r#"{"status":"processing"}"#),
+        1 => Reply::new(500, "", "{}"),
+        _ => Reply::json("no JSON"),
+    })
+    .await;
+    let dir = tempfile::tempdir().unwrap();
+    let (tokens, secret) = (dir.path().join("tokens"), dir.path().join("secret"));
+    let (token, line) = token("web");
+    std::fs::write(&tokens, &line).unwrap();
+    std::fs::write(&secret, SECRET).unwrap();
+    let ticket = ticket(&secret, &["a", "--sub", "canary-user"]);
+    let base_url = upstream.base_url();
+    let (program, at, admin) = serve(
+        &[
+            ("LEMONDATA_API_KEY", KEY),
+            ("TASKGATE_UPSTREAM__BASE_URL", &base_url),
+            ("TASKGATE_ACCESS__TOKEN_FILE", tokens.to_str().unwrap()),
+            ("TASKGATE_ACCESS__TICKET_SECRET_FILE", secret.to_str().unwrap()),
+            ("TASKGATE_ACCESS__ALLOW_CANCEL", "true"),
+            ("TASKGATE_LOG__FILTER", "trace"),
+            ("TASKGATE_LOG__ACCESS", "true"),
+            ("TASKGATE_POLLING__FRESH_FOR", "10ms"),
+            ("TASKGATE_POLLING__MAX_INTERVAL", "10ms"),
+            ("RUST_BACKTRACE", "full"),
+        ],
+        &[],
+    );
+    let mut shown = String::new();
+    let forged = format!("eyJhbGciOiJIUzI1NiJ9.{CANARY}.{CANARY}");
+    for credentials in [CANARY, &forged, &token, &ticket, &format!("sk-{CANARY}")] {
+        for path in ["/v1/tasks/a", "/v1/tasks/b", "/v1/tasks?id=a", "/nowhere", "/v1/tasks/%00", "/livez"] {
+            for method in ["GET", "DELETE", "POST", "OPTIONS"] {
+                for (target, headers) in [
+                    (path.to_owned(), bearer(credentials)),
+                    (
+                        format!("{path}{}ticket={credentials}", if path.contains('?') { '&' } else { '?' }),
+                        String::new(),
+                    ),
+                    (path.to_owned(), format!("Authorization: Basic {credentials}\r\n")),
+                    (path.to_owned(), format!("{}{}", bearer(credentials), bearer(credentials))),
+                ] {
+                    for address in [at, admin] {
+                        let answer = request(address, method, &target, &headers).await;
+                        shown += &format!("{}\n{}\n", answer.head, answer.text());
+                    }
+                }
+            }
+        }
+    }
+    let garbage =
+        format!("GET /v1/tasks/a?ticket={ticket} HTTP/9.9\r\nAuthorization: Bearer {token}\r\n\r\n");
+    shown += &String::from_utf8_lossy(&exchange(at, garbage.as_bytes()).await);
+    shown += &upstream.heard().join("\n");
+    program.signal("TERM");
+    let (_, stdout, stderr) = program.end();
+    assert!(stderr.contains("taskgate::access"), "the access log was on");
+    shown += &format!("{stdout}{stderr}");
+    let hash = line.split(' ').nth(1).unwrap();
+    for secret in [CANARY, &token, &ticket, SECRET, hash] {
+        assert!(
+            !shown.contains(secret),
+            "{secret} in …{}",
+            &shown[shown.find(secret).unwrap().saturating_sub(300)..][..600]
+        );
+    }
 }
 
 /// Asks until the answer is the one that is to come. Files are looked at about once a second.

@@ -1,6 +1,6 @@
 //! The limits per client: honest refusals, and nobody pays for another.
 
-use crate::support::{Reply, Upstream, gateway, get};
+use crate::support::{KEY, Reply, Upstream, exchange, gateway, get, get_with, program};
 
 #[tokio::test]
 async fn requests_a_second_are_limited_with_an_honest_retry_after() {
@@ -22,6 +22,52 @@ async fn requests_a_second_are_limited_with_an_honest_retry_after() {
     tokio::time::sleep(std::time::Duration::from_secs(wait)).await;
     assert_eq!(get(gateway.address, "/v1/tasks/a").await.status, 200, "who obeys is let in");
     assert_eq!(get(gateway.address, "/livez").await.status, 200, "health is not limited");
+}
+
+#[tokio::test]
+async fn behind_a_trusted_proxy_each_address_is_a_client_and_nobody_else_is_believed() {
+    let upstream = Upstream::always(Reply::json(r#"{"status":"completed"}"#)).await;
+    let limit = ("limits.requests_per_second", "2");
+    let trusting = gateway(&upstream, &[limit, ("server.trusted_proxies", "127.0.0.0/8")]).await;
+    let plain = gateway(&upstream, &[limit]).await;
+    let mut refused = [0; 2];
+    for number in 0..12 {
+        // What stands left of the proxy's own entry is the client's invention.
+        let header = format!("X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-For: 192.0.2.{number}\r\n");
+        for (gateway, refused) in [&trusting, &plain].into_iter().zip(&mut refused) {
+            let answer = get_with(gateway.address, "/v1/tasks/a", &header).await;
+            *refused += usize::from(answer.status == 429);
+        }
+    }
+    assert_eq!(refused[0], 0, "twelve clients, one request each");
+    assert!(refused[1] >= 6, "one client, whatever it says it is: {refused:?}");
+}
+
+#[tokio::test]
+async fn a_proxy_that_nobody_named_is_hinted_at_once() {
+    let upstream = Upstream::always(Reply::json(r#"{"status":"completed"}"#)).await;
+    let base_url = upstream.base_url();
+    let program = program(
+        &["serve"],
+        &[
+            ("LEMONDATA_API_KEY", KEY),
+            ("TASKGATE_ACCESS__MODE", "open"),
+            ("TASKGATE_UPSTREAM__BASE_URL", &base_url),
+            ("TASKGATE_SERVER__LISTEN", "127.0.0.1:0"),
+            ("TASKGATE_ADMIN__LISTEN", "off"),
+            ("TASKGATE_LIMITS__REQUESTS_PER_SECOND", "1000000"),
+        ],
+        &[],
+    );
+    let ready = program.wait_for_log("listen=").pop().unwrap();
+    let address = ready.split("listen=").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    let many = "GET /v1/tasks/a HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(2999);
+    let last = "GET /v1/tasks/a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let answers = exchange(address, format!("{many}{last}").as_bytes()).await;
+    assert_eq!(String::from_utf8_lossy(&answers).matches("HTTP/1.1 200 OK").count(), 3000);
+    program.signal("TERM");
+    let (_, _, log) = program.end();
+    assert_eq!(log.matches("server.trusted_proxies").count(), 1, "{log}");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 
 mod parts;
 mod play;
+mod tickets;
 mod watching;
 
 use std::process::Command;
