@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::access::Doubt;
 use crate::core::mirror::{Reason, Refusal};
@@ -43,17 +44,23 @@ pub(super) enum Error {
     Refused(Refusal),
 }
 
-#[derive(Serialize)]
-struct Envelope<'a> {
+/// An error as it is sent.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Envelope<'a> {
     error: Details<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Details<'a> {
+    /// What is wrong and what to do, for people.
     message: &'a str,
+    /// `gateway_error`: the upstream's own errors have other types.
     r#type: &'static str,
+    /// What is wrong, for programs.
     code: &'static str,
+    /// Whether the same request may succeed later.
     retryable: bool,
+    /// Seconds until then.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
 }

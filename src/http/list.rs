@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep_until};
 use url::form_urlencoded;
+use utoipa::ToSchema;
 
 use super::access::Visitor;
 use super::error::Error;
@@ -21,7 +22,8 @@ use crate::core::mirror::{Answer, Origin, Refusal};
 use crate::core::snapshot::{Phase, State as Known};
 use crate::core::watch::{Sight, Watch};
 
-const MOST: usize = 100;
+/// How many tasks one request may name.
+pub(super) const MOST: usize = 100;
 /// The id of the last event: whoever comes back with it has seen the end.
 const END: &[u8] = b"end";
 
@@ -92,17 +94,35 @@ fn grant(gateway: &Parts, id: &str, visitor: &Visitor) -> Result<Grant, Error> {
     Ok(grant)
 }
 
+/// The list, as it is sent. Only described: it is written from items that are bytes already.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "its fields are what it is for")]
+pub(super) struct List<'a> {
+    /// `list`.
+    object: &'static str,
+    /// One for each that was asked for, in that order.
+    data: Vec<Item<'a>>,
+}
+
 /// One of the list. `task` and `error` are JSON as it came.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Item<'a> {
+    /// As it was asked for.
     id: &'a str,
+    /// Where it can be asked for alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<&'a str>,
+    /// The status with which it would be answered alone.
     code: u16,
+    /// The task, as the upstream answers it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     task: Option<&'a RawValue>,
+    /// Why there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     error: Option<&'a RawValue>,
+    /// There: the state stands in for one that cannot be had.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stale: bool,
 }

@@ -14,6 +14,7 @@ mod host;
 mod limits;
 mod list;
 mod method;
+mod openapi;
 mod origin;
 mod proxy_hint;
 mod render;
@@ -112,6 +113,7 @@ pub fn admin_router(state: admin::Admin, hosts: Hosts) -> Router {
     Router::new()
         .route("/livez", get(admin::livez))
         .route("/readyz", get(admin::readyz))
+        .route("/openapi.json", get(admin::openapi))
         .fallback(admin::unknown)
         .with_state(state)
         .layer(from_fn_with_state(hosts, host::check))

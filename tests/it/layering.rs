@@ -31,6 +31,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("moka", &["core", "http"]),
     ("jsonwebtoken", &["core"]),
     ("ring", &["core"]),
+    ("utoipa", &["http"]),
     ("toml", &["config"]),
     ("clap", &["cli", "sandbox", "main"]),
     ("tracing_subscriber", &["telemetry", "config"]),

@@ -2,9 +2,12 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::{StatusCode, header};
 
 use super::error::Error;
+use super::openapi;
+use crate::config::Settings;
 use crate::core::budget::{Budget, Position};
 use crate::core::task::PathFault;
 use crate::lifecycle::Lifecycle;
@@ -12,14 +15,16 @@ use crate::lifecycle::Lifecycle;
 /// What the admin handlers look at.
 #[derive(Clone)]
 pub struct Admin {
+    /// The description of the API, as JSON.
+    openapi: Bytes,
     budget: Budget,
     lifecycle: Lifecycle,
 }
 
 impl Admin {
     /// Looks at these.
-    pub fn new(budget: Budget, lifecycle: Lifecycle) -> Self {
-        Self { budget, lifecycle }
+    pub fn new(settings: &Settings, budget: Budget, lifecycle: Lifecycle) -> Self {
+        Self { openapi: openapi::document(settings), budget, lifecycle }
     }
 }
 
@@ -40,6 +45,12 @@ pub(super) async fn readyz(State(admin): State<Admin>) -> Response {
             plain(StatusCode::OK, format!("degraded: {because}\n"))
         }
     }
+}
+
+/// The API that clients see.
+pub(super) async fn openapi(State(admin): State<Admin>) -> Response {
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    (headers, admin.openapi).into_response()
 }
 
 pub(super) async fn unknown() -> Response {
