@@ -14,6 +14,7 @@ mod conditional;
 mod core;
 mod crowd;
 mod events;
+mod examples;
 mod faults;
 mod ids;
 mod key;
