@@ -23,6 +23,7 @@ mod limits;
 mod list;
 mod long_poll;
 mod mirror;
+mod papers;
 mod process;
 mod proxies;
 mod support;
