@@ -274,9 +274,21 @@ impl Tools {
     }
 
     async fn start(&self, gateway: SocketAddr) -> Proxy {
+        let mut said = String::new();
+        for _ in 0..5 {
+            match self.try_to_start(gateway).await {
+                Ok(proxy) => return proxy,
+                Err(log) => said = log,
+            }
+        }
+        panic!("{:?} does not start:\n{said}", self.kind)
+    }
+
+    /// The proxy, or what it said when it ended.
+    async fn try_to_start(&self, gateway: SocketAddr) -> Result<Proxy, String> {
         let dir = tempfile::tempdir().unwrap();
         let (certificate, key) = self.certificate(dir.path());
-        // Neither can tell which free port it took. That another program takes this one meanwhile is possible.
+        // Neither can tell which free port it took. Another program may take this one meanwhile: hence the attempts.
         let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
         let (certificate_path, key_path) = (certificate.to_str().unwrap(), key.to_str().unwrap());
@@ -317,11 +329,17 @@ impl Tools {
         let mut program = run(command);
         let limit = Instant::now() + Duration::from_secs(20);
         while tokio::net::TcpStream::connect(address).await.is_err() {
-            let may_wait = Instant::now() < limit && !program.has_ended();
-            assert!(may_wait, "{:?} does not start:\n{}", self.kind, program.killed());
+            if Instant::now() > limit || program.has_ended() {
+                return Err(program.killed());
+            }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        Proxy { address, certificate, _program: program, _dir: dir }
+        // Somebody listens. If that is not the proxy, it is about to end.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        if program.has_ended() {
+            return Err(program.killed());
+        }
+        Ok(Proxy { address, certificate, _program: program, _dir: dir })
     }
 
     /// A certificate for localhost that vouches for itself, and its key.
