@@ -41,12 +41,15 @@ demo: ## run the gateway against the built-in sandbox; needs no key
 image: ## build the Docker image taskgate
 	docker build --tag taskgate --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) .
 
-lint-deploy: ## lint Dockerfile, compose file, YAML and shell scripts
+lint-deploy: ## lint Dockerfile, compose file, deploy/, YAML and shell scripts
 	@.ci/install deploy
 	$(TOOLS)/hadolint Dockerfile
-	$(TOOLS)/yamllint --strict -c .ci/yamllint.yml docker-compose.yml .ci
+	$(TOOLS)/yamllint --strict -c .ci/yamllint.yml docker-compose.yml .ci deploy
 	$(TOOLS)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
-	$(TOOLS)/shellcheck .ci/install .ci/run
+	$(TOOLS)/kubernetes-validate --strict --kubernetes-version 1.30.0 deploy/kubernetes.yaml
+	$(TOOLS)/kubernetes-validate --strict deploy/kubernetes.yaml
+	.ci/check-deploy
+	$(TOOLS)/shellcheck .ci/install .ci/run .ci/check-deploy
 
 ci: ## all of the above that a change must pass, as CI runs it
 	.ci/run

@@ -4,8 +4,8 @@
 //! Their parts come from `.ci/install tests`. Where one is missing its tests say so and pass; with `CI` set they
 //! fail.
 
-mod parts;
-mod play;
+pub mod parts;
+pub mod play;
 mod tickets;
 mod watching;
 

@@ -13,10 +13,19 @@ pub enum Part {
 
 /// The command that runs a client; `None` where this machine cannot, which is said, and is a failure in CI.
 pub fn client_command(script: &str, part: Part) -> Option<Command> {
-    match find(script, part) {
-        Ok(command) => Some(command),
+    there(&format!("{script} needs"), find(script, part))
+}
+
+/// Where a program is; `None` where it is not, which is said, and is a failure in CI.
+pub fn program_path(name: &str) -> Option<PathBuf> {
+    there("the tests of deploy/ need", in_path(&[name]).ok_or_else(|| name.to_owned()))
+}
+
+fn there<T>(who_needs: &str, found: Result<T, String>) -> Option<T> {
+    match found {
+        Ok(found) => Some(found),
         Err(missing) => {
-            let text = format!("NOT RUN: {script} needs {missing}; try: .ci/install tests\n");
+            let text = format!("NOT RUN: {who_needs} {missing}; try: .ci/install tests\n");
             let is_ci = std::env::var("CI").is_ok_and(|ci| !ci.is_empty() && ci != "false");
             assert!(!is_ci, "{text}");
             // Not eprintln: a test that passes would keep it to itself.
@@ -32,8 +41,9 @@ fn find(script: &str, part: Part) -> Result<Command, String> {
     let mut command = match part {
         Part::Python => {
             let python = root.join("target/clients-venv/bin/python");
-            // Installed last, so it stands for a finished installation.
-            if !root.join("target/clients-venv/requirements.txt").exists() {
+            // Copied last, so it stands for a finished installation of this list.
+            let list = |dir: &Path| std::fs::read(dir.join("requirements.txt")).ok();
+            if list(&root.join("target/clients-venv")) != list(&scripts) {
                 return Err(format!(
                     "{} with the packages of tests/clients/requirements.txt",
                     python.display()
@@ -59,6 +69,9 @@ fn find(script: &str, part: Part) -> Result<Command, String> {
 
 fn in_path(names: &[&str]) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    let dirs: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    // Where Debian keeps nginx, which ordinary users do not look for; and where .ci/install unpacks it.
+    let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/proxies/usr");
+    let more = [PathBuf::from("/usr/sbin"), unpacked.join("sbin"), unpacked.join("bin")];
+    let dirs: Vec<PathBuf> = std::env::split_paths(&path).chain(more).collect();
     names.iter().flat_map(|name| dirs.iter().map(move |dir| dir.join(name))).find(|file| file.is_file())
 }

@@ -38,12 +38,16 @@ impl Play {
     }
 
     pub async fn gateway(&self) -> Gateway {
+        self.gateway_with(&[]).await
+    }
+
+    pub async fn gateway_with(&self, extra: &[(&str, &str)]) -> Gateway {
         let often = [
             ("polling.fresh_for", "200ms"),
             ("polling.max_interval", "200ms"),
             ("cache.not_found_ttl", "200ms"),
         ];
-        gateway(&self.upstream, &often).await
+        gateway(&self.upstream, &[&often[..], extra].concat()).await
     }
 
     /// Waits until it was asked so many times more.

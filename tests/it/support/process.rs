@@ -95,6 +95,17 @@ impl Program {
         assert!(status.success());
     }
 
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Ends it, and shows what it said on standard error.
+    pub fn killed(mut self) -> String {
+        let _ = self.child.kill();
+        self.wait();
+        self.stderr.iter().collect::<Vec<_>>().join("\n")
+    }
+
     /// Waits for its end: exit code, standard output, standard error.
     #[track_caller]
     pub fn end(mut self) -> (Option<i32>, String, String) {
