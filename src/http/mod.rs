@@ -15,7 +15,7 @@ mod method;
 mod origin;
 mod render;
 mod request_id;
-mod sse;
+pub mod sse;
 mod status;
 mod streams;
 mod way;

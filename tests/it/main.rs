@@ -15,6 +15,7 @@ mod core;
 mod crowd;
 mod events;
 mod faults;
+mod fuzz;
 mod ids;
 mod key;
 mod layering;
