@@ -8,7 +8,7 @@ REVISION = $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 TIME = 600
 MAX_LEN = 8192
 
-.PHONY: help test lint format-check clippy docs run demo image fuzz lint-deploy ci
+.PHONY: help test lint format-check clippy docs run demo image fuzz deny lint-deploy ci
 
 help: ## list the targets (the default)
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -50,6 +50,15 @@ fuzz: ## fuzz one check, such as TARGET=id, for TIME=600 seconds; fuzz/README.md
 	@mkdir -p fuzz/corpus/$(TARGET)
 	cargo +nightly fuzz run $(TARGET) fuzz/corpus/$(TARGET) fuzz/seeds/$(TARGET) -- \
 	  -max_total_time=$(TIME) -max_len=$(MAX_LEN)
+
+deny: ## judge the dependencies by deny.toml: licences, versions, sources, known vulnerabilities
+	@.ci/install deny
+	cargo deny --locked check licenses bans sources
+	@if cargo deny fetch db; then \
+	  set -x; cargo deny --locked check --disable-fetch advisories; \
+	else \
+	  echo "!! NOT RUN: the check for known vulnerabilities; the RustSec database on GitHub cannot be reached."; \
+	fi
 
 lint-deploy: ## lint Dockerfile, compose file, YAML and shell scripts
 	@.ci/install deploy
