@@ -24,4 +24,5 @@ mod list;
 mod long_poll;
 mod mirror;
 mod process;
+mod supply;
 mod support;
