@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use taskgate::core::task::{MAX_ID, PathFault, Route, Routes, TaskKey};
+use taskgate::core::task::{PathFault, Route, Routes, TaskKey};
 use url::Url;
 
 /// Siblings that could take each other's words for ids, an id in the middle, and the shortest path of all.
@@ -82,7 +82,7 @@ fn id_in<'p>(template: &str, path: &'p str) -> Option<&'p str> {
 
 fn is_id(text: &str) -> bool {
     let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
-    (1..=MAX_ID).contains(&text.chars().count()) && text.chars().all(|letter| alphabet.contains(letter))
+    (1..=128).contains(&text.chars().count()) && text.chars().all(|letter| alphabet.contains(letter))
 }
 
 /// Whether a longer template has this word where the shorter one has its id.
