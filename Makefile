@@ -4,8 +4,11 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 TOOLS := target/deploy-tools/bin
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 REVISION = $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+# For `make fuzz`: seconds, and the longest input in bytes.
+TIME = 600
+MAX_LEN = 8192
 
-.PHONY: help test lint format-check clippy docs run demo image lint-deploy ci
+.PHONY: help test lint format-check clippy docs run demo image fuzz deny lint-deploy ci
 
 help: ## list the targets (the default)
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -24,6 +27,7 @@ lint: format-check clippy ## check format and run clippy; no warning passes
 
 format-check:
 	cargo fmt --all --check
+	rustfmt --check --edition 2024 fuzz/fuzz_targets/*.rs
 
 clippy:
 	cargo clippy --locked --all-targets -- -D warnings
@@ -40,6 +44,21 @@ demo: ## run the gateway against the built-in sandbox; needs no key
 
 image: ## build the Docker image taskgate
 	docker build --tag taskgate --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) .
+
+fuzz: ## fuzz one check, such as TARGET=id, for TIME=600 seconds; fuzz/README.md says what it needs
+	@test -d fuzz/seeds/$(or $(TARGET),none) || { echo "make fuzz TARGET=…, one of:" $$(ls fuzz/seeds); exit 2; }
+	@mkdir -p fuzz/corpus/$(TARGET)
+	cargo +nightly fuzz run $(TARGET) fuzz/corpus/$(TARGET) fuzz/seeds/$(TARGET) -- \
+	  -max_total_time=$(TIME) -max_len=$(MAX_LEN)
+
+deny: ## judge the dependencies by deny.toml: licences, versions, sources, known vulnerabilities
+	@.ci/install deny
+	cargo deny --locked check licenses bans sources
+	@if cargo deny fetch db; then \
+	  set -x; cargo deny --locked check --disable-fetch advisories; \
+	else \
+	  echo "!! NOT RUN: the check for known vulnerabilities; the RustSec database on GitHub cannot be reached."; \
+	fi
 
 lint-deploy: ## lint Dockerfile, compose file, deploy/, YAML and shell scripts
 	@.ci/install deploy

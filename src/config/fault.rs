@@ -14,7 +14,17 @@ pub struct Fault {
 
 impl Fault {
     pub(super) fn new(place: impl AsRef<str>, message: impl AsRef<str>) -> Self {
-        Self { place: mask(place.as_ref()), message: mask(message.as_ref()) }
+        Self { place: one_line(&mask(place.as_ref())), message: one_line(&mask(message.as_ref())) }
+    }
+
+    /// Where it stands: a setting, a variable, or a line of the file.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// What is wrong, and what to write instead.
+    pub fn message(&self) -> &str {
+        &self.message
     }
 }
 
@@ -44,10 +54,10 @@ impl Faults {
             return self;
         }
         // Values are quoted with escapes, so a secret may stand in either form.
-        let escaped = secret.escape_debug().to_string();
+        let (plain, escaped) = (one_line(secret), secret.escape_debug().to_string());
         for fault in &mut self.0 {
             for text in [&mut fault.place, &mut fault.message] {
-                *text = text.replace(secret, "***").replace(&escaped, "***");
+                *text = text.replace(&plain, "***").replace(&escaped, "***");
             }
         }
         self
@@ -104,6 +114,18 @@ fn mask(text: &str) -> String {
     masked + rest
 }
 
+/// TOML may hold any character, in names too: one that would end the line, or command a terminal, is spelled out.
+fn one_line(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut line, char| {
+        if char.is_control() {
+            line.extend(char.escape_debug());
+        } else {
+            line.push(char);
+        }
+        line
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,5 +142,12 @@ mod tests {
         assert_eq!(faults.to_string(), "a: \"***\" or ***");
         let faults = Faults::one(Fault::new("a", "a short one")).hide("a");
         assert_eq!(faults.to_string(), "a: a short one");
+    }
+    #[test]
+    fn a_fault_is_one_line_whatever_it_quotes() {
+        let fault = Fault::new("a\u{1b}[31m", "`b\r\nserver.listen: fine\u{7f}` is wrong");
+        assert_eq!(fault.to_string(), r"a\u{1b}[31m: `b\r\nserver.listen: fine\u{7f}` is wrong");
+        let faults = Faults::one(Fault::new("a", "x\"yz\nabc")).hide("x\"yz\nabc");
+        assert_eq!(faults.to_string(), "a: ***");
     }
 }

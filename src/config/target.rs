@@ -119,7 +119,8 @@ fn header(name: &str, text: &str) -> Result<(HeaderName, HeaderValue), String> {
     if looks_like_key(text) {
         return Err(format!("the value of {name} looks like the API key; delete it, and {KEY_CURE}"));
     }
-    let Ok(mut value) = HeaderValue::from_str(text) else {
+    // `HeaderValue` itself would take letters beyond ASCII, which no two readers understand alike.
+    let Some(mut value) = HeaderValue::from_str(text).ok().filter(|_| text.is_ascii()) else {
         return Err(format!("the value of {name} may only hold visible ASCII characters; write it so"));
     };
     let telling = ["key", "token", "secret", "auth", "password", "signature"];

@@ -20,7 +20,7 @@ mod proxy_hint;
 mod render;
 mod request_id;
 mod seal;
-mod sse;
+pub mod sse;
 mod status;
 mod streams;
 mod way;

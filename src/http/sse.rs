@@ -9,7 +9,7 @@ use std::convert::Infallible;
 
 /// One event. The data may hold anything but is split at CR, LF and CRLF, as the standard asks; the reader
 /// joins the lines with LF.
-pub(super) fn event(name: Option<&str>, id: Option<&[u8]>, data: &[u8]) -> Bytes {
+pub fn event(name: Option<&str>, id: Option<&[u8]>, data: &[u8]) -> Bytes {
     let mut out = BytesMut::with_capacity(data.len() + 96);
     if let Some(name) = name {
         field(&mut out, b"event", name.as_bytes());

@@ -3,11 +3,14 @@
 //! A body is never rebuilt: it is checked for completeness and read in place, so that numbers of any
 //! size, lone surrogates and odd spacing pass through as they came.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
+use std::fmt;
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
+use serde::de::{Deserialize, Deserializer, Visitor};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
@@ -17,7 +20,7 @@ use crate::core::ports::Failure;
 use crate::core::snapshot::{Phase, Snapshot};
 
 /// What the status code alone decides; such a body is not even read.
-pub(super) fn by_status(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Option<Failure> {
+pub fn by_status(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Option<Failure> {
     match status.as_u16() {
         401 => Some(Failure::KeyRejected),
         402 => Some(Failure::QuotaExhausted),
@@ -29,18 +32,22 @@ pub(super) fn by_status(status: StatusCode, headers: &HeaderMap, now: SystemTime
 }
 
 /// Knows where the status stands and which words are terminal.
-pub(super) struct Judge {
+pub struct Judge {
     pointer: Vec<String>,
     terminal: Vec<String>,
 }
 
 impl Judge {
-    pub(super) fn new(settings: &config::Upstream) -> Self {
+    /// Takes what it needs of the settings.
+    pub fn new(settings: &config::Upstream) -> Self {
         Self { pointer: pointer(&settings.status_pointer), terminal: settings.terminal_statuses.clone() }
     }
 
     /// Makes a snapshot of a complete answer that [`by_status`] let through.
-    pub(super) fn snapshot(
+    ///
+    /// # Errors
+    /// [`Failure::InvalidResponse`], where the body is not complete JSON, or is an error in a success's clothes.
+    pub fn snapshot(
         &self,
         status: StatusCode,
         content_type: HeaderValue,
@@ -95,8 +102,36 @@ fn step<'d>(place: &'d RawValue, token: &str) -> Option<&'d RawValue> {
 
 pub(super) fn member<'d>(object: &'d RawValue, name: &str) -> Option<&'d RawValue> {
     // Of a repeated name the last counts, as in most readers.
-    let members: HashMap<String, &RawValue> = serde_json::from_str(object.get()).ok()?;
-    members.get(name).copied()
+    let members: HashMap<Name, &RawValue> = serde_json::from_str(object.get()).ok()?;
+    members.get(name.as_bytes()).copied()
+}
+
+/// A member's name as bytes: one that is no text, such as half an emoji, must not hide the others.
+#[derive(PartialEq, Eq, Hash)]
+struct Name(Vec<u8>);
+
+impl Borrow<[u8]> for Name {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+        impl Visitor<'_> for Bytes {
+            type Value = Name;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name")
+            }
+
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Name, E> {
+                Ok(Name(bytes.to_vec()))
+            }
+        }
+        deserializer.deserialize_bytes(Bytes)
+    }
 }
 
 /// An error envelope inside a 2xx. LemonData's failed tasks carry a *string* `error`, which is fine.
@@ -138,6 +173,8 @@ mod tests {
             r#" { "status" : "Succeeded" , "n": 1e999, "big": 123456789012345678901234567890 } "#,
             r#"{"status":"\u0063ompleted","prompt":"cut \ud83d"}"#,
             r#"{"status":"pending","status":"completed"}"#,
+            r#"{"\ud83d":1,"status":"completed"}"#,
+            r#"{"stat\u0075s":"completed"}"#,
         ] {
             assert_eq!(phase(200, body), Ok(Phase::Terminal), "{body}");
         }

@@ -3,7 +3,7 @@
 //! A request is built from nothing: base URL, the key's path, and the headers from the settings. No
 //! redirect is followed, no proxy variable obeyed, nothing decompressed.
 
-mod classify;
+pub mod classify;
 mod expiry;
 mod retry_after;
 mod scrub;

@@ -1,0 +1,70 @@
+//! `Retry-After` of a 429: every form is read, none keeps the gate shut for longer than the cap.
+
+use std::time::{Duration, SystemTime};
+
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use taskgate::core::budget::{Budget, Position, Rate};
+use taskgate::core::ports::Failure;
+use taskgate::core::task::{Route, Routes};
+use taskgate::upstream::classify;
+use tokio::time::Instant;
+
+/// The longest time that the gate stays shut, whatever the upstream asks for.
+const CAP: Duration = Duration::from_secs(300);
+/// What the wall clock may show: an unset one, a day of 2026, and the last year that a date can name.
+const CLOCKS: [u64; 3] = [0, 1_784_000_000, 253_402_300_799];
+
+/// The input is the value of the header.
+pub fn check(data: &[u8]) {
+    let Ok(value) = HeaderValue::from_bytes(data) else { return };
+    let headers = HeaderMap::from_iter([(RETRY_AFTER, value)]);
+    for clock in CLOCKS.map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)) {
+        let failure = classify::by_status(StatusCode::TOO_MANY_REQUESTS, &headers, clock);
+        let Some(Failure::RateLimited { retry_after }) = failure else {
+            panic!("a 429 is judged as {failure:?}");
+        };
+        assert_ne!(retry_after, Some(Duration::ZERO), "no time is none named");
+        match digits(data) {
+            Some(digits) => assert_eq!(retry_after, seconds(digits), "{digits}"),
+            None => {
+                if let Some(wait) = retry_after {
+                    // A date: written anew, it names the same second.
+                    let date = httpdate::fmt_http_date(clock + wait);
+                    let rewritten = HeaderMap::from_iter([(RETRY_AFTER, date.parse().unwrap())]);
+                    let again = classify::by_status(StatusCode::TOO_MANY_REQUESTS, &rewritten, clock);
+                    assert_eq!(again, failure, "{date}");
+                }
+            }
+        }
+        gate_closes(retry_after);
+    }
+}
+
+/// The header's text, where it is a number.
+fn digits(data: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(data).ok()?.trim_matches([' ', '\t']);
+    (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then_some(text)
+}
+
+/// Counts by hand; what does not fit means "very long".
+fn seconds(digits: &str) -> Option<Duration> {
+    let number = digits
+        .bytes()
+        .try_fold(0_u64, |number, digit| number.checked_mul(10)?.checked_add(u64::from(digit - b'0')));
+    Some(number.unwrap_or(u64::from(u32::MAX))).filter(|number| *number > 0).map(Duration::from_secs)
+}
+
+fn gate_closes(retry_after: Option<Duration>) {
+    let now = Instant::now();
+    let budget = Budget::new(Rate { per_minute: 60.0, burst: 1 }, 1, now);
+    let task = Routes::new(vec![Route::parse("/{id}").unwrap()]).bare("a").unwrap();
+    let permit = budget.acquire(now).unwrap();
+    budget.settle(now, permit.pass(), &task, Some(Failure::RateLimited { retry_after }));
+    let Position::Closed { until, .. } = budget.gate() else { panic!("the gate is open after a 429") };
+    let hold = until - now;
+    match retry_after {
+        Some(wait) => assert_eq!(hold, wait.min(CAP)),
+        None => assert_eq!(hold, Duration::from_secs(1)),
+    }
+}
