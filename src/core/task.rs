@@ -135,14 +135,22 @@ impl Routes {
         self.0.iter()
     }
 
-    /// Reads an id without a path: it is one of `/v1/tasks/{id}`, or of the first route where that is not
-    /// configured.
+    /// The route of bare ids and of cancellations: `/v1/tasks/{id}`, or the first where that is not configured.
+    pub fn canonical(&self) -> Option<&Route> {
+        self.0.iter().find(|route| *route.template == *"/v1/tasks/{id}").or(self.0.first())
+    }
+
+    /// Whether a task was asked for by the canonical route.
+    pub fn is_canonical(&self, key: &TaskKey) -> bool {
+        self.0.get(key.route) == self.canonical()
+    }
+
+    /// Reads an id without a path: it is one of the canonical route.
     ///
     /// # Errors
     /// [`PathFault::InvalidId`].
     pub fn bare(&self, id: &str) -> Result<TaskKey, PathFault> {
-        let unified = self.0.iter().find(|route| *route.template == *"/v1/tasks/{id}");
-        let route = unified.or(self.0.first()).ok_or(PathFault::UnknownRoute)?;
+        let route = self.canonical().ok_or(PathFault::UnknownRoute)?;
         if !route.accepts(id) {
             return Err(PathFault::InvalidId);
         }

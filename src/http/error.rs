@@ -50,8 +50,9 @@ pub(super) struct Envelope<'a> {
     error: Details<'a>,
 }
 
+/// What stands in it.
 #[derive(Serialize, ToSchema)]
-struct Details<'a> {
+pub(super) struct Details<'a> {
     /// What is wrong and what to do, for people.
     message: &'a str,
     /// `gateway_error`: the upstream's own errors have other types.

@@ -106,7 +106,7 @@ pub(super) struct List<'a> {
 
 /// One of the list. `task` and `error` are JSON as it came.
 #[derive(Serialize, ToSchema)]
-struct Item<'a> {
+pub(super) struct Item<'a> {
     /// As it was asked for.
     id: &'a str,
     /// Where it can be asked for alone.

@@ -5,6 +5,7 @@ use axum::extract::Request;
 use http::{HeaderMap, HeaderValue, Method, header};
 
 use super::error::Error;
+use crate::core::task::{Routes, TaskKey};
 
 const READING: &str = "GET, HEAD, OPTIONS";
 const CANCELLING: &str = "GET, HEAD, DELETE, OPTIONS";
@@ -38,6 +39,15 @@ impl Methods {
             return Err(Error::MethodNotAllowed { allowed: READING, create_at: None });
         }
         self.check(request)
+    }
+}
+
+/// Tasks are cancelled by their canonical path: the others only show them.
+pub(super) fn check_cancelling(routes: &Routes, key: &TaskKey) -> Result<(), Error> {
+    if routes.is_canonical(key) {
+        Ok(())
+    } else {
+        Err(Error::MethodNotAllowed { allowed: READING, create_at: None })
     }
 }
 

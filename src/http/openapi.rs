@@ -10,8 +10,8 @@ use utoipa::openapi::{
     PathsBuilder, Ref, RefOr, Required, Response, ResponseBuilder, SecurityRequirement, Server,
 };
 
-use super::error::Envelope;
-use super::list::{List, MOST};
+use super::error::{Details, Envelope};
+use super::list::{Item, List, MOST};
 use crate::config::{AccessMode, Settings};
 use crate::core::task::MAX_ID;
 
@@ -26,16 +26,21 @@ pub fn document(settings: &Settings) -> Bytes {
 
 fn describe(settings: &Settings) -> OpenApi {
     let mut paths = PathsBuilder::new().path("/livez", PathItem::new(HttpMethod::Get, livez()));
+    let canonical = settings.upstream.routes.canonical();
     for route in settings.upstream.routes.iter() {
         let reading = read(settings, route.template());
         let mut path = PathItem::from_http_methods([HttpMethod::Get, HttpMethod::Head], reading);
-        if settings.access.allow_cancel {
+        if settings.access.allow_cancel && Some(route) == canonical {
             path.merge_operations(PathItem::new(HttpMethod::Delete, cancel(settings)));
         }
         paths = paths.path(route.template(), path);
     }
     paths = paths.path("/v1/tasks", PathItem::new(HttpMethod::Get, list(settings)));
-    let mut components = ComponentsBuilder::new().schema_from::<Envelope<'_>>().schema_from::<List<'_>>();
+    let mut components = ComponentsBuilder::new()
+        .schema_from::<Envelope<'_>>()
+        .schema_from::<Details<'_>>()
+        .schema_from::<List<'_>>()
+        .schema_from::<Item<'_>>();
     if settings.access.mode == AccessMode::Protected {
         let bearer = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)

@@ -7,7 +7,7 @@ use tokio::time::{Duration, Instant, sleep};
 
 use super::error::Error;
 use super::way::{self, Way};
-use super::{Gateway, Parts, cancel, events, render, sse};
+use super::{Gateway, Parts, cancel, events, method, render, sse};
 use crate::core::grant::Grant;
 use crate::core::mirror::{Answer, Refusal};
 use crate::core::snapshot::State;
@@ -23,6 +23,7 @@ async fn answer(gateway: &Gateway, request: Request) -> Result<Response, Error> 
     let key = gateway.routes.find(request.uri().path()).map_err(Error::Path)?;
     let visitor = gateway.access.visitor(&request)?;
     if *request.method() == Method::DELETE {
+        method::check_cancelling(&gateway.routes, &key)?;
         return cancel::answer(gateway, &visitor, key).await;
     }
     let grant = visitor.grant(key)?;

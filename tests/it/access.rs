@@ -311,6 +311,7 @@ async fn cancelling_takes_a_right_of_its_own() {
         (may.as_str(), "/v1/tasks/b", 403, "ticket_not_for_task"),
         (may.as_str(), "/v1/tasks/..", 400, "invalid_task_id"),
         (may.as_str(), "/v1/tasks", 405, "method_not_allowed"),
+        (may.as_str(), "/v1/images/a", 405, "method_not_allowed"),
         (&format!("{may}Content-Length: 2\r\n"), "/v1/tasks/a", 400, "body_not_allowed"),
     ] {
         let answer = request(at, "DELETE", path, headers).await;

@@ -14,6 +14,8 @@ mod retry_after;
 mod sse;
 #[path = "../../fuzz/checks/status.rs"]
 mod status;
+#[path = "../../fuzz/checks/ticket.rs"]
+mod ticket;
 
 type Check = fn(&[u8]);
 
@@ -24,6 +26,7 @@ const TARGETS: &[(&str, Check)] = &[
     ("retry_after", retry_after::check),
     ("sse", sse::check),
     ("status", status::check),
+    ("ticket", ticket::check),
 ];
 
 fn home() -> PathBuf {
