@@ -6,6 +6,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+/// Far longer than any command takes: a test that reaches it has found a hang.
+const LIMIT: Duration = Duration::from_secs(30);
+
 /// A running process. Ends with this value.
 pub struct Program {
     child: Child,
@@ -102,14 +105,20 @@ impl Program {
     /// Ends it, and shows what it said on standard error.
     pub fn killed(mut self) -> String {
         let _ = self.child.kill();
-        self.wait();
+        self.wait(LIMIT);
         self.stderr.iter().collect::<Vec<_>>().join("\n")
     }
 
     /// Waits for its end: exit code, standard output, standard error.
     #[track_caller]
-    pub fn end(mut self) -> (Option<i32>, String, String) {
-        let status = self.wait();
+    pub fn end(self) -> (Option<i32>, String, String) {
+        self.end_within(LIMIT)
+    }
+
+    /// The same for one that may take longer.
+    #[track_caller]
+    pub fn end_within(mut self, limit: Duration) -> (Option<i32>, String, String) {
+        let status = self.wait(limit);
         (
             status.code(),
             self.stdout.iter().collect::<Vec<_>>().join("\n"),
@@ -118,8 +127,8 @@ impl Program {
     }
 
     #[track_caller]
-    fn wait(&mut self) -> ExitStatus {
-        let limit = Instant::now() + Duration::from_secs(30);
+    fn wait(&mut self, limit: Duration) -> ExitStatus {
+        let limit = Instant::now() + limit;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
