@@ -23,6 +23,10 @@ pub fn check(data: &[u8]) {
 }
 
 fn as_claims(data: &[u8]) {
+    // What is passed over is not looked at, and may hold any bytes.
+    if std::str::from_utf8(data).is_err() {
+        return;
+    }
     let judged = verify(&signed(HEADER, data));
     let Ok(claims) = serde_json::from_slice::<Value>(data) else {
         assert_eq!(judged, Err(TicketFault::Malformed), "not JSON");
@@ -34,7 +38,7 @@ fn as_claims(data: &[u8]) {
     // Written anew, no name occurs twice: of those readers make different things.
     let plain = serde_json::to_vec(&claims).unwrap();
     let jwt = signed(HEADER, &plain);
-    if jwt.len() <= LONGEST && claims.get("aud").is_none() {
+    if jwt.len() <= LONGEST {
         assert_eq!(verify(&jwt).is_ok(), is_good(&claims), "{claims}");
     }
 }
@@ -57,8 +61,9 @@ fn is_good(claims: &Value) -> bool {
     let exp = claims["exp"].as_f64().is_some_and(|exp| exp > now && exp <= now + LONGEST_LIFE.as_secs_f64());
     let nbf = claims["nbf"].is_null() || claims["nbf"].as_f64().is_some_and(|nbf| nbf <= now);
     let sub = claims["sub"].is_null() || claims["sub"].is_string();
+    let aud = claims["aud"].is_null();
     let cancel = claims.get("cancel").is_none_or(Value::is_boolean);
-    object && tasks && exp && nbf && sub && cancel
+    object && tasks && exp && nbf && aud && sub && cancel
 }
 
 fn as_header(data: &[u8]) {

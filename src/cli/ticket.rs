@@ -33,7 +33,7 @@ pub(super) fn run(
     #[expect(clippy::disallowed_methods, reason = "the clock is handed in here")]
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let Arguments { tasks, ttl, sub, cancel } = arguments;
-    let claims = Claims { tasks, exp: (now + ttl).as_secs_f64().floor(), nbf: None, sub, cancel };
+    let claims = Claims { tasks, exp: (now + ttl).as_secs(), sub, cancel };
     let ticket = secrets.sign(&claims).ok_or(CommandError::NoTicketSecret)?;
     tell(&ticket);
     Ok(())

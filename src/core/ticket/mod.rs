@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -24,21 +25,30 @@ pub const SHORTEST_SECRET: usize = 32;
 pub const LONGEST: usize = 8 * 1024;
 
 /// What a back end signs.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Claims {
     /// The ids of the tasks it opens, on any route.
     pub tasks: Vec<String>,
-    /// Until when, in seconds since 1970. May have a fraction (RFC 7519, 2).
-    pub exp: f64,
-    /// Since when (RFC 7519, 4.1.5).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub nbf: Option<f64>,
+    /// Until when, in seconds since 1970.
+    pub exp: u64,
     /// The user: limits are counted and turns are taken by it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub sub: Option<String>,
     /// Whether it also cancels its tasks.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub cancel: bool,
+}
+
+/// What stands in a ticket. Others may write more than is needed, and times with a fraction (RFC 7519, 2).
+#[derive(Deserialize)]
+struct Written {
+    tasks: Vec<String>,
+    exp: f64,
+    nbf: Option<f64>,
+    aud: Option<IgnoredAny>,
+    sub: Option<String>,
+    #[serde(default)]
+    cancel: bool,
 }
 
 /// A ticket that holds.
@@ -111,7 +121,10 @@ impl Ring {
         if text.len() > LONGEST {
             return Err(TicketFault::Malformed);
         }
-        let claims = self.claims(text)?;
+        let claims = self.written(text)?;
+        if claims.aud.is_some() {
+            return Err(TicketFault::Audience);
+        }
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         if claims.nbf.is_some_and(|nbf| nbf > now) {
             return Err(TicketFault::NotYet);
@@ -129,10 +142,10 @@ impl Ring {
         Ok(Ticket { tasks: claims.tasks, lasts, user, may_cancel: claims.cancel })
     }
 
-    fn claims(&self, text: &str) -> Result<Claims, TicketFault> {
+    fn written(&self, text: &str) -> Result<Written, TicketFault> {
         let mut fault = TicketFault::Signature;
         for secret in &self.0 {
-            match decode::<Claims>(text, &DecodingKey::from_secret(secret), &validation()) {
+            match decode::<Written>(text, &DecodingKey::from_secret(secret), &validation()) {
                 Ok(data) if data.header.crit.is_none() => return Ok(data.claims),
                 // RFC 7515, 4.1.11: what is critical and not understood makes it invalid.
                 Ok(_) => return Err(TicketFault::Algorithm),
@@ -152,10 +165,12 @@ impl fmt::Debug for Ring {
     }
 }
 
-/// The times are judged in [`Ring::verify`]: the crate asks the system's clock, and rounds.
+/// Times and audience are judged in [`Ring::verify`]: the crate asks the system's clock, rounds, and passes over an
+/// audience that it cannot read.
 fn validation() -> Validation {
     let mut validation = Validation::new(Algorithm::HS256);
     validation.validate_exp = false;
+    validation.validate_aud = false;
     validation
 }
 
@@ -163,7 +178,6 @@ fn fault_of(kind: &ErrorKind) -> TicketFault {
     match kind {
         ErrorKind::InvalidSignature => TicketFault::Signature,
         ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => TicketFault::Algorithm,
-        ErrorKind::InvalidAudience => TicketFault::Audience,
         _ => TicketFault::Malformed,
     }
 }

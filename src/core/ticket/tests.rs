@@ -90,8 +90,10 @@ fn claims_of_the_wrong_form_open_nothing() {
     ] {
         assert_eq!(judge(&claims), Err(TicketFault::Malformed), "{claims}");
     }
-    let elsewhere = format!(r#"{{"tasks":["a"],"exp":{exp},"aud":"other"}}"#);
-    assert_eq!(judge(&elsewhere), Err(TicketFault::Audience));
+    for audience in [r#""other""#, r#"["other"]"#, "[]", "7", "{}"] {
+        let elsewhere = format!(r#"{{"tasks":["a"],"exp":{exp},"aud":{audience}}}"#);
+        assert_eq!(judge(&elsewhere), Err(TicketFault::Audience), "{audience}");
+    }
 }
 
 #[test]
@@ -133,8 +135,7 @@ fn only_hs256_by_a_known_secret_counts() {
 
 #[test]
 fn the_first_secret_signs_and_both_verify() {
-    let claims =
-        Claims { tasks: vec!["a".to_owned()], exp: (NOW + 60) as f64, nbf: None, sub: None, cancel: false };
+    let claims = Claims { tasks: vec!["a".to_owned()], exp: NOW + 60, sub: None, cancel: false };
     let (old, both, new) = (ring(&[OTHER]), ring(&[SECRET, OTHER]), ring(&[SECRET]));
     let by_old = old.sign(&claims).unwrap();
     let by_both = both.sign(&claims).unwrap();
