@@ -94,6 +94,7 @@ pub fn start(settings: &Settings, listeners: Listeners, lifecycle: &Lifecycle) -
     let limits = Limits {
         max_connections: settings.server.max_connections,
         header_read_timeout: settings.server.header_read_timeout,
+        idle_timeout: settings.server.idle_timeout,
         write_stall_timeout: settings.server.write_stall_timeout,
     };
     let router = Gateway::new(settings, mirror, lifecycle).router();

@@ -2,16 +2,16 @@
 
 use std::path::Path;
 
-use super::{CommandError, Surroundings, signals};
+use super::{CommandError, Surroundings, open_files, signals};
 use crate::app::{self, Listeners};
 use crate::config::{self, Settings};
 use crate::lifecycle::Lifecycle;
 use crate::telemetry;
 
 pub(super) async fn run(flag: Option<&Path>, surroundings: Surroundings) -> Result<(), CommandError> {
-    let settings = config::load(&surroundings.sources(flag)?)?;
+    let mut settings = config::load(&surroundings.sources(flag)?)?;
     telemetry::start_logs(&settings.log);
-    raise_open_files(settings.server.max_connections);
+    open_files::reserve(&mut settings);
     let lifecycle = Lifecycle::default();
     let listeners = Listeners::bind(&settings).await?;
     announce(&settings, &listeners)?;
@@ -24,23 +24,6 @@ pub(super) async fn run(flag: Option<&Path>, surroundings: Surroundings) -> Resu
     }
     tracing::info!("stopped");
     Ok(())
-}
-
-/// A socket is a file: asks for as many as the connections need, and says so where the system allows fewer.
-fn raise_open_files(connections: usize) {
-    // Upstream connections, logs, listeners.
-    const SPARE: u64 = 256;
-    let wanted = connections as u64 + SPARE;
-    match rlimit::increase_nofile_limit(wanted) {
-        Ok(allowed) if allowed < wanted => tracing::warn!(
-            allowed,
-            wanted,
-            "the system allows fewer open files than server.max_connections needs: raise the limit \
-             (ulimit -n, LimitNOFILE in systemd) or lower the setting"
-        ),
-        Ok(_) => {}
-        Err(error) => tracing::warn!(%error, "the limit of open files cannot be read"),
-    }
 }
 
 /// Says where it listens, and for whom it asks.

@@ -23,4 +23,5 @@ mod list;
 mod long_poll;
 mod mirror;
 mod process;
+mod siege;
 mod support;
