@@ -172,7 +172,7 @@ async fn gone(mut stream: TcpStream) {
 
 #[tokio::test]
 async fn a_stream_that_nobody_reads_is_closed() {
-    let upstream = restless(20_000).await;
+    let upstream = restless(200_000).await;
     let gateway = strict(&upstream, &[("server.write_stall_timeout", "200ms")]).await;
     let head = "GET /v1/tasks/a HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n";
     let mut honest = Events::open(gateway.address, "/v1/tasks/a", "").await;
