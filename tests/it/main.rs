@@ -22,6 +22,8 @@ mod limits;
 mod list;
 mod long_poll;
 mod mirror;
+mod open_files;
 mod process;
 mod siege;
+mod smuggling;
 mod support;
