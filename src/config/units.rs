@@ -43,7 +43,7 @@ pub(super) fn duration_text(time: Duration) -> String {
     // One unit, as people write it: 75s, not 1m 15s.
     let units = [(3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
     let millis = time.as_millis();
-    let is_exact = time.subsec_nanos() % 1_000_000 == 0;
+    let is_exact = time.subsec_nanos().is_multiple_of(1_000_000);
     match units.into_iter().find(|(unit, _)| is_exact && millis.is_multiple_of(*unit)) {
         Some((unit, name)) if text.contains(' ') => format!("{}{name}", millis / unit),
         _ => text,

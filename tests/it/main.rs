@@ -15,6 +15,8 @@ mod core;
 mod crowd;
 mod events;
 mod faults;
+mod floods;
+mod hosts;
 mod ids;
 mod key;
 mod layering;
