@@ -12,8 +12,8 @@ use crate::{Failure, upstream};
 
 const CAP: usize = 4000;
 const HONEST: usize = 16;
-const ROUNDS: usize = 5;
-const ROUND: Duration = Duration::from_secs(5);
+const ROUNDS: usize = 3;
+const ROUND: Duration = Duration::from_secs(4);
 /// Of every kind, in the gateway under siege.
 const TIMEOUT: Duration = Duration::from_secs(5);
 const HIT: &str = "GET /v1/tasks/h HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -25,9 +25,9 @@ enum Besieger {
     Idle,
     /// Sends a byte of its head every 100 ms.
     SlowHead,
-    /// Asks for fifty large answers and reads 100 bytes of them a second.
+    /// Asks for ten answers of 200 KB and reads 100 bytes a second.
     SlowReader,
-    /// Opens a stream with a state ten times a second, and never reads.
+    /// Opens a stream with a state of 200 KB a second, and never reads.
     Unread,
 }
 
@@ -47,7 +47,7 @@ pub async fn run() -> Result<(), Failure> {
         println!("{}", row(name, besieger, count).await?);
     }
     println!(
-        "Medians of {ROUNDS} rounds of 5 s, control and siege in turn. The gateway's timeouts are 5 s each; \"after at most\" counts from connecting, so it holds the time until a write first stalls.\n"
+        "Medians of {ROUNDS} rounds of 4 s, control and siege in turn. The gateway's timeouts are 5 s each; \"after at most\" counts from connecting, so it holds the time until a write first stalls.\n"
     );
     Ok(())
 }
@@ -62,8 +62,8 @@ async fn row(name: &str, besieger: Besieger, count: usize) -> Result<String, Fai
             ("TASKGATE_SERVER__HEADER_READ_TIMEOUT", "5s"),
             ("TASKGATE_SERVER__IDLE_TIMEOUT", "5s"),
             ("TASKGATE_SERVER__WRITE_STALL_TIMEOUT", "5s"),
-            ("TASKGATE_POLLING__FRESH_FOR", "100ms"),
-            ("TASKGATE_POLLING__MAX_INTERVAL", "100ms"),
+            ("TASKGATE_POLLING__FRESH_FOR", "1s"),
+            ("TASKGATE_POLLING__MAX_INTERVAL", "1s"),
         ],
     )?;
     load(gateway.address).await?;
@@ -180,7 +180,7 @@ async fn besiege(address: SocketAddr, besieger: Besieger) -> Option<Duration> {
                 }
             }
             Besieger::SlowReader => {
-                let ask = "GET /v1/tasks/r HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(50);
+                let ask = "GET /v1/tasks/r HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(10);
                 stream.write_all(ask.as_bytes()).await?;
                 let mut few = [0; 10];
                 loop {
@@ -191,7 +191,7 @@ async fn besiege(address: SocketAddr, besieger: Besieger) -> Option<Duration> {
             Besieger::Unread => {
                 stream.write_all(STREAM.as_bytes()).await?;
                 loop {
-                    sleep(Duration::from_millis(250)).await;
+                    sleep(Duration::from_millis(500)).await;
                     // To a connection that was closed, this is answered by a reset.
                     stream.write_all(b"x").await?;
                 }

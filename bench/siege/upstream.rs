@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 /// The body of a hit, in bytes.
 const SIZE: usize = 461;
 /// That of a task that changes.
-const RESTLESS: usize = 20_000;
+const RESTLESS: usize = 200_000;
 
 /// How often it was asked for each kind.
 #[derive(Default)]

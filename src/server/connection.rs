@@ -35,7 +35,7 @@ pub(super) async fn run(
         tracing::debug!(%error, "TCP_NODELAY");
     }
     let pulse = Pulse::default();
-    let stream = Stalling::new(stream, limits.write_stall_timeout, pulse.clone());
+    let stream = Stalling::new(stream, limits.write_stall_timeout, pulse.clone(), reset);
     let router = TowerToHyperService::new(router);
     let begun = pulse.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
@@ -76,5 +76,13 @@ pub(super) async fn run(
     };
     if let Err(error) = result {
         tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+/// Makes the end of a connection a reset. Otherwise the kernel would hold, for minutes, what its client has not
+/// read, and no limit of ours would count it.
+fn reset(stream: &TcpStream) {
+    if let Err(error) = stream.set_zero_linger() {
+        tracing::debug!(%error, "SO_LINGER");
     }
 }

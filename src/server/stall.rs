@@ -16,13 +16,15 @@ pub(super) struct Stalling<S> {
     stream: S,
     timeout: Duration,
     pulse: Pulse,
+    give_up: fn(&S),
     /// Running while a write waits for room.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Stalling<S> {
-    pub(super) fn new(stream: S, timeout: Duration, pulse: Pulse) -> Self {
-        Self { stream, timeout, pulse, stalled: None }
+    /// `give_up` is told before the write fails.
+    pub(super) fn new(stream: S, timeout: Duration, pulse: Pulse, give_up: fn(&S)) -> Self {
+        Self { stream, timeout, pulse, give_up, stalled: None }
     }
 
     /// Passes a write's progress on, or the time-out of one that makes none.
@@ -37,6 +39,7 @@ impl<S> Stalling<S> {
         self.pulse.blocked(true);
         let timer = self.stalled.get_or_insert_with(|| Box::pin(sleep(timeout)));
         ready!(timer.as_mut().poll(cx));
+        (self.give_up)(&self.stream);
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client has stopped reading")))
     }
 }
@@ -96,7 +99,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_write_without_progress_ends_after_the_timeout() {
         let (near, _far) = duplex(8);
-        let mut near = Stalling::new(near, TIMEOUT, Pulse::default());
+        let mut near = Stalling::new(near, TIMEOUT, Pulse::default(), |_| {});
         let start = Instant::now();
         let error = near.write_all(&[0; 9]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -106,7 +109,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn slow_progress_is_progress() {
         let (near, mut far) = duplex(8);
-        let mut near = Stalling::new(near, TIMEOUT, Pulse::default());
+        let mut near = Stalling::new(near, TIMEOUT, Pulse::default(), |_| {});
         let reader = async {
             let mut byte = [0];
             for _ in 0..40 {
@@ -121,7 +124,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn silence_alone_is_no_stall() {
         let (near, mut far) = duplex(8);
-        let mut near = Stalling::new(near, TIMEOUT, Pulse::default());
+        let mut near = Stalling::new(near, TIMEOUT, Pulse::default(), |_| {});
         near.write_all(b"1").await.unwrap();
         sleep(TIMEOUT * 10).await;
         near.write_all(b"2").await.unwrap();

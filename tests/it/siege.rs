@@ -194,6 +194,25 @@ async fn an_answer_that_nobody_reads_is_closed() {
 }
 
 #[tokio::test]
+async fn who_reads_a_little_now_and_then_is_told_at_once_that_it_was_closed() {
+    let big = format!(r#"{{"status":"completed","x":"{}"}}"#, "x".repeat(900_000));
+    let upstream = Upstream::always(Reply::json(&big)).await;
+    let gateway = strict(&upstream, &[("server.write_stall_timeout", "200ms")]).await;
+    let many = String::from_utf8(GET.to_vec()).unwrap().repeat(5);
+    let mut slow = unread(gateway.address, &many).await;
+    let trickle = async {
+        let (mut few, mut read) = ([0; 10], 0);
+        while slow.read_exact(&mut few).await.is_ok() {
+            read += few.len();
+            sleep(Duration::from_millis(20)).await;
+        }
+        read
+    };
+    let read = timeout(LIMIT, trickle).await.expect("the connection stays open");
+    assert!(read < 100_000, "a reset, and not the rest of what the kernel held: {read}");
+}
+
+#[tokio::test]
 async fn at_the_cap_others_wait_for_a_place_and_the_admin_listener_answers() {
     let upstream = Upstream::always(Reply::json(r#"{"status":"processing"}"#)).await;
     let gateway = strict(&upstream, &[("server.max_connections", "2")]).await;
