@@ -21,10 +21,7 @@ const MAX_BYTES: f64 = 64.0;
 #[expect(clippy::print_stdout, reason = "the table is what it is for")]
 pub async fn run() -> Result<(), Failure> {
     let (address, asked) = upstream::start().await?;
-    let gateway = Gateway::start(
-        address,
-        &[("TASKGATE_CACHE__MAX_BYTES", "64MiB"), ("TASKGATE_UPSTREAM__MAX_IN_FLIGHT", "1000")],
-    )?;
+    let gateway = Gateway::start(address, &[("TASKGATE_CACHE__MAX_BYTES", "64MiB")])?;
     let hot: String = (0..HOT).map(|number| format!("&id=h{number}")).collect();
     let mut stream = TcpStream::connect(gateway.address).await?;
     ask(&mut stream, &hot).await?;

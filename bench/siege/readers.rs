@@ -186,6 +186,8 @@ async fn besiege(address: SocketAddr, besieger: Besieger) -> Option<Duration> {
                 loop {
                     stream.read_exact(&mut few).await?;
                     sleep(Duration::from_millis(100)).await;
+                    // What came before a reset can still be read: only a write shows it.
+                    stream.write_all(b"x").await?;
                 }
             }
             Besieger::Unread => {
