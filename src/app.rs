@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use thiserror::Error;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::Instant;
 
 use crate::config::{self, Settings};
@@ -23,6 +23,12 @@ use crate::upstream::{SetupError, Upstream};
 
 /// Connections the admin listener takes at once: it must answer when the main one is full.
 const ADMIN_CONNECTIONS: usize = 64;
+/// Connections that may wait to be accepted. The usual 128 are too few when a restart brings all streams back at
+/// once: each client beyond them tries again after a second or more.
+const BACKLOG: u32 = 4096;
+/// What the kernel holds for a client that does not read (it takes twice as much). Left to itself it is 2.5 MiB on
+/// loopback: a thousand such clients would fill a container.
+const SEND_BUFFER: u32 = 128 * 1024;
 
 /// Why the gateway cannot run.
 #[derive(Debug, Error)]
@@ -72,10 +78,20 @@ impl Listeners {
 ///
 /// # Errors
 /// [`StartError::Listen`].
-#[expect(clippy::disallowed_methods, reason = "the one place that binds")]
+#[expect(clippy::unused_async, reason = "it panics outside of a runtime, which an async function shows")]
 pub async fn listen(address: SocketAddr, setting: &'static str) -> Result<TcpListener, StartError> {
-    let failed = |source| StartError::Listen { address, setting, source };
-    TcpListener::bind(address).await.map_err(failed)
+    bind(address).map_err(|source| StartError::Listen { address, setting, source })
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that binds")]
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Without it, a port is taken for a while after each restart.
+    socket.set_reuseaddr(true)?;
+    // Accepted connections inherit it.
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// A gateway at work, as far as it can be changed without a restart.
@@ -106,6 +122,7 @@ pub fn start(
     let limits = Limits {
         max_connections: settings.server.max_connections,
         header_read_timeout: settings.server.header_read_timeout,
+        idle_timeout: settings.server.idle_timeout,
         write_stall_timeout: settings.server.write_stall_timeout,
     };
     let access = Arc::new(Access::new(settings, clock));

@@ -79,6 +79,7 @@ async fn start_sandbox(lifecycle: &Lifecycle) -> Result<(Sandbox, SocketAddr), B
     let limits = Limits {
         max_connections: 4096,
         header_read_timeout: Duration::from_secs(30),
+        idle_timeout: Duration::from_secs(75),
         write_stall_timeout: Duration::from_secs(30),
     };
     drop(lifecycle.spawn(server::serve(listener, sandbox.router(), limits, lifecycle.clone())));

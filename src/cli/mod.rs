@@ -5,6 +5,7 @@
 mod check;
 mod demo;
 mod healthcheck;
+mod open_files;
 mod reload;
 mod sandbox;
 mod serve;

@@ -16,6 +16,7 @@ use crate::telemetry;
 pub(super) const LIMITS: Limits = Limits {
     max_connections: 4096,
     header_read_timeout: Duration::from_secs(10),
+    idle_timeout: Duration::from_secs(75),
     write_stall_timeout: Duration::from_secs(30),
 };
 

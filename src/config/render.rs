@@ -20,6 +20,7 @@ pub fn render(settings: &Settings) -> String {
     page.line("trusted_proxies", texts(&server.trusted_proxies));
     page.line("max_connections", number(server.max_connections as u64));
     page.line("header_read_timeout", time(server.header_read_timeout));
+    page.line("idle_timeout", time(server.idle_timeout));
     page.line("write_stall_timeout", time(server.write_stall_timeout));
     page.line("shutdown_grace", time(server.shutdown_grace));
 

@@ -32,6 +32,7 @@ pub(super) fn server(reader: &mut Reader) -> Option<Server> {
     let max_connections = reader.take("server.max_connections", "10000", count(1..=1_000_000));
     let header_read_timeout =
         reader.take("server.header_read_timeout", "10s", duration(SHORTEST..=10 * MINUTE));
+    let idle_timeout = reader.take("server.idle_timeout", "75s", duration(SHORTEST..=HOUR));
     let write_stall_timeout = reader.take("server.write_stall_timeout", "30s", duration(SHORTEST..=HOUR));
     let shutdown_grace = reader.take("server.shutdown_grace", "8s", duration(NOTHING..=HOUR));
     Some(Server {
@@ -41,6 +42,7 @@ pub(super) fn server(reader: &mut Reader) -> Option<Server> {
         trusted_proxies: trusted_proxies?,
         max_connections: max_connections?,
         header_read_timeout: header_read_timeout?,
+        idle_timeout: idle_timeout?,
         write_stall_timeout: write_stall_timeout?,
         shutdown_grace: shutdown_grace?,
     })

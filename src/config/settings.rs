@@ -52,8 +52,10 @@ pub struct Server {
     pub trusted_proxies: Vec<IpNet>,
     /// Open connections at once; more are not accepted.
     pub max_connections: usize,
-    /// How long a client may take to send the head of a request.
+    /// How long a client may take to send the head of a request; for a new connection, from its beginning.
     pub header_read_timeout: Duration,
+    /// How long a connection may wait for its next request.
+    pub idle_timeout: Duration,
     /// How long a client may take nothing of an answer before it is cut off.
     pub write_stall_timeout: Duration,
     /// How long a shutdown waits for what is under way. May be zero.

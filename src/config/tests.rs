@@ -54,7 +54,7 @@ fn the_file_of_the_repository_holds_every_setting_with_its_default() {
     let defaults = table(&render(&load(&alone).unwrap()));
     let file = table(CONFIG);
     let keys = all_keys();
-    assert_eq!(keys.len(), 45);
+    assert_eq!(keys.len(), 46);
     for key in &keys {
         let (section, name) = key.split_once('.').unwrap();
         assert_eq!(file[section].get(name), defaults[section].get(name), "{key}");
@@ -76,6 +76,7 @@ fn the_defaults_are_those_promised() {
     assert!(server.trusted_proxies.is_empty());
     assert_eq!(server.max_connections, 10_000);
     assert_eq!(server.header_read_timeout, Duration::from_secs(10));
+    assert_eq!(server.idle_timeout, Duration::from_secs(75));
     assert_eq!(server.write_stall_timeout, Duration::from_secs(30));
     assert_eq!(server.shutdown_grace, Duration::from_secs(8));
     assert_eq!(admin.listen.unwrap().to_string(), "127.0.0.1:9797");

@@ -39,7 +39,15 @@ pub(super) fn duration(range: RangeInclusive<Duration>) -> impl Fn(&Value) -> Pa
 
 /// How [`duration`] would be written.
 pub(super) fn duration_text(time: Duration) -> String {
-    humantime::format_duration(time).to_string()
+    let text = humantime::format_duration(time).to_string();
+    // One unit, as people write it: 75s, not 1m 15s.
+    let units = [(3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
+    let millis = time.as_millis();
+    let is_exact = time.subsec_nanos().is_multiple_of(1_000_000);
+    match units.into_iter().find(|(unit, _)| is_exact && millis.is_multiple_of(*unit)) {
+        Some((unit, name)) if text.contains(' ') => format!("{}{name}", millis / unit),
+        _ => text,
+    }
 }
 
 /// A number of bytes such as `"1MiB"`.

@@ -16,7 +16,7 @@ use super::snapshot::{Phase, State};
 use super::task::TaskKey;
 
 /// What an entry weighs beside its body and path: both maps' own bookkeeping, measured and rounded up.
-const OVERHEAD: usize = 640;
+const OVERHEAD: usize = 1000;
 /// The part of `max_bytes` that missing states may use.
 const MISSING_PART: u64 = 16;
 

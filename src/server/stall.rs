@@ -1,5 +1,6 @@
 //! Owns the end of connections whose reader has stopped reading: a write that cannot make progress for
-//! `write_stall_timeout` fails, and with it the connection. hyper itself would wait for ever.
+//! `write_stall_timeout` fails, and with it the connection. hyper itself would wait for ever. What passes is
+//! told to the connection's pulse.
 
 use std::io;
 use std::pin::Pin;
@@ -8,28 +9,37 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Duration, Sleep, sleep};
 
+use super::pulse::Pulse;
+
 /// A stream that gives up on a stalled write.
 pub(super) struct Stalling<S> {
     stream: S,
     timeout: Duration,
+    pulse: Pulse,
+    give_up: fn(&S),
     /// Running while a write waits for room.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Stalling<S> {
-    pub(super) fn new(stream: S, timeout: Duration) -> Self {
-        Self { stream, timeout, stalled: None }
+    /// `give_up` is told before the write fails.
+    pub(super) fn new(stream: S, timeout: Duration, pulse: Pulse, give_up: fn(&S)) -> Self {
+        Self { stream, timeout, pulse, give_up, stalled: None }
     }
 
     /// Passes a write's progress on, or the time-out of one that makes none.
     fn judge<T>(&mut self, cx: &mut Context<'_>, write: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if write.is_ready() {
-            self.stalled = None;
+            if self.stalled.take().is_some() {
+                self.pulse.blocked(false);
+            }
             return write;
         }
         let timeout = self.timeout;
+        self.pulse.blocked(true);
         let timer = self.stalled.get_or_insert_with(|| Box::pin(sleep(timeout)));
         ready!(timer.as_mut().poll(cx));
+        (self.give_up)(&self.stream);
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client has stopped reading")))
     }
 }
@@ -40,7 +50,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stalling<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.pulse.heard();
+        }
+        read
     }
 }
 
@@ -84,7 +99,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_write_without_progress_ends_after_the_timeout() {
         let (near, _far) = duplex(8);
-        let mut near = Stalling::new(near, TIMEOUT);
+        let mut near = Stalling::new(near, TIMEOUT, Pulse::default(), |_| {});
         let start = Instant::now();
         let error = near.write_all(&[0; 9]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -94,7 +109,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn slow_progress_is_progress() {
         let (near, mut far) = duplex(8);
-        let mut near = Stalling::new(near, TIMEOUT);
+        let mut near = Stalling::new(near, TIMEOUT, Pulse::default(), |_| {});
         let reader = async {
             let mut byte = [0];
             for _ in 0..40 {
@@ -109,7 +124,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn silence_alone_is_no_stall() {
         let (near, mut far) = duplex(8);
-        let mut near = Stalling::new(near, TIMEOUT);
+        let mut near = Stalling::new(near, TIMEOUT, Pulse::default(), |_| {});
         near.write_all(b"1").await.unwrap();
         sleep(TIMEOUT * 10).await;
         near.write_all(b"2").await.unwrap();

@@ -99,6 +99,7 @@ async fn serve(router: axum::Router) -> (SocketAddr, Lifecycle) {
     let limits = Limits {
         max_connections: 4096,
         header_read_timeout: Duration::from_secs(10),
+        idle_timeout: Duration::from_secs(75),
         write_stall_timeout: Duration::from_secs(30),
     };
     drop(lifecycle.spawn(server::serve(listener, router, limits, lifecycle.clone())));

@@ -1,0 +1,56 @@
+//! Owns the gateway as a process.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+
+use crate::Failure;
+
+/// Ends with this value.
+pub struct Gateway {
+    process: Child,
+    pub address: SocketAddr,
+    pub admin: SocketAddr,
+}
+
+impl Gateway {
+    /// Open mode, a budget that is never short, and these variables.
+    pub fn start(upstream: SocketAddr, extra: &[(&str, &str)]) -> Result<Self, Failure> {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_taskgate"))
+            .env_clear()
+            .env("LEMONDATA_API_KEY", "sk-bench")
+            .env("TASKGATE_ACCESS__MODE", "open")
+            .env("TASKGATE_UPSTREAM__BASE_URL", format!("http://{upstream}"))
+            .env("TASKGATE_SERVER__LISTEN", "127.0.0.1:0")
+            .env("TASKGATE_ADMIN__LISTEN", "127.0.0.1:0")
+            .env("TASKGATE_BUDGET__REQUESTS_PER_MINUTE", "10000000")
+            .env("TASKGATE_BUDGET__BURST", "100000")
+            .env("TASKGATE_LIMITS__MAX_STREAMS", "0")
+            .envs(extra.iter().copied())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let log = process.stderr.take().ok_or("no log")?;
+        for line in BufReader::new(log).lines() {
+            let line = line?;
+            let word = |mark: &str| Some(line.split(mark).nth(1)?.split(' ').next()?.to_owned());
+            if let Some((address, admin)) = word("listen=").zip(word("admin=")) {
+                return Ok(Self { process, address: address.parse()?, admin: admin.parse()? });
+            }
+        }
+        Err("the gateway did not start".into())
+    }
+
+    /// Resident memory, in MiB.
+    pub fn rss(&self) -> Result<f64, Failure> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

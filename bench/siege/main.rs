@@ -1,0 +1,26 @@
+//! Ill-behaved clients: what do they cost the others, and the gateway's memory (scorecard R12, R13)?
+//!
+//! `cargo bench --bench siege` runs the gateway as a process of its own, an upstream and all clients in this
+//! one; `-- readers` or `-- ids` is a part of it. It needs 10,000 open files: `ulimit -n 20000`.
+
+mod gateway;
+mod ids;
+mod readers;
+mod upstream;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> Result<(), Failure> {
+    let words: Vec<String> = std::env::args().collect();
+    let is_asked = |part: &str| {
+        words.iter().any(|word| word == part) || !words.iter().any(|word| word == "readers" || word == "ids")
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    if is_asked("readers") {
+        runtime.block_on(readers::run())?;
+    }
+    if is_asked("ids") {
+        runtime.block_on(ids::run())?;
+    }
+    Ok(())
+}

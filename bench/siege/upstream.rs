@@ -1,0 +1,76 @@
+//! Owns an upstream: the first letter of an id says what its task is.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// The body of a hit, in bytes.
+const SIZE: usize = 461;
+/// That of a task that changes.
+const RESTLESS: usize = 200_000;
+
+/// How often it was asked for each kind.
+#[derive(Default)]
+pub struct Asked {
+    /// `h`: finished.
+    pub hot: AtomicU64,
+    /// `m`: not found, `l`: live.
+    pub random: AtomicU64,
+    /// `r`: another state each time.
+    pub restless: AtomicU64,
+}
+
+/// Starts it.
+#[expect(clippy::disallowed_methods, reason = "a bench has no lifecycle, and the port is the upstream's own")]
+pub async fn start() -> std::io::Result<(SocketAddr, Arc<Asked>)> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let asked = Arc::new(Asked::default());
+    let counts = Arc::clone(&asked);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(converse(stream, Arc::clone(&counts)));
+        }
+    });
+    Ok((address, asked))
+}
+
+async fn converse(mut stream: TcpStream, asked: Arc<Asked>) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut request = Vec::new();
+    loop {
+        let mut chunk = [0; 1024];
+        let length = stream.read(&mut chunk).await?;
+        if length == 0 {
+            return Ok(());
+        }
+        request.extend_from_slice(chunk.get(..length).unwrap_or_default());
+        if !request.ends_with(b"\r\n\r\n") {
+            continue;
+        }
+        // GET /v1/tasks/x…
+        let kind = request.get(b"GET /v1/tasks/".len()).copied().unwrap_or_default();
+        request.clear();
+        stream.write_all(answer(kind, &asked).as_bytes()).await?;
+    }
+}
+
+fn answer(kind: u8, asked: &Asked) -> String {
+    let (count, code, status, size) = match kind {
+        b'h' => (&asked.hot, 200, "completed", SIZE),
+        b'm' => (&asked.random, 404, "missing", 100),
+        b'r' => (&asked.restless, 200, "processing", RESTLESS),
+        _ => (&asked.random, 200, "processing", SIZE),
+    };
+    let number = count.fetch_add(1, Ordering::Relaxed);
+    let mut body = format!(r#"{{"status":"{status}","n":{number},"x":""#);
+    body.extend(std::iter::repeat_n('x', size.saturating_sub(body.len() + 2)));
+    body.push_str("\"}");
+    format!(
+        "HTTP/1.1 {code} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}

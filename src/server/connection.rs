@@ -1,0 +1,88 @@
+//! Owns one connection: HTTP/1.1 on it, and what ends it.
+
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpStream;
+
+use super::pulse::{Answering, Doing, Pulse};
+use super::stall::Stalling;
+use super::{Limits, silence};
+use crate::lifecycle::Lifecycle;
+
+/// The longest head of a request, and what is held of an answer that its client is slow to read. Enough for
+/// a list of a hundred of the longest paths beside a ticket of 8 KiB. (hyper also takes at most a hundred
+/// headers.)
+const MAX_HEAD: usize = 64 * 1024;
+
+/// Runs until either side has had enough.
+pub(super) async fn run(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    limits: Limits,
+    lifecycle: Lifecycle,
+) {
+    // Without it, the kernel would hold back a small event until the one before is acknowledged.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY");
+    }
+    let pulse = Pulse::default();
+    let stream = Stalling::new(stream, limits.write_stall_timeout, pulse.clone(), reset);
+    let router = TowerToHyperService::new(router);
+    let begun = pulse.clone();
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let answer = begun.begin();
+        request.extensions_mut().insert(ConnectInfo(peer));
+        let response = router.call(request);
+        async {
+            Ok::<_, std::convert::Infallible>(response.await?.map(|body| Answering { body, _answer: answer }))
+        }
+    });
+    let connection = http1::Builder::new()
+        // It would close idle connections too. Its timer costs an allocation a request.
+        .header_read_timeout(None)
+        .max_buf_size(MAX_HEAD)
+        .max_header_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let mut silent = std::pin::pin!(silence::too_long(&pulse, limits));
+    let mut stopped = std::pin::pin!(lifecycle.stopped());
+    let mut is_stopping = false;
+    let result = loop {
+        tokio::select! {
+            biased;
+            result = &mut connection => break result,
+            () = &mut silent => {
+                tracing::debug!(%peer, "a client was silent for too long");
+                return;
+            }
+            () = &mut stopped, if !is_stopping => {
+                // hyper takes a connection for idle only after its first request: it would wait for one.
+                if pulse.doing() == (Doing::Silent { after: 0 }) {
+                    return;
+                }
+                is_stopping = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+/// Makes the end of a connection a reset. Otherwise the kernel would hold, for minutes, what its client has not
+/// read, and no limit of ours would count it.
+fn reset(stream: &TcpStream) {
+    if let Err(error) = stream.set_zero_linger() {
+        tracing::debug!(%error, "SO_LINGER");
+    }
+}

@@ -1,0 +1,167 @@
+//! Owns the end of connections whose client is to send something and does not: within `header_read_timeout`
+//! a head that has begun and a new connection's first one, within `idle_timeout` the next request.
+//!
+//! One timer a connection, set anew only where it would be late, or has fired too early: a request on a busy
+//! connection costs a look at the clock.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::Limits;
+use super::pulse::{Doing, Pulse};
+
+/// Resolves when a client has been silent for too long. It has to be polled whenever the connection is.
+pub(super) async fn too_long(pulse: &Pulse, limits: Limits) {
+    let now = Instant::now();
+    let mut silence = Silence { doing: Doing::Answering, until: now };
+    let mut timer = std::pin::pin!(sleep_until(now + limits.header_read_timeout));
+    poll_fn(|cx| silence.poll(cx, pulse.doing(), limits, timer.as_mut())).await;
+}
+
+struct Silence {
+    /// As of the last look.
+    doing: Doing,
+    /// When that is to end, unless an answer is on its way.
+    until: Instant,
+}
+
+impl Silence {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        doing: Doing,
+        limits: Limits,
+        mut timer: Pin<&mut Sleep>,
+    ) -> Poll<()> {
+        if doing != self.doing {
+            self.doing = doing;
+            let limit = match doing {
+                Doing::Answering => return Poll::Pending,
+                Doing::Asking { .. } | Doing::Silent { after: 0 } => limits.header_read_timeout,
+                Doing::Silent { .. } => limits.idle_timeout,
+            };
+            self.until = Instant::now() + limit;
+        } else if doing == Doing::Answering {
+            return Poll::Pending;
+        }
+        if self.until < timer.deadline() {
+            timer.as_mut().reset(self.until);
+        }
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            if timer.deadline() >= self.until {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(self.until);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::{Duration, sleep};
+
+    const LIMITS: Limits = Limits {
+        max_connections: 1,
+        header_read_timeout: Duration::from_secs(10),
+        idle_timeout: Duration::from_secs(75),
+        write_stall_timeout: Duration::from_secs(30),
+    };
+
+    /// Plays a connection's life, and tells when it was ended, in whole seconds from its beginning.
+    async fn ended<L: Future<Output = ()>>(life: impl FnOnce(Pulse) -> L) -> u64 {
+        let (pulse, start) = (Pulse::default(), Instant::now());
+        let life = life(pulse.clone());
+        tokio::select! {
+            biased;
+            () = async { life.await; std::future::pending().await } => {}
+            () = too_long(&pulse, LIMITS) => {}
+        }
+        start.elapsed().as_secs()
+    }
+
+    async fn seconds(count: u64) {
+        sleep(Duration::from_secs(count)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_connection_has_as_long_as_a_head() {
+        assert_eq!(ended(async |_| {}).await, 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_has_its_time_from_its_first_byte_however_many_follow() {
+        let dribble = async |pulse: Pulse| {
+            loop {
+                seconds(4).await;
+                pulse.heard();
+            }
+        };
+        assert_eq!(ended(dribble).await, 14);
+        let after_a_request = async |pulse: Pulse| {
+            drop(pulse.begin());
+            seconds(70).await;
+            dribble(pulse).await;
+        };
+        assert_eq!(ended(after_a_request).await, 84);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_may_take_an_hour_and_then_the_connection_may_idle() {
+        let life = async |pulse: Pulse| {
+            let answer = pulse.begin();
+            seconds(3600).await;
+            drop(answer);
+        };
+        assert_eq!(ended(life).await, 3675);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_still_being_read_is_still_an_answer() {
+        let life = async |pulse: Pulse| {
+            drop(pulse.begin());
+            pulse.blocked(true);
+            seconds(600).await;
+            pulse.blocked(false);
+        };
+        assert_eq!(ended(life).await, 675);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_request_begins_the_idle_time_anew() {
+        let life = async |pulse: Pulse| {
+            for _ in 0..100 {
+                seconds(60).await;
+                pulse.heard();
+                // Read, answered and written at one go.
+                drop(pulse.begin());
+            }
+        };
+        // The first request comes after the ten seconds that a new connection has.
+        assert_eq!(ended(life).await, 10);
+        let life = async |pulse: Pulse| {
+            drop(pulse.begin());
+            for _ in 0..100 {
+                seconds(60).await;
+                pulse.heard();
+                drop(pulse.begin());
+            }
+        };
+        assert_eq!(ended(life).await, 6075);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_during_an_answer_begins_no_head() {
+        let life = async |pulse: Pulse| {
+            let answer = pulse.begin();
+            pulse.heard();
+            seconds(20).await;
+            drop(answer);
+        };
+        assert_eq!(ended(life).await, 95);
+    }
+}

@@ -1,0 +1,166 @@
+//! An upstream that sends without end (scorecard R14): refused at `upstream.max_body`, whatever it says about its
+//! length, and memory stays where it was.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::support::{KEY, Program, get, program};
+
+const MIB: u64 = 1024 * 1024;
+/// Requests at once.
+const ABREAST: u64 = 8;
+
+/// What an upstream sends: a beginning, and then the same again and again.
+struct Flood {
+    head: String,
+    piece: Vec<u8>,
+    pieces: u64,
+}
+
+impl Flood {
+    /// Listens, and counts the bytes that somebody took.
+    async fn start(self) -> (SocketAddr, Arc<AtomicU64>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (flood, taken) = (Arc::new(self), Arc::new(AtomicU64::new(0)));
+        let count = Arc::clone(&taken);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let (flood, count) = (Arc::clone(&flood), Arc::clone(&count));
+                tokio::spawn(async move {
+                    let _ = stream.read(&mut [0; 4096]).await;
+                    let _ = stream.write_all(flood.head.as_bytes()).await;
+                    for _ in 0..flood.pieces {
+                        if stream.write_all(&flood.piece).await.is_err() {
+                            return;
+                        }
+                        count.fetch_add(flood.piece.len() as u64, Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        (address, taken)
+    }
+}
+
+fn serve(upstream: SocketAddr, max_body: &str) -> (Program, SocketAddr) {
+    let base_url = format!("http://{upstream}");
+    let env = [
+        ("LEMONDATA_API_KEY", KEY),
+        ("TASKGATE_ACCESS__MODE", "open"),
+        ("TASKGATE_UPSTREAM__BASE_URL", &base_url),
+        ("TASKGATE_UPSTREAM__MAX_BODY", max_body),
+        ("TASKGATE_UPSTREAM__TIMEOUT", "20s"),
+        ("TASKGATE_SERVER__LISTEN", "127.0.0.1:0"),
+        ("TASKGATE_ADMIN__LISTEN", "off"),
+    ];
+    let program = program(&["serve"], &env, &[]);
+    let log = program.wait_for_log("listen=");
+    let address = log.last().unwrap().split("listen=").nth(1).unwrap().split(' ').next().unwrap();
+    let address = address.parse().unwrap();
+    (program, address)
+}
+
+/// The most memory that it ever had, in bytes.
+fn peak(program: &Program) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", program.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
+/// Asks for several tasks at once: what each got, how much memory that took, and what the upstream got rid of.
+async fn drink(flood: Flood, max_body: &str) -> (Vec<(u16, String)>, u64, u64) {
+    let (upstream, taken) = flood.start().await;
+    let (program, address) = serve(upstream, max_body);
+    assert_eq!(get(address, "/livez").await.status, 200);
+    let before = peak(&program);
+    let mut requests = JoinSet::new();
+    for number in 0..ABREAST {
+        requests.spawn(async move { get(address, &format!("/v1/tasks/t{number}")).await });
+    }
+    let answers = requests.join_all().await;
+    let answers = answers.iter().map(|answer| (answer.status, answer.error_code())).collect();
+    (answers, peak(&program) - before, taken.load(Ordering::Relaxed))
+}
+
+fn refused(count: u64) -> Vec<(u16, String)> {
+    vec![(502, "upstream_invalid_response".to_owned()); usize::try_from(count).unwrap()]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gigabyte_and_endless_chunks_are_refused_at_the_cap() {
+    let plain = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
+    let spaces = vec![b' '; 0x10000];
+    let chunk = [b"10000\r\n", spaces.as_slice(), b"\r\n"].concat();
+    let start = r#"{"status":"completed","x":""#;
+    let pieces = 1024 * MIB / 0x10000;
+    let floods = [
+        Flood {
+            head: format!("{plain}Content-Length: {}\r\n\r\n", 1024 * MIB),
+            piece: spaces.clone(),
+            pieces,
+        },
+        Flood { head: format!("{plain}Transfer-Encoding: chunked\r\n\r\n"), piece: chunk, pieces: u64::MAX },
+        // To the end of the connection.
+        Flood { head: format!("{plain}\r\n{start}"), piece: spaces, pieces: u64::MAX },
+    ];
+    for flood in floods {
+        let head = flood.head.clone();
+        let (answers, grown, taken) = drink(flood, "1MiB").await;
+        assert_eq!(answers, refused(ABREAST), "{head}");
+        // A megabyte each, twice over while it grows, and as much again for what the allocator keeps.
+        assert!(grown <= 4 * ABREAST * MIB, "{} MiB for {head}", grown / MIB);
+        // What the sockets between them hold is the system's.
+        assert!(taken < 16 * ABREAST * MIB, "{} MiB were taken of {head}", taken / MIB);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn endless_heads_are_refused_too() {
+    let floods = [
+        ("HTTP/1.1 200 OK\r\n", "X: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n"),
+        ("HTTP/1.1 200 OK\r\nX: ", "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy"),
+    ];
+    for (head, piece) in floods {
+        let flood = Flood { head: head.to_owned(), piece: piece.repeat(1000).into_bytes(), pieces: u64::MAX };
+        let (answers, grown, _) = drink(flood, "1MiB").await;
+        assert!(answers.iter().all(|(status, _)| *status == 502), "{answers:?} {piece}");
+        assert!(grown <= 4 * ABREAST * MIB, "{} MiB for {piece}", grown / MIB);
+    }
+}
+
+/// Compressed zeros without end (RFC 1951, 3.2.6: fixed codes, the longest match again and again).
+fn bomb(size: usize) -> Vec<u8> {
+    let mut bits: Vec<bool> = vec![true, true, false];
+    // The literal 0, then length 258 at distance 1, as often as fits a whole number of bytes.
+    bits.extend([false, false, true, true, false, false, false, false]);
+    let longest = [true, true, false, false, false, true, false, true, false, false, false, false, false];
+    // Thirteen bits again and again: from the third byte on, thirteen bytes again and again.
+    bits.extend(longest.iter().cycle().take(15 * 8 - bits.len()));
+    let byte = |bits: &[bool]| bits.iter().rev().fold(0, |byte, bit| byte << 1 | u8::from(*bit));
+    let bytes: Vec<u8> = bits.chunks(8).map(byte).collect();
+    let (start, again) = bytes.split_at(2);
+    // RFC 1952, 2.3: magic, deflate, no flags, no time, no extras, unknown system.
+    let head = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+    head.iter().chain(start).chain(again.iter().cycle()).take(size).copied().collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bomb_is_not_unpacked() {
+    let bomb = bomb(10_000_000);
+    let (length, encoding) = (bomb.len(), "Content-Encoding: gzip\r\nContent-Type: application/json\r\n");
+    let head = format!("HTTP/1.1 200 OK\r\n{encoding}Content-Length: {length}\r\n\r\n");
+    // Under one cap it is refused for its length, under the other for not being JSON.
+    for (max_body, most) in [("1MiB", 4 * ABREAST * MIB), ("16MiB", 4 * ABREAST * 16 * MIB)] {
+        let flood = Flood { head: head.clone(), piece: bomb.clone(), pieces: 1 };
+        let (answers, grown, _) = drink(flood, max_body).await;
+        assert_eq!(answers, refused(ABREAST));
+        // Unpacked it is 1.6 GB, eight times.
+        assert!(grown <= most, "{} MiB under {max_body}", grown / MIB);
+    }
+}
