@@ -2,6 +2,7 @@
 //!
 //! Not `axum::serve`: that has no header-read timeout, and sleeps a second after an accept error.
 
+mod connections;
 mod stall;
 
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Duration, sleep};
 
+pub use self::connections::Connections;
 use self::stall::Stalling;
 use crate::lifecycle::Lifecycle;
 
@@ -35,16 +37,28 @@ pub struct Limits {
 
 /// Serves until the process stops; then requests already read are finished.
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits, lifecycle: Lifecycle) {
+    serve_counted(listener, router, limits, lifecycle, Arc::default()).await;
+}
+
+/// The same, and counts the connections.
+pub async fn serve_counted(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    lifecycle: Lifecycle,
+    connections: Arc<Connections>,
+) {
     let places = Arc::new(Semaphore::new(limits.max_connections));
     loop {
         tokio::select! {
             biased;
             () = lifecycle.stopped() => return,
-            (stream, peer, place) = accept(&listener, &places) => {
+            (stream, peer, place) = accept(&listener, &places, &connections) => {
+                let counted = connections.open();
                 let connection = connection(stream, peer, router.clone(), limits, lifecycle.clone());
                 drop(lifecycle.spawn(async move {
                     connection.await;
-                    drop(place);
+                    drop((place, counted));
                 }));
             }
         }
@@ -55,6 +69,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, lifecy
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
+    connections: &Connections,
 ) -> (TcpStream, SocketAddr, Option<OwnedSemaphorePermit>) {
     // The semaphore is never closed, so there always is a permit.
     let place = Arc::clone(places).acquire_owned().await.ok();
@@ -62,6 +77,7 @@ async fn accept(
         match listener.accept().await {
             Ok((stream, peer)) => return (stream, peer, place),
             Err(error) => {
+                connections.fail();
                 // Out of file descriptors, or a client that left while it was in the backlog.
                 tracing::warn!(%error, "a connection could not be accepted");
                 sleep(Duration::from_millis(50)).await;

@@ -1,4 +1,8 @@
-//! Owns the logs: where they go and what they look like.
+//! Owns what operators read: the logs (where they go and what they look like) and the metrics' names and text.
+
+pub mod exposition;
+pub mod metrics;
+pub mod process;
 
 use std::io::IsTerminal;
 

@@ -1,9 +1,13 @@
 //! Owns what operators and orchestrators ask: is it alive, is it ready.
 
+mod metrics;
+
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 
+pub use self::metrics::Metrics;
+pub(super) use self::metrics::show as metrics;
 use super::error::Error;
 use crate::core::budget::{Budget, Position};
 use crate::core::task::PathFault;
