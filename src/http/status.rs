@@ -64,13 +64,11 @@ async fn answer(gateway: &Gateway, request: Request) -> Result<Response, Error> 
 
 /// A hit is done with after one look-up; what goes further is worth a span.
 async fn look(gateway: &Parts, grant: &Grant) -> Result<Answer, Refusal> {
-    match gateway.mirror.at_once(grant) {
-        Some(answer) => Ok(answer),
-        None => {
-            let until = last_call(gateway, grant);
-            gateway.mirror.look_until(grant, until).instrument(note::span()).await
-        }
+    if let Some(answer) = gateway.mirror.at_once(grant) {
+        return Ok(answer);
     }
+    let until = last_call(gateway, grant);
+    gateway.mirror.look_until(grant, until).instrument(note::span()).await
 }
 
 /// The moment when whoever still waits has to be answered with what there is: its right ends, or in a drain

@@ -1,7 +1,7 @@
 //! Owns the text that Prometheus reads (exposition format 0.0.4).
 //!
 //! Written out here and not by a crate: the one that is typed keeps its histograms behind a lock, and writes
-//! OpenMetrics alone, which readers of this format take for counters without a type.
+//! `OpenMetrics` alone, which readers of this format take for counters without a type.
 
 use std::fmt::{self, Write as _};
 

@@ -61,7 +61,7 @@ metrics! {
     QUEUE: Gauge "taskgate_queue_tasks" ["state"];
     /// States held in memory: `known` tasks and `missing` ones.
     STORE_ENTRIES: Gauge "taskgate_store_entries" ["store"];
-    /// What they weigh, as cache.max_bytes counts it.
+    /// What they weigh, as `cache.max_bytes` counts it.
     STORE_BYTES: Gauge "taskgate_store_bytes" ["store"];
     /// What they may weigh.
     STORE_LIMIT: Gauge "taskgate_store_limit_bytes" ["store"];
