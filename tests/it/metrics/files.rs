@@ -5,7 +5,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use taskgate::http::Tally;
 use taskgate::telemetry::metrics::ALL;
 
 use crate::support::Reply;
@@ -45,6 +46,16 @@ fn operations_md_describes_the_metrics_as_the_code_does() {
     }
     let text = std::fs::read_to_string(root().join("docs/operations.md")).unwrap();
     assert!(text.contains(&table), "docs/operations.md should hold this table:\n{table}");
+}
+
+#[test]
+fn operations_md_explains_every_word_of_the_labels() {
+    let text = std::fs::read_to_string(root().join("docs/operations.md")).unwrap();
+    for (route, outcome, _) in Tally::default().requests() {
+        for word in [route, outcome] {
+            assert!(text.contains(&format!("`{word}`")), "{word}");
+        }
+    }
 }
 
 /// Names of metrics in an expression: what follows no quote, and is no label.
@@ -157,4 +168,28 @@ fn promtool_takes_the_alerts_and_they_fire_when_they_should() {
     assert!(finds_nothing(command, "").contains("3 rules found"));
     let Some(command) = promtool(&["test", "rules", "tests/it/metrics/alerts_test.yaml"]) else { return };
     finds_nothing(command, "");
+}
+
+#[test]
+fn promtool_can_read_the_dashboards_expressions() {
+    let text = std::fs::read_to_string(root().join("docs/grafana.json")).unwrap();
+    let board: Value = serde_json::from_str(&text).unwrap();
+    let panels = board["panels"].as_array().unwrap().iter();
+    let targets = panels.flat_map(|panel| panel["targets"].as_array().unwrap());
+    let rules: Vec<Value> = targets
+        .enumerate()
+        .map(|(number, target)| {
+            // As Grafana fills them in.
+            let expression = target["expr"].as_str().unwrap().replace("$__rate_interval", "1m");
+            let expression =
+                expression.replace("$__range", "6h").replace("$job", ".*").replace("$instance", ".*");
+            assert!(!expression.contains('$'), "{expression}");
+            json!({"record": format!("panel:{number}"), "expr": expression})
+        })
+        .collect();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    // JSON is YAML.
+    std::fs::write(&file, json!({"groups": [{"name": "panels", "rules": rules}]}).to_string()).unwrap();
+    let Some(command) = promtool(&["check", "rules", file.path().to_str().unwrap()]) else { return };
+    assert!(finds_nothing(command, "").contains("rules found"));
 }

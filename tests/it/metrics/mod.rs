@@ -302,6 +302,63 @@ async fn attempts_without_an_answer_are_told_apart() {
 }
 
 #[tokio::test]
+async fn what_has_to_make_room_is_counted() {
+    let big = format!(r#"{{"status":"completed","x":"{}"}}"#, "x".repeat(100_000));
+    let upstream = Upstream::always(Reply::json(&big)).await;
+    let gateway = gateway(&upstream, &[("cache.max_bytes", "1MiB")]).await;
+    for number in 0..30 {
+        assert_eq!(get(gateway.address, &format!("/v1/tasks/t{number}")).await.status, 200);
+    }
+    let page = Page::of(gateway.admin).await;
+    let known = |metric| page.count(&format!("taskgate_store_{metric}{{store=\"known\"}}"));
+    assert_eq!(known("limit_bytes") + page.count("taskgate_store_limit_bytes{store=\"missing\"}"), 1 << 20);
+    assert!((900_000..=known("limit_bytes")).contains(&known("bytes")), "{}", known("bytes"));
+    assert_eq!(known("entries") + known("evictions_total"), 30);
+    assert_eq!(page.count("taskgate_store_evictions_total{store=\"missing\"}"), 0);
+}
+
+#[tokio::test]
+async fn what_is_under_way_and_what_has_to_wait_is_shown() {
+    let upstream = Upstream::always(Reply::json(DONE).after(Duration::from_secs(3))).await;
+    let settings = [("upstream.max_in_flight", "2"), ("polling.patience", "10s")];
+    let gateway = gateway(&upstream, &settings).await;
+    let at = gateway.address;
+    let mut crowd = JoinSet::new();
+    for number in 0..5 {
+        crowd.spawn(async move { get(at, &format!("/v1/tasks/t{number}")).await });
+    }
+    let page = until(gateway.admin, |page| page.count("taskgate_tasks_wanted") == 5).await;
+    assert_eq!(page.count("taskgate_upstream_requests_in_flight"), 2);
+    assert_eq!(page.count("taskgate_queue_tasks{state=\"due\"}"), 3);
+    assert_eq!(page.count("taskgate_connections_open{listener=\"main\"}"), 5);
+    crowd.join_all().await;
+    let page = until(gateway.admin, |page| page.sum("taskgate_connections_open") == 1).await;
+    assert_eq!(page.count("taskgate_upstream_requests_in_flight"), 0);
+    assert_eq!(page.sum("taskgate_queue_tasks"), 0);
+}
+
+#[tokio::test]
+async fn cancellations_are_counted_apart() {
+    let upstream = Upstream::always(Reply::json(DONE)).await;
+    let files = tempfile::tempdir().unwrap();
+    let tokens = files.path().join("tokens");
+    std::fs::write(&tokens, format!("program {}\n", hex(&hash("tg_token")))).unwrap();
+    let settings = [
+        ("access.mode", "protected"),
+        ("access.token_file", tokens.to_str().unwrap()),
+        ("access.allow_cancel", "true"),
+    ];
+    let gateway = gateway(&upstream, &settings).await;
+    let answer =
+        request(gateway.address, "DELETE", "/v1/tasks/a", "Authorization: Bearer tg_token\r\n").await;
+    assert_eq!(answer.status, 200);
+    let page = Page::of(gateway.admin).await;
+    assert_eq!(page.requests("cancel", "passed_on"), 1);
+    assert_eq!(page.count("taskgate_upstream_requests_total{kind=\"cancel\",code=\"200\"}"), 1);
+    assert_eq!(page.answers(), (0, 0));
+}
+
+#[tokio::test]
 async fn no_name_and_no_secret_is_in_it() {
     const TOKEN: &str = "tg_token-canary";
     const SECRET: &str = "a-secret-canary-of-more-than-32-bytes";
