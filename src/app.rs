@@ -1,24 +1,27 @@
-//! Owns the composition: the only file that knows every part.
+//! Owns the composition: the only place that knows every part.
+
+mod figures;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::Instant;
 
+use self::figures::{Figures, Listener};
 use crate::config::{self, Settings};
 use crate::core::budget::{Budget, Rate};
 use crate::core::mirror::{Mirror, Policy};
 use crate::core::pacing::Pacing;
 use crate::core::ports::Source;
 use crate::core::snapshot::Retention;
-use crate::http::admin::Admin;
+use crate::http::admin::{Admin, Metrics};
 use crate::http::{self, Access, Gateway, Hosts};
 use crate::lifecycle::Lifecycle;
-use crate::server::{self, Limits};
+use crate::server::{self, Connections, Limits};
 use crate::upstream::{SetupError, Upstream};
 
 /// Connections the admin listener takes at once: it must answer when the main one is full.
@@ -127,12 +130,30 @@ pub fn start(
     };
     let access = Arc::new(Access::new(settings, clock));
     let gateway = Gateway::new(settings, Arc::clone(&access), mirror.clone(), lifecycle);
-    drop(lifecycle.spawn(server::serve(listeners.main, gateway.router(), limits, lifecycle.clone())));
+    let serve = |listener, router, limits: Limits, name| {
+        let (connections, limit) = (Arc::<Connections>::default(), limits.max_connections);
+        let counted = Arc::clone(&connections);
+        drop(lifecycle.spawn(server::serve_counted(listener, router, limits, lifecycle.clone(), counted)));
+        Listener { name, connections, limit }
+    };
+    let main = serve(listeners.main, gateway.router(), limits, "main");
     if let Some(listener) = listeners.admin {
         let admin = Admin::new(settings, budget.clone(), lifecycle.clone());
-        let router = http::admin_router(admin, Hosts::for_admin(settings));
+        // The page names the listener that serves it, so that one is made first.
+        let figures = Arc::new(OnceLock::<Figures>::new());
+        let read = Arc::clone(&figures);
+        let metrics = Metrics::new(move || read.get().map(Figures::page).unwrap_or_default());
+        let router = http::admin_router(admin, metrics, Hosts::for_admin(settings));
         let limits = Limits { max_connections: ADMIN_CONNECTIONS, ..limits };
-        drop(lifecycle.spawn(server::serve(listener, router, limits, lifecycle.clone())));
+        let listeners = vec![main, serve(listener, router, limits, "admin")];
+        let _ = figures.set(Figures {
+            gateway: gateway.clone(),
+            mirror: mirror.clone(),
+            budget: budget.clone(),
+            upstream: Arc::clone(upstream.tally()),
+            listeners,
+            started: clock(),
+        });
     }
     Ok(Running { settings: settings.clone(), access, gateway, upstream, budget, mirror })
 }

@@ -7,13 +7,14 @@ use tokio::time::{Duration, Instant};
 
 use super::budget::Budget;
 use super::desk::{Cancellation, Desk, Forecast, Joined};
-pub use super::desk::{Census, Policy, Reason};
+pub use super::desk::{Census, Policy, Queue, Reason};
 use super::grant::{CancelGrant, Grant};
 use super::interest::Seat;
 use super::picture::Outcome;
 use super::ports::{Failure, Reply, Source};
 use super::snapshot::{Phase, State};
-use super::store::Store;
+use super::store::{Fill, Store};
+use super::tally::Tally;
 use super::task::TaskKey;
 use super::watch::{Sight, Watch};
 use crate::lifecycle::Lifecycle;
@@ -82,6 +83,12 @@ impl Mirror {
         let desk = Arc::new(Desk::new(policy, store, budget, source, lifecycle.clone()));
         lifecycle.spawn_background(Arc::clone(&desk).run());
         Self { desk }
+    }
+
+    /// The plain GET's answer where it can be had at once, without asking: the way of most requests.
+    pub fn at_once(&self, grant: &Grant) -> Option<Answer> {
+        let now = Instant::now();
+        self.desk.store.fresh(grant.key(), now).map(|state| self.hit(state, now))
     }
 
     /// The plain GET: at once where the state is fresh or its refresh cannot start soon, else with the
@@ -237,6 +244,21 @@ impl Mirror {
     /// What is held because somebody is interested.
     pub fn census(&self) -> Census {
         self.desk.census()
+    }
+
+    /// The tasks that are to be asked about.
+    pub fn queue(&self) -> Queue {
+        self.desk.queue()
+    }
+
+    /// How full the memory is: of tasks that are known, and of those that are missing.
+    pub fn fill(&self) -> [Fill; 2] {
+        self.desk.store.fill()
+    }
+
+    /// What was counted so far.
+    pub fn tally(&self) -> &Tally {
+        &self.desk.tally
     }
 
     async fn refreshed(&self, grant: &Grant, mut seat: Seat, start_by: Instant) -> Result<Answer, Refusal> {

@@ -19,6 +19,7 @@ pub mod schedule;
 mod setback;
 pub mod snapshot;
 pub mod store;
+pub mod tally;
 pub mod task;
 pub mod ticket;
 pub mod token;

@@ -6,9 +6,11 @@
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::Span;
 
 use super::ports::Failure;
-use super::snapshot::State;
+use super::snapshot::{Phase, State};
 
 /// What a flight brought.
 #[derive(Debug, Clone)]
@@ -43,12 +45,14 @@ pub struct Picture {
     frames: watch::Sender<Frame>,
     /// The first flight that answers somebody who asks now.
     answers_from: u64,
+    /// Within what the next flight was asked for: its log lines name the request.
+    cause: Option<Span>,
 }
 
 impl Picture {
     /// A picture of nothing yet.
     pub fn new() -> Self {
-        Self { frames: watch::Sender::new(Frame::default()), answers_from: 1 }
+        Self { frames: watch::Sender::new(Frame::default()), answers_from: 1, cause: None }
     }
 
     /// Follows it.
@@ -59,6 +63,33 @@ impl Picture {
     /// The number of the flight that answers somebody who asks now: the one under way, else the next.
     pub fn answering_flight(&self) -> u64 {
         self.answers_from
+    }
+
+    /// Somebody asks: the first to do so since the last start is the cause of the next flight.
+    pub fn ask(&mut self) {
+        if self.cause.is_none() && self.answers_from > self.frames.borrow().started {
+            self.cause = Some(Span::current());
+        }
+    }
+
+    /// What caused the flight that starts now.
+    pub fn take_cause(&mut self) -> Span {
+        self.cause.take().unwrap_or_else(Span::none)
+    }
+
+    /// Whether somebody waits for what comes.
+    pub fn is_watched(&self) -> bool {
+        self.frames.receiver_count() > 0
+    }
+
+    /// When the task ended, if that is what was told last.
+    pub fn ended(&self) -> Option<Instant> {
+        match &self.frames.borrow().outcome {
+            Some(Outcome::State { state, stored: true, .. }) if state.snapshot.phase == Phase::Terminal => {
+                Some(state.snapshot.fetched)
+            }
+            _ => None,
+        }
     }
 
     /// Whether the flight under way no longer answers those who ask now.

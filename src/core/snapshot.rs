@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use sha2::{Digest, Sha256};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::time::{Duration, Instant};
 
@@ -102,6 +103,8 @@ pub struct State {
     pub fresh_until: Instant,
     /// Until when it may stand in for an answer that cannot be had.
     pub usable_until: Instant,
+    /// Whether somebody was given it.
+    handed_out: AtomicBool,
 }
 
 impl State {
@@ -122,7 +125,13 @@ impl State {
         };
         let fresh_until = later(snapshot.fetched, fresh_for);
         let usable_until = later(fresh_until, stale_for);
-        Arc::new(Self { snapshot, first_seen, fresh_until, usable_until })
+        Arc::new(Self { snapshot, first_seen, fresh_until, usable_until, handed_out: AtomicBool::new(false) })
+    }
+
+    /// Notes that it is handed out: true the first time. That one is what the upstream was asked for; all
+    /// others are spared a request.
+    pub fn hand_out(&self) -> bool {
+        !self.handed_out.load(Ordering::Relaxed) && !self.handed_out.swap(true, Ordering::Relaxed)
     }
 
     /// Whether it can be handed out without asking again.

@@ -8,11 +8,13 @@
 
 use std::sync::Arc;
 
+use moka::notification::RemovalCause;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use tokio::time::Instant;
 
 use super::snapshot::{Phase, State};
+use super::tally::Counter;
 use super::task::TaskKey;
 
 /// What an entry weighs beside its body and path: both maps' own bookkeeping, measured and rounded up.
@@ -25,6 +27,21 @@ const MISSING_PART: u64 = 16;
 pub struct Store {
     known: Cache<TaskKey, Arc<State>>,
     missing: Cache<TaskKey, Arc<State>>,
+    known_evicted: Arc<Counter>,
+    missing_evicted: Arc<Counter>,
+}
+
+/// How full a store is.
+#[derive(Debug, Clone, Copy)]
+pub struct Fill {
+    /// States held.
+    pub entries: u64,
+    /// What they weigh.
+    pub bytes: u64,
+    /// What they may weigh.
+    pub max_bytes: u64,
+    /// States that had to go to make room, so far.
+    pub evicted: u64,
 }
 
 /// What became of a state that was put into the store.
@@ -40,7 +57,13 @@ impl Store {
     /// Makes a store that holds at most `max_bytes`.
     pub fn new(max_bytes: u64) -> Self {
         let part = max_bytes / MISSING_PART;
-        Self { known: cache(max_bytes - part), missing: cache(part) }
+        let (known_evicted, missing_evicted) = (Arc::default(), Arc::default());
+        Self {
+            known: cache(max_bytes - part, &known_evicted),
+            missing: cache(part, &missing_evicted),
+            known_evicted,
+            missing_evicted,
+        }
     }
 
     /// The state to hand out without asking again, if there is one.
@@ -91,6 +114,22 @@ impl Store {
         Put::Stored
     }
 
+    /// How full it is: of tasks that are known, and of those that are missing.
+    pub fn fill(&self) -> [Fill; 2] {
+        [(&self.known, &self.known_evicted), (&self.missing, &self.missing_evicted)].map(
+            |(cache, evicted)| {
+                // What was put last is counted late otherwise.
+                cache.run_pending_tasks();
+                Fill {
+                    entries: cache.entry_count(),
+                    bytes: cache.weighted_size(),
+                    max_bytes: cache.policy().max_capacity().unwrap_or(0),
+                    evicted: evicted.get(),
+                }
+            },
+        )
+    }
+
     /// Forgets a task.
     pub fn remove(&self, key: &TaskKey) {
         self.known.invalidate(key);
@@ -98,7 +137,8 @@ impl Store {
     }
 }
 
-fn cache(max_bytes: u64) -> Cache<TaskKey, Arc<State>> {
+fn cache(max_bytes: u64, evicted: &Arc<Counter>) -> Cache<TaskKey, Arc<State>> {
+    let evicted = Arc::clone(evicted);
     Cache::builder()
         .max_capacity(max_bytes)
         .weigher(|key: &TaskKey, state: &Arc<State>| {
@@ -106,5 +146,10 @@ fn cache(max_bytes: u64) -> Cache<TaskKey, Arc<State>> {
             u32::try_from(bytes).unwrap_or(u32::MAX)
         })
         .eviction_policy(EvictionPolicy::lru())
+        .eviction_listener(move |_, _, cause| {
+            if cause == RemovalCause::Size {
+                evicted.add();
+            }
+        })
         .build()
 }

@@ -53,6 +53,7 @@ impl Watch {
     pub(super) fn new(desk: Arc<Desk>, grant: Grant, seat: Seat, told: Option<HeaderValue>) -> Self {
         let check_at = Instant::now() + desk.policy.patience.max(MIN_CHECK);
         let landed = seat.flight - 1;
+        desk.tally.watchers.rise();
         Self {
             desk,
             grant,
@@ -193,5 +194,11 @@ impl Watch {
         let start = self.desk.forecast(self.grant.key(), self.grant.client(), now).start;
         let retry_after = spread(start.saturating_duration_since(now));
         Some(Sight::Trouble(Refusal { reason, retry_after }))
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.desk.tally.watchers.fall();
     }
 }

@@ -4,11 +4,14 @@ use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::Parts;
 use super::access::Visitor;
 use super::error::Error;
+use super::note;
 use super::render::CACHE_STATUS;
+use super::tally::Ending;
 use crate::core::ports::Reply;
 use crate::core::snapshot::Phase;
 use crate::core::task::TaskKey;
@@ -17,7 +20,8 @@ use crate::core::task::TaskKey;
 pub(super) async fn answer(gateway: &Parts, visitor: &Visitor, key: TaskKey) -> Result<Response, Error> {
     let grant = visitor.grant_cancel(key)?;
     gateway.limits.request(grant.client(), Instant::now())?;
-    let reply = gateway.mirror.cancel(&grant).await.map_err(Error::Refused)?;
+    let reply = gateway.mirror.cancel(&grant).instrument(note::span()).await.map_err(Error::Refused)?;
+    note::outcome(Ending::PassedOn);
     Ok(render(reply))
 }
 

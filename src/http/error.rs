@@ -10,6 +10,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::access::Doubt;
+use super::code::Code;
+use super::note;
+use super::tally::Outcome;
 use crate::core::mirror::{Reason, Refusal};
 use crate::core::ports::Failure;
 use crate::core::task::{MAX_ID, PathFault};
@@ -67,19 +70,19 @@ pub(super) struct Details<'a> {
 }
 
 /// The code of a reason, as errors and `Cache-Status` name it.
-pub(super) fn code_of(reason: Reason) -> &'static str {
+pub(super) fn code_of(reason: Reason) -> Code {
     match reason {
-        Reason::Budget => "budget_exhausted",
-        Reason::Overloaded => "overloaded",
-        Reason::ShuttingDown => "shutting_down",
+        Reason::Budget => Code::BudgetExhausted,
+        Reason::Overloaded => Code::Overloaded,
+        Reason::ShuttingDown => Code::ShuttingDown,
         Reason::Upstream(failure) => match failure {
-            Failure::KeyRejected => "upstream_key_rejected",
-            Failure::QuotaExhausted => "upstream_quota_exhausted",
-            Failure::RateLimited { .. } => "upstream_rate_limited",
-            Failure::InvalidResponse { .. } => "upstream_invalid_response",
-            Failure::ServerError { .. } => "upstream_error",
-            Failure::Unreachable => "upstream_unreachable",
-            Failure::TimedOut => "upstream_timeout",
+            Failure::KeyRejected => Code::UpstreamKeyRejected,
+            Failure::QuotaExhausted => Code::UpstreamQuotaExhausted,
+            Failure::RateLimited { .. } => Code::UpstreamRateLimited,
+            Failure::InvalidResponse { .. } => Code::UpstreamInvalidResponse,
+            Failure::ServerError { .. } => Code::UpstreamError,
+            Failure::Unreachable => Code::UpstreamUnreachable,
+            Failure::TimedOut => Code::UpstreamTimeout,
         },
     }
 }
@@ -111,19 +114,19 @@ impl Error {
         }
     }
 
-    fn code(&self) -> &'static str {
+    fn code(&self) -> Code {
         match self {
-            Self::Path(PathFault::UnknownRoute) => "unknown_route",
-            Self::Path(PathFault::InvalidId) => "invalid_task_id",
-            Self::MissingCredentials => "missing_credentials",
-            Self::InvalidCredentials(_) => "invalid_credentials",
-            Self::TicketNotForTask | Self::MayNotCancel => "ticket_not_for_task",
-            Self::BodyNotAllowed => "body_not_allowed",
-            Self::InvalidParameter(_) => "invalid_parameter",
-            Self::HostUnclear | Self::HostNotAllowed(_) => "host_not_allowed",
-            Self::OriginNotAllowed(_) => "origin_not_allowed",
-            Self::MethodNotAllowed { .. } => "method_not_allowed",
-            Self::ClientRateLimited { .. } => "client_rate_limited",
+            Self::Path(PathFault::UnknownRoute) => Code::UnknownRoute,
+            Self::Path(PathFault::InvalidId) => Code::InvalidTaskId,
+            Self::MissingCredentials => Code::MissingCredentials,
+            Self::InvalidCredentials(_) => Code::InvalidCredentials,
+            Self::TicketNotForTask | Self::MayNotCancel => Code::TicketNotForTask,
+            Self::BodyNotAllowed => Code::BodyNotAllowed,
+            Self::InvalidParameter(_) => Code::InvalidParameter,
+            Self::HostUnclear | Self::HostNotAllowed(_) => Code::HostNotAllowed,
+            Self::OriginNotAllowed(_) => Code::OriginNotAllowed,
+            Self::MethodNotAllowed { .. } => Code::MethodNotAllowed,
+            Self::ClientRateLimited { .. } => Code::ClientRateLimited,
             Self::Refused(refusal) => code_of(refusal.reason),
         }
     }
@@ -249,7 +252,7 @@ impl Error {
             error: Details {
                 message: &self.message(),
                 r#type: "gateway_error",
-                code: self.code(),
+                code: self.code().word(),
                 retryable: retry_after.is_some(),
                 retry_after,
             },
@@ -261,6 +264,7 @@ impl Error {
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
+        note::outcome(Outcome::Failed(self.code()));
         let status = self.status();
         let retry_after = self.retry_after();
         let body = self.envelope();

@@ -4,13 +4,14 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep_until};
 
 use super::Parts;
 use super::error::Error;
 use super::sse;
 use super::streams::Slot;
 use crate::core::grant::Grant;
+use crate::core::mirror::Origin;
 use crate::core::snapshot::{Phase, Snapshot};
 use crate::core::watch::{Sight, Watch};
 
@@ -62,12 +63,13 @@ impl Events {
             () = sleep_until(self.slot.next_heartbeat()) => return (sse::heartbeat(), false),
         };
         match sight {
-            Sight::State(state, _) => {
+            Sight::State(state, origin) => {
                 let is_over = state.snapshot.phase == Phase::Terminal;
                 if is_over && self.seen.as_ref() == Some(&state.snapshot.etag) {
                     // Nothing new: the next reconnect will find this out at once.
                     return (sse::heartbeat(), true);
                 }
+                self.slot.tally().answer(&state, origin, Instant::now());
                 let render =
                     |snapshot: &Snapshot| sse::event(None, Some(snapshot.etag.as_bytes()), &snapshot.body);
                 (state.snapshot.event(render), is_over)
@@ -75,7 +77,10 @@ impl Events {
             Sight::Trouble(refusal) => {
                 (sse::event(Some("trouble"), None, &Error::Refused(refusal).envelope()), false)
             }
-            Sight::Gone(state) => (sse::event(Some("gone"), Some(GONE), &state.snapshot.body), true),
+            Sight::Gone(state) => {
+                self.slot.tally().answer(&state, Origin::Hit, Instant::now());
+                (sse::event(Some("gone"), Some(GONE), &state.snapshot.body), true)
+            }
         }
     }
 }

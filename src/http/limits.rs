@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::error::Error;
 use super::proxy_hint::ProxyHint;
+use super::tally::{Strike, Tally};
 use crate::config;
 use crate::core::budget::{Bucket, Rate};
 use crate::core::grant::Client;
@@ -19,7 +20,10 @@ use crate::core::grant::Client;
 const MAX_CLIENTS: u64 = 100_000;
 
 /// The limits in force. Replaced as a whole when the settings change; everybody's buckets are full then.
-pub(super) struct Limits(RwLock<Arc<Set>>);
+pub(super) struct Limits {
+    set: RwLock<Arc<Set>>,
+    tally: Arc<Tally>,
+}
 
 /// The limits that are on.
 struct Set {
@@ -35,13 +39,13 @@ struct Limit {
 }
 
 impl Limits {
-    pub(super) fn new(settings: &config::Limits) -> Self {
-        Self(RwLock::new(Arc::new(Set::new(settings))))
+    pub(super) fn new(settings: &config::Limits, tally: Arc<Tally>) -> Self {
+        Self { set: RwLock::new(Arc::new(Set::new(settings))), tally }
     }
 
     /// Takes other limits.
     pub(super) fn renew(&self, settings: &config::Limits) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Set::new(settings));
+        *self.set.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Set::new(settings));
     }
 
     /// Counts a request.
@@ -50,7 +54,8 @@ impl Limits {
         if set.requests.is_some() || set.new_tasks.is_some() {
             set.proxy_hint.count(client);
         }
-        set.requests.as_ref().map_or(Ok(()), |limit| limit.take(client, now))
+        let taken = set.requests.as_ref().map_or(Ok(()), |limit| limit.take(client, now));
+        taken.inspect_err(|_| self.tally.strike(Strike::RequestsPerSecond))
     }
 
     /// Counts an id that the gateway knows nothing of; `is_new` is only asked where the limit is on.
@@ -61,13 +66,15 @@ impl Limits {
         is_new: impl FnOnce() -> bool,
     ) -> Result<(), Error> {
         match &self.set().new_tasks {
-            Some(limit) if is_new() => limit.take(client, now),
+            Some(limit) if is_new() => {
+                limit.take(client, now).inspect_err(|_| self.tally.strike(Strike::NewTasksPerMinute))
+            }
             _ => Ok(()),
         }
     }
 
     fn set(&self) -> Arc<Set> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.set.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

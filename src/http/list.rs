@@ -10,13 +10,15 @@ use http::{HeaderValue, header};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep_until};
+use tracing::Instrument as _;
 use url::form_urlencoded;
 use utoipa::ToSchema;
 
 use super::access::Visitor;
 use super::error::Error;
+use super::tally::{Ending, Kind, Tally};
 use super::way::{self, Way};
-use super::{Gateway, Parts, events, sse};
+use super::{Gateway, Parts, events, note, sse};
 use crate::core::grant::Grant;
 use crate::core::mirror::{Answer, Origin, Refusal};
 use crate::core::snapshot::{Phase, State as Known};
@@ -30,6 +32,7 @@ const END: &[u8] = b"end";
 /// Answers the list's path.
 pub(super) async fn read(State(gateway): State<Gateway>, request: Request) -> Response {
     let gateway = &*gateway.0;
+    note::kind(Kind::List);
     match Wish::read(gateway, &request) {
         Ok(wish) => answer(gateway, wish).await.unwrap_or_else(IntoResponse::into_response),
         Err(error) => error.into_response(),
@@ -48,6 +51,7 @@ impl Wish {
     fn read(gateway: &Parts, request: &Request) -> Result<Self, Error> {
         gateway.methods.check_reading(request)?;
         let visitor = gateway.access.visitor(request)?;
+        note::client(visitor.client());
         let seen = events::last_event_id(request.headers());
         Ok(Self {
             ids: ids(request.uri().query().unwrap_or_default())?,
@@ -62,15 +66,18 @@ async fn answer(gateway: &Parts, wish: Wish) -> Result<Response, Error> {
     let Wish { ids, visitor, way, has_seen_the_end } = wish;
     let limited = gateway.limits.request(visitor.client(), Instant::now());
     if way == Way::Stream {
+        note::kind(Kind::ListStream);
         return Ok(match limited {
             _ if has_seen_the_end => sse::over(),
-            Ok(()) => stream(gateway, &ids, &visitor),
+            Ok(()) => note::span().in_scope(|| stream(gateway, &ids, &visitor)),
             Err(_) => sse::come_back(),
         });
     }
     limited?;
     let until = Instant::now() + gateway.patience;
-    let items = join_all(ids.iter().map(|id| look(gateway, id, &visitor, until))).await;
+    let looks = join_all(ids.iter().map(|id| look(gateway, id, &visitor, until)));
+    let items = looks.instrument(note::span()).await;
+    note::outcome(Ending::Listed);
     Ok(list(&items))
 }
 
@@ -139,6 +146,7 @@ async fn look(gateway: &Parts, id: &str, visitor: &Visitor, until: Instant) -> V
         Err(error) => refused(id, None, &error),
         Ok(grant) => match gateway.mirror.look_until(&grant, time_is_up).await {
             Ok(Answer { state, origin, .. }) => {
+                gateway.tally.answer(&state, origin, Instant::now());
                 known(id, &grant, &state, matches!(origin, Origin::StandIn { .. }))
             }
             Err(refusal) => refused(id, Some(&grant), &Error::Refused(refusal)),
@@ -225,7 +233,7 @@ fn stream(gateway: &Parts, ids: &[String], visitor: &Visitor) -> Response {
                 return Some((sse::heartbeat(), Some((watches, slot))));
             }
         };
-        let (event, is_over) = tell(&id, watch.grant(), &sight);
+        let (event, is_over) = tell(&id, watch.grant(), &sight, slot.tally());
         if !is_over {
             watches.push(next(id, watch));
         }
@@ -240,9 +248,10 @@ async fn next(id: String, mut watch: Watch) -> (String, Watch, Sight) {
 }
 
 /// A sight as an event, and whether it was the task's last.
-fn tell(id: &str, grant: &Grant, sight: &Sight) -> (Bytes, bool) {
+fn tell(id: &str, grant: &Grant, sight: &Sight, tally: &Tally) -> (Bytes, bool) {
     match sight {
-        Sight::State(state, _) => {
+        Sight::State(state, origin) => {
+            tally.answer(state, *origin, Instant::now());
             let event = sse::event(None, None, &known(id, grant, state, !state.is_fresh(Instant::now())));
             (event, state.snapshot.phase == Phase::Terminal)
         }
@@ -250,6 +259,9 @@ fn tell(id: &str, grant: &Grant, sight: &Sight) -> (Bytes, bool) {
             let error = Error::Refused(Refusal { reason: *reason, retry_after: *retry_after });
             (sse::event(Some("trouble"), None, &refused(id, Some(grant), &error)), false)
         }
-        Sight::Gone(state) => (sse::event(Some("gone"), None, &known(id, grant, state, false)), true),
+        Sight::Gone(state) => {
+            tally.answer(state, Origin::Hit, Instant::now());
+            (sse::event(Some("gone"), None, &known(id, grant, state, false)), true)
+        }
     }
 }

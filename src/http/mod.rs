@@ -6,6 +6,7 @@
 mod access;
 pub mod admin;
 mod cancel;
+mod code;
 mod cors;
 mod error;
 mod events;
@@ -14,6 +15,7 @@ mod host;
 mod limits;
 mod list;
 mod method;
+mod note;
 mod openapi;
 mod origin;
 mod proxy_hint;
@@ -23,6 +25,7 @@ mod seal;
 pub mod sse;
 mod status;
 mod streams;
+mod tally;
 mod way;
 
 use std::sync::Arc;
@@ -38,6 +41,7 @@ use self::limits::Limits;
 use self::method::Methods;
 use self::origin::Origins;
 use self::streams::Streams;
+pub use self::tally::Tally;
 use crate::config::{self, Settings};
 use crate::core::mirror::Mirror;
 use crate::core::task::Routes;
@@ -53,6 +57,7 @@ struct Parts {
     access: Arc<Access>,
     limits: Limits,
     streams: Streams,
+    tally: Arc<Tally>,
     lifecycle: Lifecycle,
     patience: Duration,
     max_wait: Duration,
@@ -67,12 +72,14 @@ struct Parts {
 impl Gateway {
     /// Takes what it needs of the settings.
     pub fn new(settings: &Settings, access: Arc<Access>, mirror: Mirror, lifecycle: &Lifecycle) -> Self {
+        let tally = Arc::default();
         Self(Arc::new(Parts {
             mirror,
             routes: settings.upstream.routes.clone(),
             access,
-            limits: Limits::new(&settings.limits),
-            streams: Streams::new(settings, lifecycle.clone()),
+            limits: Limits::new(&settings.limits, Arc::clone(&tally)),
+            streams: Streams::new(settings, lifecycle.clone(), Arc::clone(&tally)),
+            tally,
             lifecycle: lifecycle.clone(),
             patience: settings.polling.patience,
             max_wait: settings.polling.max_wait,
@@ -93,6 +100,16 @@ impl Gateway {
         self.0.streams.renew(settings);
     }
 
+    /// What was counted so far.
+    pub fn tally(&self) -> &Arc<Tally> {
+        &self.0.tally
+    }
+
+    /// Streams that are open just now.
+    pub fn open_streams(&self) -> u64 {
+        self.0.streams.count()
+    }
+
     /// The main listener's routes and layers.
     pub fn router(&self) -> Router {
         Router::new()
@@ -109,11 +126,12 @@ impl Gateway {
 }
 
 /// The admin listener's routes and layers.
-pub fn admin_router(state: admin::Admin, hosts: Hosts) -> Router {
+pub fn admin_router(state: admin::Admin, metrics: admin::Metrics, hosts: Hosts) -> Router {
     Router::new()
         .route("/livez", get(admin::livez))
         .route("/readyz", get(admin::readyz))
         .route("/openapi.json", get(admin::openapi))
+        .route("/metrics", get(admin::metrics).with_state(metrics))
         .fallback(admin::unknown)
         .with_state(state)
         .layer(from_fn_with_state(hosts, host::check))

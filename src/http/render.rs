@@ -82,7 +82,7 @@ fn cache_status(origin: Origin, state: &State, now: Instant) -> HeaderValue {
             write!(text, "taskgate; fwd={why}; fwd-status={status}{stored}{collapsed}")
         }
         Origin::StandIn { reason, asked: false } => {
-            write!(text, "taskgate; hit; ttl={}; detail={}", state.ttl(now), code_of(reason))
+            write!(text, "taskgate; hit; ttl={}; detail={}", state.ttl(now), code_of(reason).word())
         }
         Origin::StandIn { reason, asked: true } => {
             let status = match reason {
@@ -90,7 +90,7 @@ fn cache_status(origin: Origin, state: &State, now: Instant) -> HeaderValue {
                 Reason::Budget | Reason::Overloaded | Reason::ShuttingDown => None,
             };
             let status = status.map_or(String::new(), |status| format!("; fwd-status={status}"));
-            write!(text, "taskgate; fwd=stale{status}; detail={}", code_of(reason))
+            write!(text, "taskgate; fwd=stale{status}; detail={}", code_of(reason).word())
         }
     };
     HeaderValue::from_maybe_shared(text.freeze()).unwrap_or(HeaderValue::from_static("taskgate"))

@@ -1,12 +1,12 @@
-//! Owns the name of a request: `X-Request-Id`, kept if the client's is sane, and the access log's line.
+//! Owns the name of a request: `X-Request-Id`, kept if the client's is sane.
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::{HeaderName, HeaderValue};
-use tokio::time::Instant;
 
 use super::Gateway;
+use super::note::{self, Note};
 use super::seal::seal;
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -14,29 +14,20 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// The layer.
 pub(super) async fn carry(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
     let id = request.headers().get(&REQUEST_ID).filter(|id| is_sane(id)).cloned().unwrap_or_else(new_id);
-    if !gateway.0.log_access {
-        return named(next.run(request).await, id);
-    }
-    let start = Instant::now();
-    // The path alone: a query may hold a ticket.
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let response = next.run(request).await;
-    tracing::info!(
-        target: "taskgate::access",
-        request_id = id.to_str().unwrap_or_default(),
-        %method,
-        path = %path.escape_debug(),
-        status = response.status().as_u16(),
-        duration_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX),
-        "request"
-    );
-    named(response, id)
-}
-
-fn named(mut response: Response, id: HeaderValue) -> Response {
-    seal(&mut response);
-    response.headers_mut().insert(REQUEST_ID, id);
-    response
+    let logged = gateway.0.log_access.then(|| (request.method().clone(), request.uri().clone()));
+    let way = async move {
+        let mut response = next.run(request).await;
+        note::answered(response.status());
+        if let Some((method, uri)) = logged {
+            note::log(&method, uri.path(), response.status());
+        }
+        seal(&mut response);
+        if let Some(id) = note::take_request_id() {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+        response
+    };
+    Note::new(gateway, id).beside(way).await
 }
 
 /// Short, and of characters that no log or header can misread.

@@ -7,6 +7,9 @@ use futures_util::Stream;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use std::convert::Infallible;
 
+use super::note;
+use super::tally::Ending;
+
 /// One event. The data may hold anything but is split at CR, LF and CRLF, as the standard asks; the reader
 /// joins the lines with LF.
 pub fn event(name: Option<&str>, id: Option<&[u8]>, data: &[u8]) -> Bytes {
@@ -51,6 +54,7 @@ pub(super) fn retry() -> Bytes {
 /// A stream of events as a response.
 pub(super) fn response(events: impl Stream<Item = Bytes> + Send + 'static) -> Response {
     use futures_util::StreamExt as _;
+    note::outcome(Ending::Opened);
     let mut response = Response::new(Body::from_stream(events.map(Ok::<_, Infallible>)));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -62,11 +66,14 @@ pub(super) fn response(events: impl Stream<Item = Bytes> + Send + 'static) -> Re
 
 /// A stream that only tells the client to come back later.
 pub(super) fn come_back() -> Response {
-    response(futures_util::stream::iter([retry()]))
+    let response = response(futures_util::stream::iter([retry()]));
+    note::outcome(Ending::TurnedBack);
+    response
 }
 
 /// What ends an `EventSource` that reconnects although it has seen the end.
 pub(super) fn over() -> Response {
+    note::outcome(Ending::Over);
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

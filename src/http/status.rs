@@ -4,10 +4,12 @@ use axum::extract::{self, Request};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, Method, header};
 use tokio::time::{Duration, Instant, sleep};
+use tracing::Instrument as _;
 
 use super::error::Error;
+use super::tally::Kind;
 use super::way::{self, Way};
-use super::{Gateway, Parts, cancel, events, method, render, sse};
+use super::{Gateway, Parts, cancel, events, method, note, render, sse};
 use crate::core::grant::Grant;
 use crate::core::mirror::{Answer, Refusal};
 use crate::core::snapshot::State;
@@ -21,35 +23,53 @@ async fn answer(gateway: &Gateway, request: Request) -> Result<Response, Error> 
     let gateway = &*gateway.0;
     gateway.methods.check(&request)?;
     let key = gateway.routes.find(request.uri().path()).map_err(Error::Path)?;
+    note::kind(Kind::Task);
     let visitor = gateway.access.visitor(&request)?;
+    note::client(visitor.client());
     if *request.method() == Method::DELETE {
         method::check_cancelling(&gateway.routes, &key)?;
+        note::kind(Kind::Cancel);
         return cancel::answer(gateway, &visitor, key).await;
     }
     let grant = visitor.grant(key)?;
     let way = way::of(&request, gateway.max_wait)?;
+    note::kind(Kind::from(way));
     let limited = within_limits(gateway, &grant);
     let headers = request.headers();
     let answer = match way {
         Way::Stream if limited.is_err() => return Ok(sse::come_back()),
-        Way::Stream => return Ok(events::open(gateway, &grant, headers)),
+        Way::Stream => return Ok(note::span().in_scope(|| events::open(gateway, &grant, headers))),
         Way::Plain => {
             limited?;
-            gateway.mirror.look_until(&grant, last_call(gateway, &grant)).await
+            look(gateway, &grant).await
         }
         Way::Wait { time, .. } => {
             limited?;
-            wait(gateway, &grant, headers, time).await
+            wait(gateway, &grant, headers, time).instrument(note::span()).await
         }
     };
     let mut response = match answer {
-        Ok(answer) => render::answer(&answer, headers, Instant::now()),
+        Ok(answer) => {
+            let now = Instant::now();
+            note::outcome(answer.origin);
+            gateway.tally.answer(&answer.state, answer.origin, now);
+            render::answer(&answer, headers, now)
+        }
         Err(refusal) => Error::Refused(refusal).into_response(),
     };
     if let Way::Wait { time, preferred: true } = way {
         render::applied(&mut response, time);
     }
     Ok(response)
+}
+
+/// A hit is done with after one look-up; what goes further is worth a span.
+async fn look(gateway: &Parts, grant: &Grant) -> Result<Answer, Refusal> {
+    if let Some(answer) = gateway.mirror.at_once(grant) {
+        return Ok(answer);
+    }
+    let until = last_call(gateway, grant);
+    gateway.mirror.look_until(grant, until).instrument(note::span()).await
 }
 
 /// The moment when whoever still waits has to be answered with what there is: its right ends, or in a drain

@@ -10,6 +10,7 @@ use tokio::time::{Duration, Instant, sleep_until};
 use super::access::Doubt;
 use super::error::Error;
 use super::sse;
+use super::tally::{Strike, Tally};
 use crate::config;
 use crate::core::grant::Client;
 use crate::core::ticket::TicketFault;
@@ -24,6 +25,7 @@ pub(super) struct Streams {
     longest: Duration,
     heartbeat: Duration,
     lifecycle: Lifecycle,
+    tally: Arc<Tally>,
 }
 
 /// A place for one stream, given back when it is dropped.
@@ -36,14 +38,21 @@ pub(super) struct Slot {
 }
 
 impl Streams {
-    pub(super) fn new(settings: &config::Settings, lifecycle: Lifecycle) -> Self {
+    pub(super) fn new(settings: &config::Settings, lifecycle: Lifecycle, tally: Arc<Tally>) -> Self {
         Self {
             open: Arc::default(),
             most: Arc::new(AtomicU32::new(most(&settings.limits))),
             longest: settings.polling.max_stream,
             heartbeat: settings.polling.heartbeat,
             lifecycle,
+            tally,
         }
+    }
+
+    /// How many are open.
+    pub(super) fn count(&self) -> u64 {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.values().copied().map(u64::from).sum()
     }
 
     /// Takes another bound; streams that are open stay so.
@@ -59,6 +68,7 @@ impl Streams {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(client.clone()).or_default();
         if *count >= self.most.load(Ordering::Relaxed) {
+            self.tally.strike(Strike::MaxStreams);
             return None;
         }
         *count += 1;
@@ -85,6 +95,11 @@ impl Slot {
         }
         let error = Error::InvalidCredentials(Doubt::Ticket(TicketFault::Expired));
         sse::event(Some("trouble"), None, &error.envelope())
+    }
+
+    /// What counts the stream's answers.
+    pub(super) fn tally(&self) -> &Tally {
+        &self.streams.tally
     }
 
     /// Makes the stream end after `seconds` at the latest.

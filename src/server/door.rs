@@ -7,6 +7,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Duration, Instant, sleep};
 
+use super::connections::{Connections, Open};
+
 /// Between two tries when the system has no descriptor to spare.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Between two lines of the log about that: it may last, and then every try fails.
@@ -16,6 +18,7 @@ const COMPLAINT_EVERY: Duration = Duration::from_secs(5);
 pub(super) struct Door {
     listener: TcpListener,
     places: Arc<Semaphore>,
+    connections: Arc<Connections>,
     failures: Failures,
 }
 
@@ -24,23 +27,33 @@ pub(super) struct Guest {
     pub(super) stream: TcpStream,
     pub(super) peer: SocketAddr,
     /// To be held for as long as the connection is open.
-    pub(super) place: Option<OwnedSemaphorePermit>,
+    pub(super) place: Place,
+}
+
+/// A place that is taken, and counted as such.
+pub(super) struct Place {
+    _permit: Option<OwnedSemaphorePermit>,
+    _open: Open,
 }
 
 impl Door {
-    pub(super) fn new(listener: TcpListener, places: usize) -> Self {
+    pub(super) fn new(listener: TcpListener, places: usize, connections: Arc<Connections>) -> Self {
         let places = Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)));
-        Self { listener, places, failures: Failures::default() }
+        Self { listener, places, connections, failures: Failures::default() }
     }
 
     /// The next connection, once there is a place for it. Cancel safe.
     pub(super) async fn next(&mut self) -> Guest {
         // The semaphore is never closed, so there always is a permit.
-        let place = Arc::clone(&self.places).acquire_owned().await.ok();
+        let permit = Arc::clone(&self.places).acquire_owned().await.ok();
         loop {
             match self.listener.accept().await {
-                Ok((stream, peer)) => return Guest { stream, peer, place },
+                Ok((stream, peer)) => {
+                    let place = Place { _permit: permit, _open: self.connections.open() };
+                    return Guest { stream, peer, place };
+                }
                 Err(error) => {
+                    self.connections.fail();
                     // Out of file descriptors, or a client that left while it was in the backlog.
                     if let Some(failures) = self.failures.note(Instant::now()) {
                         tracing::warn!(%error, failures, "connections could not be accepted");

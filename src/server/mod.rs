@@ -3,15 +3,19 @@
 //! Not `axum::serve`: that has no read timeouts, and sleeps a second after an accept error.
 
 mod connection;
+mod connections;
 mod door;
 mod pulse;
 mod silence;
 mod stall;
 
+use std::sync::Arc;
+
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio::time::Duration;
 
+pub use self::connections::Connections;
 use self::door::Door;
 use crate::lifecycle::Lifecycle;
 
@@ -30,7 +34,18 @@ pub struct Limits {
 
 /// Serves until the process stops; then requests already read are finished.
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits, lifecycle: Lifecycle) {
-    let mut door = Door::new(listener, limits.max_connections);
+    serve_counted(listener, router, limits, lifecycle, Arc::default()).await;
+}
+
+/// The same, and counts the connections.
+pub async fn serve_counted(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    lifecycle: Lifecycle,
+    connections: Arc<Connections>,
+) {
+    let mut door = Door::new(listener, limits.max_connections, connections);
     loop {
         tokio::select! {
             biased;

@@ -1,4 +1,8 @@
-//! Owns the logs: where they go and what they look like.
+//! Owns what operators read: the logs (where they go and what they look like) and the metrics' names and text.
+
+pub mod exposition;
+pub mod metrics;
+pub mod process;
 
 use std::io::IsTerminal;
 
@@ -13,6 +17,6 @@ pub fn start_logs(settings: &Log) {
     let builder = SubscriberBuilder::default().with_env_filter(filter).with_writer(std::io::stderr);
     let _ = match settings.format {
         LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).with_span_list(false).try_init(),
     };
 }

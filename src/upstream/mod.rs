@@ -7,6 +7,7 @@ pub mod classify;
 mod expiry;
 mod retry_after;
 mod scrub;
+mod tally;
 mod trouble;
 
 use std::sync::{Arc, PoisonError, RwLock};
@@ -21,6 +22,8 @@ use url::Url;
 
 use self::classify::Judge;
 use self::scrub::Scrub;
+pub use self::tally::Tally;
+use self::tally::{Attempt, Kind};
 use self::trouble::Trouble;
 use crate::config::{self, ApiKey};
 use crate::core::budget::Permit;
@@ -58,6 +61,7 @@ pub struct Upstream {
     max_body: usize,
     clock: fn() -> SystemTime,
     trouble: Trouble,
+    tally: Arc<Tally>,
 }
 
 /// The key, as requests carry it, and what keeps it from coming back.
@@ -106,13 +110,14 @@ impl Upstream {
             max_body: settings.max_body,
             clock,
             trouble: Trouble::default(),
+            tally: Arc::default(),
         })
     }
 
     async fn ask(&self, key: &TaskKey, permit: Permit) -> Result<Snapshot, Failure> {
         // Both permits are held until the body is read: it counts as in flight until then.
-        let (response, _second) = self.send(key, &permit).await?;
-        let answer = self.receive(response).await?;
+        let (response, attempt, _second) = self.send(key, &permit).await?;
+        let answer = self.receive(response, attempt).await?;
         self.judge(answer)
     }
 
@@ -120,11 +125,16 @@ impl Upstream {
     async fn ask_to_cancel(&self, key: &TaskKey, permit: Permit) -> Result<Reply, Failure> {
         let credentials = self.credentials();
         let request = self.fresh.delete(self.url(key)).header(header::AUTHORIZATION, &credentials.header);
-        let response = request.send().await.map_err(|error| {
-            self.trouble.tell(key, &error);
-            Failure::Unreachable
-        })?;
-        let answer = self.receive(response).await?;
+        let attempt = Attempt::begin(&self.tally, Kind::Cancel);
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => {
+                attempt.failed();
+                self.trouble.tell(key, &error);
+                return Err(Failure::Unreachable);
+            }
+        };
+        let answer = self.receive(response, attempt).await?;
         drop(permit);
         if answer.status.is_success() && answer.body.is_empty() {
             return Ok(Reply::Silent(answer.status));
@@ -133,12 +143,22 @@ impl Upstream {
     }
 
     /// What is left of an answer when it has come in whole.
-    async fn receive(&self, response: Response) -> Result<Received, Failure> {
+    async fn receive(&self, response: Response, attempt: Attempt) -> Result<Received, Failure> {
         let (status, headers) = (response.status(), response.headers().clone());
         if let Some(failure) = classify::by_status(status, &headers, (self.clock)()) {
+            attempt.answered(status);
             return Err(failure);
         }
-        let body = self.read(response, status).await?;
+        let body = match self.read(response, status).await {
+            Err(Failure::Unreachable) => {
+                attempt.failed();
+                return Err(Failure::Unreachable);
+            }
+            read => {
+                attempt.answered(status);
+                read?
+            }
+        };
         let scrub = &self.credentials().scrub;
         let content_type = scrub.content_type(headers.get(header::CONTENT_TYPE));
         Ok(Received { status, content_type, body: scrub.body(body) })
@@ -151,16 +171,22 @@ impl Upstream {
     /// One request, and one more where the connection turned out closed: most often a pooled one that the
     /// upstream had just given up. A GET may be sent twice (RFC 9110, 9.2.2); the second attempt
     /// has a permit of its own, if one is free at once.
-    async fn send(&self, key: &TaskKey, permit: &Permit) -> Result<(Response, Option<Permit>), Failure> {
+    async fn send(
+        &self,
+        key: &TaskKey,
+        permit: &Permit,
+    ) -> Result<(Response, Attempt, Option<Permit>), Failure> {
         let url = self.url(key);
         let credentials = self.credentials();
         let ask = |client: &Client| {
             client.get(url.clone()).header(header::AUTHORIZATION, &credentials.header).send()
         };
+        let attempt = Attempt::begin(&self.tally, Kind::Fetch);
         let broken = match ask(&self.pooled).await {
-            Ok(response) => return Ok((response, None)),
+            Ok(response) => return Ok((response, attempt, None)),
             Err(error) => error,
         };
+        attempt.failed();
         if !trouble::is_dead_connection(&broken) {
             self.trouble.tell(key, &broken);
             return Err(Failure::Unreachable);
@@ -169,9 +195,11 @@ impl Upstream {
             self.trouble.tell(key, &broken);
             return Err(Failure::Unreachable);
         };
+        let attempt = Attempt::begin(&self.tally, Kind::Retry);
         match ask(&self.fresh).await {
-            Ok(response) => Ok((response, Some(second))),
+            Ok(response) => Ok((response, attempt, Some(second))),
             Err(error) => {
+                attempt.failed();
                 self.trouble.tell(key, &error);
                 Err(Failure::Unreachable)
             }
@@ -190,6 +218,11 @@ impl Upstream {
         let new = Credentials::new(settings, std::slice::from_ref(&old.key))?;
         *self.credentials.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
         Ok(true)
+    }
+
+    /// What was counted so far.
+    pub fn tally(&self) -> &Arc<Tally> {
+        &self.tally
     }
 
     fn credentials(&self) -> Arc<Credentials> {

@@ -9,7 +9,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lib", &[]),
     ("main", &["cli"]),
     ("cli", &["app", "config", "core", "lifecycle", "sandbox", "server", "telemetry"]),
-    ("app", &["config", "core", "http", "lifecycle", "server", "upstream"]),
+    ("app", &["config", "core", "http", "lifecycle", "server", "telemetry", "upstream"]),
     ("server", &["lifecycle"]),
     ("http", &["config", "core", "lifecycle"]),
     ("upstream", &["config", "core"]),

@@ -49,6 +49,11 @@ impl Bucket {
         self.rate.per_minute * self.factor
     }
 
+    /// Requests a minute of the setting.
+    pub fn configured_per_minute(&self) -> f64 {
+        self.rate.per_minute
+    }
+
     /// The time one token takes to come back.
     pub fn interval(&self) -> Duration {
         // Whatever the settings say: an interval without end could not be added to an instant.

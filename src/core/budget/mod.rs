@@ -129,6 +129,16 @@ impl Budget {
         self.ledger().bucket.effective_per_minute()
     }
 
+    /// Requests a minute that the settings allow, the share already taken.
+    pub fn configured_per_minute(&self) -> f64 {
+        self.ledger().bucket.configured_per_minute()
+    }
+
+    /// Requests under way.
+    pub fn in_flight(&self) -> usize {
+        self.ledger().in_flight
+    }
+
     /// Logs what [`settle`](Self::settle) has changed. Apart from it, because a log may block, and the
     /// caller settles under a lock.
     pub fn report(&self, change: Change, now: Instant) {

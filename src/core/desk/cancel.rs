@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
+use tracing::{Instrument as _, Span};
 
 use super::{Book, Desk, Forecast, Reason};
 use crate::core::budget::{Change, Pass, Permit};
@@ -33,6 +34,8 @@ type Answer = oneshot::Receiver<Result<Reply, Failure>>;
 pub(super) struct Wish {
     key: TaskKey,
     sent: oneshot::Sender<Answer>,
+    /// Within what it is wished: log lines about it name the request.
+    cause: Span,
 }
 
 impl Desk {
@@ -47,7 +50,7 @@ impl Desk {
             if book.cancels.len() >= MOST_WAITING {
                 return unsent(now + self.policy.patience, Reason::Overloaded);
             }
-            book.cancels.push_back(Wish { key: key.clone(), sent });
+            book.cancels.push_back(Wish { key: key.clone(), sent, cause: Span::current() });
             self.dispatch_beside(&mut book, now);
         }
         let answer = if let Ok(answer) = timeout(self.policy.patience, &mut waiting).await {
@@ -78,7 +81,7 @@ impl Desk {
             let (landing, answer) = oneshot::channel();
             // Whoever left within this very moment has wished it all the same.
             let _ = wish.sent.send(answer);
-            self.carry_out(wish.key, permit, landing);
+            self.carry_out(wish.key, permit, landing, wish.cause);
         }
     }
 
@@ -87,10 +90,11 @@ impl Desk {
         key: TaskKey,
         permit: Permit,
         answer: oneshot::Sender<Result<Reply, Failure>>,
+        cause: Span,
     ) {
         let pass = permit.pass();
         let desk = Arc::clone(self);
-        self.lifecycle.spawn_background(async move {
+        let errand = async move {
             let mut errand = Errand {
                 desk: Arc::clone(&desk),
                 key: key.clone(),
@@ -101,7 +105,8 @@ impl Desk {
             let cancelling = desk.source.cancel(&key, permit);
             errand.result =
                 Some(timeout(desk.policy.timeout, cancelling).await.unwrap_or(Err(Failure::TimedOut)));
-        });
+        };
+        self.lifecycle.spawn_background(errand.instrument(cause));
     }
 
     fn cancelled(self: &Arc<Self>, key: &TaskKey, pass: Pass, result: &Result<Reply, Failure>) {

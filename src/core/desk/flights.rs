@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::time::{Duration, Instant, sleep_until, timeout};
+use tracing::{Instrument as _, Span};
 
 use super::{Book, Desk};
 use crate::core::budget::{Change, Pass, Permit, Position, Readiness};
@@ -58,10 +59,12 @@ impl Desk {
                 let since = book.opened.map_or(since, |opened| opened.max(since));
                 self.set_lag(now.saturating_duration_since(since));
             }
+            let mut cause = Span::none();
             if let Some(picture) = book.pictures.get_mut(&key) {
                 picture.start();
+                cause = picture.take_cause();
             }
-            self.fly(key, permit);
+            self.fly(key, permit, cause);
         }
         let due = book.schedule.next_due(now);
         if book.cancels.is_empty() && due.is_none_or(|due| due > now) {
@@ -76,18 +79,19 @@ impl Desk {
         }
     }
 
-    fn fly(self: &Arc<Self>, key: TaskKey, permit: Permit) {
+    fn fly(self: &Arc<Self>, key: TaskKey, permit: Permit, cause: Span) {
         let pass = permit.pass();
         let desk = Arc::clone(self);
         // In the background: a drain waits for clients, not for what nobody wants any more.
-        self.lifecycle.spawn_background(async move {
+        let flight = async move {
             // From here on the landing happens, on return, panic and abort. Not sooner: a runtime that
             // goes down drops new tasks within `spawn`, and the book is locked there.
             let mut landing = Landing { desk: Arc::clone(&desk), key: key.clone(), pass, result: None };
             let fetching = desk.source.fetch(&key, permit);
             landing.result =
                 Some(timeout(desk.policy.timeout, fetching).await.unwrap_or(Err(Failure::TimedOut)));
-        });
+        };
+        self.lifecycle.spawn_background(flight.instrument(cause));
     }
 
     fn land(self: &Arc<Self>, key: &TaskKey, pass: Pass, result: Result<Snapshot, Failure>) {
@@ -125,6 +129,13 @@ impl Desk {
                 (Outcome::Failure(failure), setback.until, true)
             }
         };
+        if let Outcome::Failure(Failure::RateLimited { .. }) = outcome {
+            self.tally.rate_limited.add();
+            let is_awaited = book.pictures.get(key).is_some_and(Picture::is_watched);
+            if !is_awaited || self.store.stand_in(key, now).is_some() {
+                self.tally.absorbed.add();
+            }
+        }
         book.schedule.land(key, due, refreshed);
         if let Some(picture) = book.pictures.get_mut(key) {
             picture.land(outcome);

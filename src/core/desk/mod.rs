@@ -30,6 +30,7 @@ use crate::core::schedule::Schedule;
 use crate::core::setback::Setback;
 use crate::core::snapshot::{Retention, State};
 use crate::core::store::Store;
+use crate::core::tally::Tally;
 use crate::core::task::TaskKey;
 use crate::lifecycle::Lifecycle;
 
@@ -52,6 +53,7 @@ pub struct Policy {
 pub(in crate::core) struct Desk {
     pub(in crate::core) store: Store,
     pub(in crate::core) policy: Policy,
+    pub(in crate::core) tally: Tally,
     budget: Budget,
     source: Arc<dyn Source>,
     lifecycle: Lifecycle,
@@ -85,6 +87,15 @@ pub struct Census {
     pub pictures: usize,
     /// Interest that outlives its client.
     pub lingering: usize,
+}
+
+/// The tasks that are to be asked about.
+#[derive(Debug, Clone, Copy)]
+pub struct Queue {
+    /// Those that are not due yet.
+    pub waiting: usize,
+    /// Those that are due, and wait for the budget or the gate.
+    pub due: usize,
 }
 
 /// What a client that asks for a refresh gets.
@@ -151,6 +162,7 @@ impl Desk {
         Self {
             store,
             policy,
+            tally: Tally::default(),
             budget,
             source,
             lifecycle,
@@ -186,12 +198,14 @@ impl Desk {
         book.sweep(now);
         let collapsed = book.schedule.contains(key);
         if !collapsed && book.schedule.len() >= self.policy.max_tasks {
+            self.tally.too_many_tasks.add();
             return None;
         }
         let known = self.store.newest(key).map_or(now, |state| state.fresh_until);
         let barred = book.setbacks.get(key).map_or(known, |setback| setback.until);
         book.schedule.want(key, client, known.max(barred), now);
         let picture = book.pictures.entry(key.clone()).or_insert_with(Picture::new);
+        picture.ask();
         let (frames, flight) = (picture.subscribe(), picture.answering_flight());
         self.dispatch_beside(&mut book, now);
         drop(book);
@@ -214,7 +228,9 @@ impl Desk {
         let room = book.schedule.lingering() < self.policy.max_tasks.saturating_mul(LINGERING_PER_TASK);
         let until = linger.filter(|_| room).map(|linger| now + linger);
         book.schedule.release(key, client, until, now);
-        book.drop_unwanted(key);
+        if let Some(ended) = book.drop_unwanted(key).and_then(|picture| picture.ended()) {
+            self.tally.last_watcher.observe(now.saturating_duration_since(ended));
+        }
     }
 
     /// When the refresh of a key would start for this client.
@@ -250,6 +266,12 @@ impl Desk {
             pictures: book.pictures.len(),
             lingering: book.schedule.lingering(),
         }
+    }
+
+    /// The tasks that are to be asked about. Walks over all of them.
+    pub(in crate::core) fn queue(&self) -> Queue {
+        let (queued, due) = self.book().schedule.backlog(Instant::now());
+        Queue { waiting: queued - due, due }
     }
 
     /// Forgets a task. A flight under way still answers those who wait, and is not kept.
@@ -288,10 +310,8 @@ impl Book {
     }
 
     /// Drops the picture of a key that nobody wants and no flight is to bring.
-    fn drop_unwanted(&mut self, key: &TaskKey) {
-        if !self.schedule.contains(key) {
-            self.pictures.remove(key);
-        }
+    fn drop_unwanted(&mut self, key: &TaskKey) -> Option<Picture> {
+        if self.schedule.contains(key) { None } else { self.pictures.remove(key) }
     }
 
     /// The upstream is back: what failed with it may be asked at once.

@@ -203,6 +203,12 @@ impl Schedule {
         self.keys.iter().filter(|(_, entry)| !entry.in_flight).map(|(key, _)| key)
     }
 
+    /// How many keys are not in flight, and how many of those are due.
+    pub fn backlog(&self, now: Instant) -> (usize, usize) {
+        let queued = self.keys.values().filter(|entry| !entry.in_flight);
+        queued.fold((0, 0), |(all, due), entry| (all + 1, due + usize::from(entry.due <= now)))
+    }
+
     /// How many requests go out before this client's turn reaches this key, at most.
     pub fn ahead(&mut self, key: &TaskKey, client: &Client, now: Instant) -> u32 {
         let Some(entry) = self.keys.get(key).filter(|entry| !entry.in_flight) else { return 0 };

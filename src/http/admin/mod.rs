@@ -1,10 +1,14 @@
 //! Owns what operators and orchestrators ask: is it alive, is it ready.
 
+mod metrics;
+
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{StatusCode, header};
 
+pub use self::metrics::Metrics;
+pub(super) use self::metrics::show as metrics;
 use super::error::Error;
 use super::openapi;
 use crate::config::Settings;

@@ -1,0 +1,229 @@
+//! The logs as the program writes them: text for people, JSON for machines, one event a line, and the name of
+//! the request in what it causes.
+
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use crate::access::jwt;
+use crate::support::{KEY, Program, Reply, Upstream, exchange, get_with, program};
+
+const DONE: &str = r#"{"status":"completed"}"#;
+const JSON: (&str, &str) = ("TASKGATE_LOG__FORMAT", "json");
+const ACCESS: (&str, &str) = ("TASKGATE_LOG__ACCESS", "true");
+
+fn id(name: &str) -> String {
+    format!("X-Request-Id: {name}\r\n")
+}
+
+/// The program, and where it listens, whatever its log looks like.
+fn serve(upstream: &Upstream, extra: &[(&str, &str)]) -> (Program, SocketAddr) {
+    let base_url = upstream.base_url();
+    let mut env = vec![
+        ("LEMONDATA_API_KEY", KEY),
+        ("TASKGATE_ACCESS__MODE", "open"),
+        ("TASKGATE_UPSTREAM__BASE_URL", base_url.as_str()),
+        ("TASKGATE_SERVER__LISTEN", "127.0.0.1:0"),
+        ("TASKGATE_ADMIN__LISTEN", "off"),
+    ];
+    env.extend_from_slice(extra);
+    let program = program(&["serve"], &env, &[]);
+    let ready = program.wait_for_log("is ready").pop().unwrap();
+    let listen = ready.split_once("listen").unwrap().1.trim_start_matches(['"', ':', '=']);
+    let address = listen.split(['"', ' ']).next().unwrap().parse().unwrap();
+    (program, address)
+}
+
+/// Each line is one event.
+fn events(log: &str) -> Vec<Value> {
+    let event = |line: &str| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"));
+    log.lines().map(event).collect()
+}
+
+/// What requests leave behind that somebody meant harm with.
+async fn hostile(address: SocketAddr) {
+    for (path, headers) in [
+        ("/v1/tasks/%0a%1b[31mforged", ""),
+        ("/v1/tasks/\u{202e}gpj\u{9b}31m\u{2028}x", ""),
+        ("/v1/tasks/a\"b'c\\n=d", ""),
+        ("/v1/tasks/a", "X-Request-Id: forged\u{9b}31m id=1\r\n"),
+        ("/v1/tasks/a", "X-Request-Id: a\"b\r\n"),
+        ("/v1/tasks/a", "Host: forged\u{9b}31m\r\n"),
+        ("/v1/tasks/a", "Origin: http://forged\u{9b}\r\n"),
+    ] {
+        get_with(address, path, headers).await;
+    }
+    // What is no HTTP: refused before anything is logged of it, or logged harmlessly.
+    for bytes in [
+        &b"GET /v1/tasks/a\x1b[31m HTTP/1.1\r\nHost: localhost\r\n\r\n"[..],
+        b"GET /v1/tasks/a HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: a\x1b[31m\nforged\r\n\r\n",
+        b"GET /v1/tasks/a\xff\xc2\x9b HTTP/1.1\r\nHost: \xff\r\nConnection: close\r\n\r\n",
+    ] {
+        exchange(address, bytes).await;
+    }
+}
+
+#[tokio::test]
+async fn an_access_line_says_who_asked_for_what_and_what_became_of_it() {
+    let upstream = Upstream::always(Reply::json(DONE)).await;
+    for json in [true, false] {
+        let format = if json { JSON } else { ("TASKGATE_LOG__FORMAT", "text") };
+        let (program, at) = serve(&upstream, &[format, ACCESS]);
+        get_with(at, "/v1/tasks/done?ticket=ticket-canary", &id("web-1")).await;
+        get_with(at, "/v1/tasks/done", &id("web-2")).await;
+        get_with(at, "/v1/tasks?id=done&ticket=ticket-canary", &id("web-3")).await;
+        get_with(at, "/nowhere?ticket=ticket-canary", &id("web-4")).await;
+        program.signal("TERM");
+        let (_, _, log) = program.end();
+        assert!(!log.contains("canary"), "{log}");
+        let wanted = [
+            ("web-1", "/v1/tasks/done", "task", 200, "miss", "address:127.0.0.1"),
+            ("web-2", "/v1/tasks/done", "task", 200, "hit", "address:127.0.0.1"),
+            ("web-3", "/v1/tasks", "list", 200, "listed", "address:127.0.0.1"),
+            ("web-4", "/nowhere", "other", 404, "unknown_route", "-"),
+        ];
+        for (id, path, route, status, outcome, client) in wanted {
+            if json {
+                let events = events(&log);
+                let event = events.iter().find(|event| event["request_id"] == id).unwrap();
+                let fields = ["method", "path", "route", "status", "outcome", "client", "level", "target"];
+                let found = fields.map(|field| event[field].clone());
+                let wanted = json!(["GET", path, route, status, outcome, client, "INFO", "taskgate::access"]);
+                assert_eq!(json!(found), wanted);
+                assert!(event["duration_us"].as_u64().unwrap() > 0 && event["timestamp"].is_string());
+            } else {
+                let line = log.lines().find(|line| line.contains(id)).unwrap();
+                let fields = format!(
+                    "request request_id=\"{id}\" method=GET path={path} route=\"{route}\" status={status} \
+                     outcome=\"{outcome}\" duration_us="
+                );
+                assert!(line.contains(&fields) && line.ends_with(&format!(" client={client}")), "{line}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn clients_are_named_without_their_secrets() {
+    const SECRET: &str = "a-secret-canary-of-more-than-32-bytes";
+    const TOKEN: &str = "tg_token-canary";
+    let upstream = Upstream::always(Reply::json(DONE)).await;
+    let files = tempfile::tempdir().unwrap();
+    let (tokens, secrets) = (files.path().join("tokens"), files.path().join("secrets"));
+    let hash = taskgate::core::token::hex(&taskgate::core::token::hash(TOKEN));
+    std::fs::write(&tokens, format!("program {hash}\n")).unwrap();
+    std::fs::write(&secrets, SECRET).unwrap();
+    let (program, at) = serve(
+        &upstream,
+        &[
+            JSON,
+            ACCESS,
+            ("TASKGATE_ACCESS__MODE", "protected"),
+            ("TASKGATE_ACCESS__TOKEN_FILE", tokens.to_str().unwrap()),
+            ("TASKGATE_ACCESS__TICKET_SECRET_FILE", secrets.to_str().unwrap()),
+        ],
+    );
+    let soon = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + Duration::from_secs(60);
+    let claims = json!({"tasks": ["a"], "exp": soon.as_secs(), "sub": "eve\n\u{1b}[31m\u{202e}\u{9b}"});
+    let ticket = jwt(SECRET, r#"{"alg":"HS256"}"#, &claims);
+    let bearer = format!("Authorization: Bearer {TOKEN}\r\n{}", id("by-token"));
+    assert_eq!(get_with(at, "/v1/tasks/a", &bearer).await.status, 200);
+    let by_ticket = get_with(at, &format!("/v1/tasks/a?ticket={ticket}"), &id("by-ticket")).await.status;
+    get_with(at, "/v1/tasks/a?ticket=ticket-canary", &id("by-none")).await;
+    program.signal("TERM");
+    let (_, _, log) = program.end();
+    assert!(!log.contains("canary") && !log.contains(&ticket) && !log.contains(&hash), "{log}");
+    let events = events(&log);
+    let client = |id: &str| {
+        let event = events.iter().find(|event| event["request_id"] == id).unwrap();
+        (event["client"].as_str().unwrap().to_owned(), event["outcome"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(client("by-token"), ("token:program".to_owned(), "miss".to_owned()));
+    assert_eq!(client("by-none"), ("-".to_owned(), "invalid_credentials".to_owned()));
+    assert_eq!(by_ticket, 200);
+    assert_eq!(client("by-ticket").0, "user:eve\\n\\u{1b}[31m\\u{202e}\\u{9b}");
+}
+
+#[tokio::test]
+async fn nothing_a_client_sends_can_end_a_line_or_colour_it() {
+    let upstream = Upstream::always(Reply::json(DONE)).await;
+    for json in [true, false] {
+        let format = if json { JSON } else { ("TASKGATE_LOG__FORMAT", "text") };
+        let (program, at) = serve(&upstream, &[format, ACCESS, ("TASKGATE_LOG__FILTER", "debug")]);
+        hostile(at).await;
+        get_with(at, "/v1/tasks/a", &id("last")).await;
+        program.signal("TERM");
+        let (code, _, log) = program.end();
+        assert_eq!(code, Some(0));
+        assert!(log.contains("taskgate::access") && log.contains("last"), "{log}");
+        let odd = |c: &char| {
+            *c != '\n' && (c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2028}' | '\u{2029}'))
+        };
+        assert_eq!(log.chars().find(odd), None, "{log}");
+        if json {
+            for event in events(&log) {
+                let texts = event.as_object().unwrap().values().filter_map(Value::as_str);
+                for text in texts {
+                    assert_eq!(text.chars().find(|c| *c == '\n' || odd(c)), None, "{event}");
+                }
+            }
+        } else {
+            for line in log.lines() {
+                assert!(line.starts_with("20"), "a line begins with its time: {line}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_request_causes_upstream_is_logged_under_its_name() {
+    let upstream = Upstream::start(|_, request| {
+        if request.contains("limited") {
+            Reply::new(429, "Retry-After: 60\r\n", "{}")
+        } else {
+            Reply::json(DONE)
+        }
+    })
+    .await;
+    let nobody = Upstream::always(Reply::json("{}")).await.base_url();
+    let (program, at) = serve(&upstream, &[JSON]);
+    get_with(at, "/v1/tasks/limited", &id("web-429")).await;
+    program.signal("TERM");
+    let (_, _, log) = program.end();
+    let limited =
+        events(&log).into_iter().find(|event| event["message"].as_str().unwrap().starts_with("429"));
+    assert_eq!(limited.unwrap()["span"]["request_id"], "web-429", "{log}");
+
+    // Each way to ask, and a filter that lets through no more than the trouble itself.
+    for (number, path, headers) in [
+        (0, "/v1/tasks/a", ""),
+        (1, "/v1/tasks/a?wait=1", ""),
+        (2, "/v1/tasks?id=a", ""),
+        (3, "/v1/tasks/a", "Accept: text/event-stream\r\n"),
+        (4, "/v1/tasks?id=a", "Accept: text/event-stream\r\n"),
+    ] {
+        let settings = [
+            JSON,
+            ("TASKGATE_UPSTREAM__BASE_URL", nobody.as_str()),
+            ("TASKGATE_LOG__FILTER", "warn,taskgate::cli=info"),
+            ("TASKGATE_POLLING__MAX_STREAM", "1s"),
+        ];
+        let (program, at) = serve(&upstream, &settings);
+        let name = format!("web-{number}");
+        get_with(at, path, &format!("{headers}{}", id(&name))).await;
+        let line = program.wait_for_log("no answer from the upstream").pop().unwrap();
+        let event = &events(&line)[0];
+        assert_eq!(
+            (&event["span"]["request_id"], &event["task"]),
+            (&json!(name), &json!("/v1/tasks/a")),
+            "{event}"
+        );
+        assert!(event["span"]["name"] == "request" && event["level"] == "WARN", "{event}");
+    }
+    let text = [("TASKGATE_UPSTREAM__BASE_URL", nobody.as_str())];
+    let (program, at) = serve(&upstream, &text);
+    get_with(at, "/v1/tasks/a", &id("web-text")).await;
+    let line = program.wait_for_log("no answer from the upstream").pop().unwrap();
+    assert!(line.contains("request{request_id=\"web-text\"}"), "{line}");
+}
