@@ -7,13 +7,14 @@ use tokio::time::{Duration, Instant};
 
 use super::budget::Budget;
 use super::desk::{Cancellation, Desk, Forecast, Joined};
-pub use super::desk::{Census, Policy, Reason};
+pub use super::desk::{Census, Line, Next, Policy, Reason};
 use super::grant::{CancelGrant, Grant};
 use super::interest::Seat;
 use super::picture::Outcome;
 use super::ports::{Failure, Reply, Source};
 use super::snapshot::{Phase, State};
 use super::store::Store;
+use super::tally::Tally;
 use super::task::TaskKey;
 use super::watch::{Sight, Watch};
 use crate::lifecycle::Lifecycle;
@@ -112,12 +113,13 @@ impl Mirror {
         grant: &Grant,
         until: impl Future<Output = ()> + Send,
     ) -> Result<Answer, Refusal> {
-        tokio::select! {
+        let answer = tokio::select! {
             biased;
             // Dropped, a look leaves its interest behind for a while, as a client does that goes away.
             answer = self.look(grant) => answer,
             () = until => self.latest(grant, None),
-        }
+        };
+        self.counted(answer)
     }
 
     /// What is known of a task, fresh or only fit to stand in.
@@ -141,6 +143,16 @@ impl Mirror {
         until: impl Future<Output = ()> + Send,
         is_news: impl Fn(&State) -> bool,
     ) -> Result<Answer, Refusal> {
+        let answer = self.waited(grant, until, is_news).await;
+        self.counted(answer)
+    }
+
+    async fn waited(
+        &self,
+        grant: &Grant,
+        until: impl Future<Output = ()> + Send,
+        is_news: impl Fn(&State) -> bool,
+    ) -> Result<Answer, Refusal> {
         // A 404 right after the create is no news: that the task is gone shows when it stays.
         let is_over = |state: &State| match state.snapshot.phase {
             Phase::Terminal => true,
@@ -159,7 +171,7 @@ impl Mirror {
         let mut trouble = None;
         loop {
             let sight = tokio::select! {
-                sight = watch.next() => sight,
+                sight = watch.sight() => sight,
                 () = &mut until => return self.latest(grant, trouble),
             };
             let now = Instant::now();
@@ -237,6 +249,32 @@ impl Mirror {
     /// What is held because somebody is interested.
     pub fn census(&self) -> Census {
         self.desk.census()
+    }
+
+    /// Up to `most` tasks that are looked after, or were lately, the oldest first; and how many there are.
+    pub fn survey(&self, most: usize) -> (usize, Vec<Line>) {
+        self.desk.survey(most, Instant::now())
+    }
+
+    /// What has happened so far.
+    pub fn tally(&self) -> &Tally {
+        &self.desk.tally
+    }
+
+    /// How many states are held, and what they weigh in bytes.
+    pub fn held(&self) -> (u64, u64) {
+        self.desk.store.size()
+    }
+
+    /// How long tasks that are due wait for their turn just now.
+    pub fn lag(&self) -> Duration {
+        self.desk.lag()
+    }
+
+    fn counted(&self, answer: Result<Answer, Refusal>) -> Result<Answer, Refusal> {
+        let origin = answer.as_ref().ok().map(|answer| answer.origin);
+        self.desk.tally.answered(origin, Instant::now());
+        answer
     }
 
     async fn refreshed(&self, grant: &Grant, mut seat: Seat, start_by: Instant) -> Result<Answer, Refusal> {

@@ -91,6 +91,12 @@ impl Store {
         Put::Stored
     }
 
+    /// How many states are held, and what they weigh in bytes; a moment behind, as moka counts.
+    pub fn size(&self) -> (u64, u64) {
+        let entries = self.known.entry_count() + self.missing.entry_count();
+        (entries, self.known.weighted_size() + self.missing.weighted_size())
+    }
+
     /// Forgets a task.
     pub fn remove(&self, key: &TaskKey) {
         self.known.invalidate(key);

@@ -75,6 +75,16 @@ impl Watch {
     /// The next thing to tell. After a terminal state or [`Sight::Gone`] there is nothing more to come.
     /// Cancel safe: what was not returned is told next time.
     pub async fn next(&mut self) -> Sight {
+        let sight = self.sight().await;
+        match &sight {
+            Sight::State(_, origin) => self.desk.tally.answered(Some(*origin), Instant::now()),
+            Sight::Trouble(_) | Sight::Gone(_) => self.desk.tally.answered(None, Instant::now()),
+        }
+        sight
+    }
+
+    /// The same, not yet handed out to anybody.
+    pub(super) async fn sight(&mut self) -> Sight {
         if !self.begun {
             self.begun = true;
             let known = self.known().and_then(|state| self.consider(state, Origin::Hit));

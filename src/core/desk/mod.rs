@@ -6,6 +6,7 @@
 
 mod cancel;
 mod flights;
+mod survey;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ pub(in crate::core) use cancel::Cancellation;
 use cancel::Wish;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
+pub use survey::{Line, Next};
 use tokio::sync::Notify;
 use tokio::time::{Duration, Instant};
 
@@ -30,6 +32,7 @@ use crate::core::schedule::Schedule;
 use crate::core::setback::Setback;
 use crate::core::snapshot::{Retention, State};
 use crate::core::store::Store;
+use crate::core::tally::Tally;
 use crate::core::task::TaskKey;
 use crate::lifecycle::Lifecycle;
 
@@ -52,6 +55,7 @@ pub struct Policy {
 pub(in crate::core) struct Desk {
     pub(in crate::core) store: Store,
     pub(in crate::core) policy: Policy,
+    pub(in crate::core) tally: Tally,
     budget: Budget,
     source: Arc<dyn Source>,
     lifecycle: Lifecycle,
@@ -151,6 +155,7 @@ impl Desk {
         Self {
             store,
             policy,
+            tally: Tally::new(Instant::now()),
             budget,
             source,
             lifecycle,

@@ -203,6 +203,14 @@ impl Schedule {
         self.keys.iter().filter(|(_, entry)| !entry.in_flight).map(|(key, _)| key)
     }
 
+    /// Up to `most` keys: when each is due, whether it is in flight, and how many guards are held for it.
+    pub fn survey(&self, most: usize) -> impl Iterator<Item = (&TaskKey, Instant, bool, usize)> {
+        self.keys.iter().take(most).map(|(key, entry)| {
+            let held = entry.wants.values().map(|want| want.held).sum();
+            (key, entry.due, entry.in_flight, held)
+        })
+    }
+
     /// How many requests go out before this client's turn reaches this key, at most.
     pub fn ahead(&mut self, key: &TaskKey, client: &Client, now: Instant) -> u32 {
         let Some(entry) = self.keys.get(key).filter(|entry| !entry.in_flight) else { return 0 };
