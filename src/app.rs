@@ -112,7 +112,7 @@ pub fn start(
     let gateway = Gateway::new(settings, Arc::clone(&access), mirror.clone(), lifecycle);
     drop(lifecycle.spawn(server::serve(listeners.main, gateway.router(), limits, lifecycle.clone())));
     if let Some(listener) = listeners.admin {
-        let admin = Admin::new(budget.clone(), lifecycle.clone());
+        let admin = Admin::new(settings, gateway.clone(), budget.clone(), lifecycle.clone());
         let router = http::admin_router(admin, Hosts::for_admin(settings));
         let limits = Limits { max_connections: ADMIN_CONNECTIONS, ..limits };
         drop(lifecycle.spawn(server::serve(listener, router, limits, lifecycle.clone())));

@@ -88,7 +88,9 @@ impl Tally {
             None => &self.kinds.refused,
         };
         kind.fetch_add(1, Ordering::Relaxed);
-        self.handed_out.beat(now);
+        if origin.is_some() {
+            self.handed_out.beat(now);
+        }
     }
 
     /// The upstream has answered, or has not: after so long.
@@ -115,7 +117,7 @@ impl Tally {
         }
     }
 
-    /// Answers a second.
+    /// Answers that told a state, a second.
     pub fn handed_out(&self, now: Instant) -> Vec<u64> {
         self.handed_out.seconds(now)
     }

@@ -29,6 +29,10 @@ pub(super) enum Error {
     HostUnclear,
     HostNotAllowed(String),
     OriginNotAllowed(String),
+    /// What only the dashboard's own page may do.
+    ForeignPage,
+    /// The admin listener is within reach of others, and nobody has a token.
+    DashboardClosed,
     MethodNotAllowed {
         /// What `Allow` names.
         allowed: &'static str,
@@ -88,6 +92,8 @@ impl Error {
             Self::MissingCredentials | Self::InvalidCredentials(_) => StatusCode::UNAUTHORIZED,
             Self::HostNotAllowed(_)
             | Self::OriginNotAllowed(_)
+            | Self::ForeignPage
+            | Self::DashboardClosed
             | Self::TicketNotForTask
             | Self::MayNotCancel => StatusCode::FORBIDDEN,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
@@ -113,7 +119,8 @@ impl Error {
             Self::BodyNotAllowed => "body_not_allowed",
             Self::InvalidParameter(_) => "invalid_parameter",
             Self::HostUnclear | Self::HostNotAllowed(_) => "host_not_allowed",
-            Self::OriginNotAllowed(_) => "origin_not_allowed",
+            Self::OriginNotAllowed(_) | Self::ForeignPage => "origin_not_allowed",
+            Self::DashboardClosed => "dashboard_closed",
             Self::MethodNotAllowed { .. } => "method_not_allowed",
             Self::ClientRateLimited { .. } => "client_rate_limited",
             Self::Refused(refusal) => code_of(refusal.reason),
@@ -135,6 +142,8 @@ impl Error {
             | Self::HostUnclear
             | Self::HostNotAllowed(_)
             | Self::OriginNotAllowed(_)
+            | Self::ForeignPage
+            | Self::DashboardClosed
             | Self::MethodNotAllowed { .. } => None,
         }
     }
@@ -171,6 +180,13 @@ impl Error {
                 "Pages from {origin} may not read from this gateway. Add the origin to \
                  server.allowed_origins."
             ),
+            Self::ForeignPage => "Pages of other origins have no business here. Open the dashboard itself, or \
+                use a program such as curl."
+                .to_owned(),
+            Self::DashboardClosed => "Other machines reach this listener, so the dashboard and purging need a \
+                token, and there is none yet: name a file in access.token_file (`taskgate token NAME` makes its \
+                lines), or set admin.listen to an address of this machine alone, such as 127.0.0.1:9797."
+                .to_owned(),
             Self::MethodNotAllowed { create_at: Some(base_url), .. } => format!(
                 "This gateway only reads tasks. Create them from your back end at {base_url}, then ask here \
                  for their status."
@@ -285,6 +301,8 @@ impl IntoResponse for Error {
             | Self::HostUnclear
             | Self::HostNotAllowed(_)
             | Self::OriginNotAllowed(_)
+            | Self::ForeignPage
+            | Self::DashboardClosed
             | Self::TicketNotForTask
             | Self::MayNotCancel
             | Self::ClientRateLimited { .. }

@@ -112,6 +112,7 @@ pub fn admin_router(state: admin::Admin, hosts: Hosts) -> Router {
     Router::new()
         .route("/livez", get(admin::livez))
         .route("/readyz", get(admin::readyz))
+        .merge(admin::guarded())
         .fallback(admin::unknown)
         .with_state(state)
         .layer(from_fn_with_state(hosts, host::check))

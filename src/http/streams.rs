@@ -51,6 +51,11 @@ impl Streams {
         self.most.store(most(settings), Ordering::Relaxed);
     }
 
+    /// How many are open.
+    pub(super) fn count(&self) -> u32 {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
+    }
+
     /// A place for another stream, for as long as its reader's right lasts; `None` where the client has as many as it may, or the gateway drains.
     pub(super) fn open(&self, client: &Client, expires: Option<Instant>) -> Option<Slot> {
         if self.lifecycle.is_stopping() {
