@@ -94,6 +94,19 @@ async fn the_dashboard_shows_the_gateway_at_work() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_dashboard_says_what_to_set_where_nobody_has_a_token() {
+    let Some(command) = client_command("dashboard.mjs", Part::Chromium) else { return };
+    let upstream = Upstream::always(Reply::json(r#"{"status":"processing"}"#)).await;
+    let gateway = gateway(&upstream, &[("admin.listen", "0.0.0.0:0")]).await;
+    let mut page = start(command, &format!("http://127.0.0.1:{}/", gateway.admin.port()));
+    page.wait_for(|seen| {
+        let refusal = seen["refusal"].as_str().unwrap_or_default();
+        seen["door"] == true && seen["entry"] == false && refusal.contains("access.token_file")
+    });
+    assert!(page.last_words()["html"].as_str().unwrap().contains("The dashboard is closed"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_dashboard_asks_for_a_token_away_from_loopback() {
     const TOKEN: &str = "tg_dashboard-canary";
     let Some(mut command) = client_command("dashboard.mjs", Part::Chromium) else { return };

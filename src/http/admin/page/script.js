@@ -53,6 +53,7 @@ async function refuse(answer) {
   const { error } = await answer.json().catch(() => ({}));
   const needsToken = answer.status === 401;
   at("entry").hidden = !needsToken;
+  put("door-title", needsToken ? "Sign in" : "The dashboard is closed");
   // To have no token yet is no fault to be told of.
   at("refusal").textContent = error?.code === "missing_credentials" ? "" : error?.message ?? `It answered ${answer.status}.`;
   link("", needsToken ? "Signed out" : "Closed");
