@@ -138,7 +138,7 @@ pub fn start(
     };
     let main = serve(listeners.main, gateway.router(), limits, "main");
     if let Some(listener) = listeners.admin {
-        let admin = Admin::new(settings, budget.clone(), lifecycle.clone());
+        let admin = Admin::new(settings, gateway.clone(), budget.clone(), lifecycle.clone());
         // The page names the listener that serves it, so that one is made first.
         let figures = Arc::new(OnceLock::<Figures>::new());
         let read = Arc::clone(&figures);

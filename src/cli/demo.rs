@@ -60,10 +60,12 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CommandError> {
     })?;
     telemetry::start_logs(&settings.log);
     let main = app::listen(arguments.listen, "--listen").await?;
-    let admin = Some(app::listen(arguments.admin, "--admin").await?);
-    let listeners = Listeners { main, admin };
+    let operators = app::listen(arguments.admin, "--admin").await?;
+    let admin = operators.local_addr()?;
+    let listeners = Listeners { main, admin: Some(operators) };
     let sandbox = Sandbox::new(options.clone());
-    let invitation = invitation(&sandbox, listeners.main.local_addr()?, upstream_address, &options.api_key);
+    let at = Addresses { gateway: listeners.main.local_addr()?, admin, upstream: upstream_address };
+    let invitation = invitation(&sandbox, &at, &options.api_key);
     drop(lifecycle.spawn(server::serve(
         upstream,
         sandbox.router_with(PAGE),
@@ -79,8 +81,16 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CommandError> {
     Ok(())
 }
 
+/// Where each part of the demo is.
+struct Addresses {
+    gateway: SocketAddr,
+    admin: SocketAddr,
+    upstream: SocketAddr,
+}
+
 /// Starts the tasks, and says how to look at them.
-fn invitation(sandbox: &Sandbox, gateway: SocketAddr, upstream: SocketAddr, key: &str) -> String {
+fn invitation(sandbox: &Sandbox, at: &Addresses, key: &str) -> String {
+    let Addresses { gateway, admin, upstream } = at;
     let mut text = String::from("\nTasks are under way. Ask for them through the gateway, without a key:\n");
     let mut page = format!("http://{upstream}/?gateway=http://{gateway}");
     for (medium, seconds, elapsed, ending, prompt, words) in TASKS {
@@ -98,6 +108,8 @@ fn invitation(sandbox: &Sandbox, gateway: SocketAddr, upstream: SocketAddr, key:
         "Ask again and see Age, ETag and Cache-Status; ask from fifty terminals and the sandbox sees one request.\n\
          \nOpen this page and watch them live:\n  \
          {page}\n\
+         \nAnd this one, which shows the gateway itself at work:\n  \
+         http://{admin}/\n\
          \nCreate one more, at the sandbox, as your back end would at LemonData:\n  \
          curl http://{upstream}/v1/videos/generations -H 'Authorization: Bearer {key}' \\\n    \
          -H 'Content-Type: application/json' -d '{{\"prompt\":\"a lemon tree in the rain\"}}'\n\

@@ -6,8 +6,9 @@ use http::HeaderValue;
 use tokio::time::{Duration, Instant};
 
 use super::budget::Budget;
+use super::chronicle::Chronicle;
 use super::desk::{Cancellation, Desk, Forecast, Joined};
-pub use super::desk::{Census, Policy, Queue, Reason};
+pub use super::desk::{Census, Line, Next, Policy, Queue, Reason};
 use super::grant::{CancelGrant, Grant};
 use super::interest::Seat;
 use super::picture::Outcome;
@@ -256,9 +257,24 @@ impl Mirror {
         self.desk.store.fill()
     }
 
+    /// Up to `most` tasks that are looked after, or were lately, the oldest first; and how many there are.
+    pub fn survey(&self, most: usize) -> (usize, Vec<Line>) {
+        self.desk.survey(most, Instant::now())
+    }
+
     /// What was counted so far.
     pub fn tally(&self) -> &Tally {
         &self.desk.tally
+    }
+
+    /// What the upstream did lately.
+    pub fn chronicle(&self) -> &Chronicle {
+        &self.desk.chronicle
+    }
+
+    /// How long tasks that are due wait for their turn just now.
+    pub fn lag(&self) -> Duration {
+        self.desk.lag()
     }
 
     async fn refreshed(&self, grant: &Grant, mut seat: Seat, start_by: Instant) -> Result<Answer, Refusal> {

@@ -8,6 +8,7 @@
 //! (states, leases, the budget) goes through `store` and `budget`: a shared tier fits behind those two.
 
 pub mod budget;
+pub mod chronicle;
 mod desk;
 pub mod grant;
 mod interest;
@@ -15,6 +16,7 @@ pub mod mirror;
 pub mod pacing;
 mod picture;
 pub mod ports;
+pub mod pulse;
 pub mod schedule;
 mod setback;
 pub mod snapshot;

@@ -35,6 +35,8 @@ pub struct Snapshot {
     pub fetched: Instant,
     /// What it says about the task.
     pub phase: Phase,
+    /// The word it has for the task's status, where it has one; cut to a length that a line can hold.
+    pub word: Option<Box<str>>,
     /// How long the result's URL still works, counted from `fetched`; zero where it is dead already.
     pub result_lifetime: Option<Duration>,
     /// The same as a server-sent event, made by whoever needs it first and shared by all who watch.
@@ -63,6 +65,7 @@ impl Snapshot {
             etag,
             fetched,
             phase,
+            word: None,
             result_lifetime: None,
             event: OnceLock::new(),
         }

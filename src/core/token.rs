@@ -29,6 +29,11 @@ impl Tokens {
         self.0.is_empty()
     }
 
+    /// Whether a token of this hash is one of them.
+    pub fn holds(&self, hash: &Hash) -> bool {
+        self.0.iter().any(|(_, known)| known == hash)
+    }
+
     /// The name of a token; `None` where it is not one of these. Takes as long for any that is not.
     pub fn name_of(&self, token: &str) -> Option<Arc<str>> {
         let hash = hash(token);

@@ -17,7 +17,7 @@ use crate::config::{self, AccessMode};
 use crate::core::grant::{CancelGrant, Client, Grant};
 use crate::core::task::TaskKey;
 use crate::core::ticket::{Ring, TicketFault};
-use crate::core::token::Tokens;
+use crate::core::token::{self, Hash, Tokens};
 
 /// The access rules.
 pub struct Access {
@@ -82,13 +82,33 @@ impl Access {
         if self.mode == AccessMode::Open {
             return Ok(Visitor { client: address, reach: Reach::Everything, ends: None, may_cancel: false });
         }
-        let keys = Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner));
+        let keys = self.keys();
         match (bearer(request)?, ticket_parameter(request)) {
             (Some(text), _) if !looks_like_ticket(text) => keys.by_token(text),
             (Some(text), _) => self.by_ticket(&keys, text, address),
             (None, Some(text)) => self.by_ticket(&keys, &text, address),
             (None, None) => Err(Error::MissingCredentials),
         }
+    }
+
+    /// Whether there is any token to let somebody in by.
+    pub(super) fn has_tokens(&self) -> bool {
+        !self.keys().tokens.is_empty()
+    }
+
+    /// The hash of the token that a request shows, whatever the mode: a ticket is none.
+    pub(super) fn token(&self, request: &Request) -> Result<Hash, Error> {
+        let text = bearer(request)?.ok_or(Error::MissingCredentials)?;
+        self.keys().by_token(text).map(|_| token::hash(text))
+    }
+
+    /// Whether a token of this hash still lets its holder in.
+    pub(super) fn holds(&self, token: &Hash) -> bool {
+        self.keys().tokens.holds(token)
+    }
+
+    fn keys(&self) -> Arc<Keys> {
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn by_ticket(&self, keys: &Keys, text: &str, address: Client) -> Result<Visitor, Error> {

@@ -28,6 +28,7 @@ words! {
         InvalidCredentials = "invalid_credentials",
         HostNotAllowed = "host_not_allowed",
         OriginNotAllowed = "origin_not_allowed",
+        DashboardClosed = "dashboard_closed",
         TicketNotForTask = "ticket_not_for_task",
         UnknownRoute = "unknown_route",
         MethodNotAllowed = "method_not_allowed",

@@ -33,6 +33,10 @@ pub(super) enum Error {
     HostUnclear,
     HostNotAllowed(String),
     OriginNotAllowed(String),
+    /// What only the dashboard's own page may do.
+    ForeignPage,
+    /// The admin listener is within reach of others, and nobody has a token.
+    DashboardClosed,
     MethodNotAllowed {
         /// What `Allow` names.
         allowed: &'static str,
@@ -99,6 +103,8 @@ impl Error {
             Self::MissingCredentials | Self::InvalidCredentials(_) => StatusCode::UNAUTHORIZED,
             Self::HostNotAllowed(_)
             | Self::OriginNotAllowed(_)
+            | Self::ForeignPage
+            | Self::DashboardClosed
             | Self::TicketNotForTask
             | Self::MayNotCancel => StatusCode::FORBIDDEN,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
@@ -124,7 +130,8 @@ impl Error {
             Self::BodyNotAllowed => Code::BodyNotAllowed,
             Self::InvalidParameter(_) => Code::InvalidParameter,
             Self::HostUnclear | Self::HostNotAllowed(_) => Code::HostNotAllowed,
-            Self::OriginNotAllowed(_) => Code::OriginNotAllowed,
+            Self::OriginNotAllowed(_) | Self::ForeignPage => Code::OriginNotAllowed,
+            Self::DashboardClosed => Code::DashboardClosed,
             Self::MethodNotAllowed { .. } => Code::MethodNotAllowed,
             Self::ClientRateLimited { .. } => Code::ClientRateLimited,
             Self::Refused(refusal) => code_of(refusal.reason),
@@ -146,6 +153,8 @@ impl Error {
             | Self::HostUnclear
             | Self::HostNotAllowed(_)
             | Self::OriginNotAllowed(_)
+            | Self::ForeignPage
+            | Self::DashboardClosed
             | Self::MethodNotAllowed { .. } => None,
         }
     }
@@ -182,6 +191,13 @@ impl Error {
                 "Pages from {origin} may not read from this gateway. Add the origin to \
                  server.allowed_origins."
             ),
+            Self::ForeignPage => "Pages of other origins have no business here. Open the dashboard itself, or \
+                use a program such as curl."
+                .to_owned(),
+            Self::DashboardClosed => "Other machines reach this listener, so the dashboard and purging need a \
+                token, and there is none yet: name a file in access.token_file (`taskgate token NAME` makes its \
+                lines), or set admin.listen to an address of this machine alone, such as 127.0.0.1:9797."
+                .to_owned(),
             Self::MethodNotAllowed { create_at: Some(base_url), .. } => format!(
                 "This gateway only reads tasks. Create them from your back end at {base_url}, then ask here \
                  for their status."
@@ -297,6 +313,8 @@ impl IntoResponse for Error {
             | Self::HostUnclear
             | Self::HostNotAllowed(_)
             | Self::OriginNotAllowed(_)
+            | Self::ForeignPage
+            | Self::DashboardClosed
             | Self::TicketNotForTask
             | Self::MayNotCancel
             | Self::ClientRateLimited { .. }

@@ -33,7 +33,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::routing::{any, get};
-use tokio::time::Duration;
+use tokio::time::{Duration, Instant};
 
 pub use self::access::Access;
 pub use self::host::Hosts;
@@ -72,7 +72,7 @@ struct Parts {
 impl Gateway {
     /// Takes what it needs of the settings.
     pub fn new(settings: &Settings, access: Arc<Access>, mirror: Mirror, lifecycle: &Lifecycle) -> Self {
-        let tally = Arc::default();
+        let tally = Arc::new(Tally::new(Instant::now()));
         Self(Arc::new(Parts {
             mirror,
             routes: settings.upstream.routes.clone(),
@@ -132,6 +132,7 @@ pub fn admin_router(state: admin::Admin, metrics: admin::Metrics, hosts: Hosts) 
         .route("/readyz", get(admin::readyz))
         .route("/openapi.json", get(admin::openapi))
         .route("/metrics", get(admin::metrics).with_state(metrics))
+        .merge(admin::guarded())
         .fallback(admin::unknown)
         .with_state(state)
         .layer(from_fn_with_state(hosts, host::check))

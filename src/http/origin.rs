@@ -53,6 +53,11 @@ impl Origins {
     }
 }
 
+/// Whether a request comes from no page, or from one of the listener's own.
+pub(super) fn is_own(request: &Request) -> bool {
+    judge(&Origins { listed: AllowList::These(Vec::new()), local_pages: false }, request).is_ok()
+}
+
 /// The layer.
 pub(super) async fn check(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
     match judge(&gateway.0.origins, &request) {

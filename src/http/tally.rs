@@ -7,6 +7,7 @@ use tokio::time::{Duration, Instant};
 use super::code::{Code, words};
 use super::way::Way;
 use crate::core::mirror::Origin;
+use crate::core::pulse::Pulse;
 use crate::core::snapshot::State;
 use crate::core::tally::{Counter, Histogram};
 
@@ -134,20 +135,38 @@ pub struct Tally {
     pub age: Histogram,
     /// Answers that cost no request of their own.
     pub saved: Counter,
+    /// Answers by origin.
+    origins: [Counter; 4],
+    /// Answers, second by second.
+    pub(super) pulse: Pulse,
 }
 
-impl Default for Tally {
-    fn default() -> Self {
+/// How many answers were come by in which way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Origins {
+    /// Fresh, from memory.
+    pub(super) hit: u64,
+    /// From the upstream, asked for this client.
+    pub(super) fetched: u64,
+    /// From the upstream, asked for somebody else.
+    pub(super) collapsed: u64,
+    /// A known state, in place of one that could not be had.
+    pub(super) stand_in: u64,
+}
+
+impl Tally {
+    /// All at nothing.
+    pub fn new(now: Instant) -> Self {
         Self {
             requests: array::from_fn(|_| array::from_fn(|_| Counter::default())),
             strikes: array::from_fn(|_| Counter::default()),
             age: Histogram::new(AGES),
             saved: Counter::default(),
+            origins: array::from_fn(|_| Counter::default()),
+            pulse: Pulse::new(now),
         }
     }
-}
 
-impl Tally {
     /// A request has come to its end.
     pub(super) fn request(&self, kind: Kind, outcome: Outcome) {
         self.requests[kind as usize][outcome.place()].add();
@@ -161,12 +180,37 @@ impl Tally {
     /// A state is handed out: as a response, in a list, or as an event.
     pub(super) fn answer(&self, state: &State, origin: Origin, now: Instant) {
         self.age.observe(now.saturating_duration_since(state.snapshot.fetched));
+        self.pulse.beat(now);
+        let [hit, fetched, collapsed, stand_in] = &self.origins;
+        let come_by = match origin {
+            Origin::Hit => hit,
+            Origin::Fetched { collapsed: false, .. } => fetched,
+            Origin::Fetched { collapsed: true, .. } => collapsed,
+            Origin::StandIn { .. } => stand_in,
+        };
+        come_by.add();
         let is_first = state.hand_out();
         // Asked in vain is asked all the same.
         let in_vain = matches!(origin, Origin::StandIn { asked: true, .. });
         if !is_first && !in_vain {
             self.saved.add();
         }
+    }
+
+    /// Answers by origin.
+    pub(super) fn origins(&self) -> Origins {
+        let [hit, fetched, collapsed, stand_in] = &self.origins;
+        Origins {
+            hit: hit.get(),
+            fetched: fetched.get(),
+            collapsed: collapsed.get(),
+            stand_in: stand_in.get(),
+        }
+    }
+
+    /// Requests that were answered with an error of the gateway's own.
+    pub(super) fn failed(&self) -> u64 {
+        self.requests.iter().flat_map(|outcomes| &outcomes[ENDINGS..]).map(Counter::get).sum()
     }
 
     /// Requests by kind and outcome.

@@ -19,6 +19,9 @@ use crate::config;
 use crate::core::ports::Failure;
 use crate::core::snapshot::{Phase, Snapshot};
 
+/// The longest status word that is remembered, in characters.
+const MAX_WORD: usize = 40;
+
 /// What the status code alone decides; such a body is not even read.
 pub fn by_status(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Option<Failure> {
     match status.as_u16() {
@@ -57,13 +60,13 @@ impl Judge {
     ) -> Result<Snapshot, Failure> {
         let invalid = Failure::InvalidResponse { status: status.as_u16() };
         let document: &RawValue = serde_json::from_slice(&body).map_err(|_| invalid)?;
+        let word = status.is_success().then(|| self.status(document)).flatten();
         let (phase, lifetime) = if status.is_success() {
-            let word = self.status(document);
             if word.is_none() && has_error_object(document) {
                 return Err(invalid);
             }
-            match word {
-                Some(word) if self.is_terminal(&word) => {
+            match &word {
+                Some(word) if self.is_terminal(word) => {
                     (Phase::Terminal, expiry::result_lifetime(document, now))
                 }
                 _ => (Phase::Live, None),
@@ -73,6 +76,7 @@ impl Judge {
         };
         let mut snapshot = Snapshot::new(status, content_type, body, fetched, phase);
         snapshot.result_lifetime = lifetime;
+        snapshot.word = word.map(|word| word.chars().take(MAX_WORD).collect());
         Ok(snapshot)
     }
 

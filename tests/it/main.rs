@@ -15,6 +15,7 @@ mod conditional;
 mod core;
 mod credentials;
 mod crowd;
+mod dashboard;
 mod events;
 mod examples;
 mod faults;

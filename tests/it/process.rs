@@ -206,6 +206,9 @@ async fn the_demo_runs_the_main_job_and_its_lines_work() {
     let html = get(site.parse().unwrap(), &format!("/?gateway=http://{query}")).await;
     assert_eq!((html.status, html.expect("content-type").as_str()), (200, "text/html; charset=utf-8"));
     assert_eq!(html.text(), include_str!("../../examples/browser/index.html"));
+    let dashboard = said.iter().rev().find_map(|line| line.strip_prefix("  http://")).unwrap();
+    let html = get(dashboard.trim_end_matches('/').parse().unwrap(), "/").await;
+    assert!(html.status == 200 && html.text().contains("<title>taskgate</title>"), "{dashboard}");
     // What the page then asks, from where it is.
     let (gateway, ids) = query.split_once('&').unwrap();
     let origin = format!("Origin: http://{site}\r\n");

@@ -44,6 +44,11 @@ impl Bucket {
         Self { rate, factor: 1.0, quiet_since: now, arrival: now }
     }
 
+    /// The setting.
+    pub fn rate(&self) -> Rate {
+        self.rate
+    }
+
     /// Requests a minute in force.
     pub fn effective_per_minute(&self) -> f64 {
         self.rate.per_minute * self.factor

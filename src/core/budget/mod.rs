@@ -17,6 +17,7 @@ use gate::Gate;
 pub use gate::{Change, Pass, Position};
 
 use super::ports::{Failure, Scope};
+use super::pulse::Pulse;
 use super::snapshot::later;
 use super::task::TaskKey;
 
@@ -40,6 +41,27 @@ pub struct Estimate {
     pub because: Option<Failure>,
 }
 
+/// All that the budget can be asked, at one moment.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    /// The setting.
+    pub rate: Rate,
+    /// Whole tokens left.
+    pub tokens: u32,
+    /// Requests a minute in force.
+    pub effective_per_minute: f64,
+    /// How the gate stands.
+    pub gate: Position,
+    /// Since when it is not open.
+    pub closed_since: Option<Instant>,
+    /// Requests under way.
+    pub in_flight: usize,
+    /// Requests sent so far, second attempts included.
+    pub sent: u64,
+    /// The same in each of the last seconds, the latest last.
+    pub sent_a_second: Vec<u64>,
+}
+
 /// The budget of one API key. A clone is another handle to the same budget.
 #[derive(Debug, Clone)]
 pub struct Budget(Arc<Mutex<Ledger>>);
@@ -48,8 +70,10 @@ pub struct Budget(Arc<Mutex<Ledger>>);
 struct Ledger {
     bucket: Bucket,
     gate: Gate,
+    closed_since: Option<Instant>,
     in_flight: usize,
     max_in_flight: usize,
+    sent: Pulse,
 }
 
 impl Budget {
@@ -58,8 +82,10 @@ impl Budget {
         Self(Arc::new(Mutex::new(Ledger {
             bucket: Bucket::new(rate, now),
             gate: Gate::new(),
+            closed_since: None,
             in_flight: 0,
             max_in_flight,
+            sent: Pulse::new(now),
         })))
     }
 
@@ -94,12 +120,16 @@ impl Budget {
         match change {
             Change::None => {}
             Change::Closed { because, .. } => {
+                ledger.closed_since.get_or_insert(now);
                 if matches!(because, Failure::RateLimited { .. }) {
                     ledger.bucket.slow_down(now);
                 }
                 ledger.bucket.empty(now);
             }
-            Change::Opened { .. } => ledger.bucket.empty(now),
+            Change::Opened { .. } => {
+                ledger.closed_since = None;
+                ledger.bucket.empty(now);
+            }
         }
         change
     }
@@ -112,6 +142,21 @@ impl Budget {
     /// There is a new key: where the old one was turned away, this one is tried at once.
     pub fn retry_key(&self, now: Instant) {
         self.ledger().gate.retry_account(now);
+    }
+
+    /// All of it, at this moment.
+    pub fn reading(&self, now: Instant) -> Reading {
+        let ledger = self.ledger();
+        Reading {
+            rate: ledger.bucket.rate(),
+            tokens: ledger.bucket.tokens(now),
+            effective_per_minute: ledger.bucket.effective_per_minute(),
+            gate: ledger.gate.position(),
+            closed_since: ledger.closed_since,
+            in_flight: ledger.in_flight,
+            sent: ledger.sent.total(),
+            sent_a_second: ledger.sent.seconds(now),
+        }
     }
 
     /// How the gate stands.
@@ -200,6 +245,7 @@ impl Ledger {
             return None;
         }
         self.in_flight += 1;
+        self.sent.beat(now);
         Some(self.gate.pass())
     }
 

@@ -99,6 +99,7 @@ impl Desk {
                 desk: Arc::clone(&desk),
                 key: key.clone(),
                 pass,
+                started: Instant::now(),
                 answer: Some(answer),
                 result: None,
             };
@@ -152,6 +153,7 @@ struct Errand {
     desk: Arc<Desk>,
     key: TaskKey,
     pass: Pass,
+    started: Instant,
     answer: Option<oneshot::Sender<Result<Reply, Failure>>>,
     result: Option<Result<Reply, Failure>>,
 }
@@ -159,6 +161,9 @@ struct Errand {
 impl Drop for Errand {
     fn drop(&mut self) {
         let result = self.result.take().unwrap_or(Err(Failure::Unreachable));
+        let now = Instant::now();
+        let took = now.saturating_duration_since(self.started);
+        self.desk.chronicle.landed(&self.key, took, result.as_ref().err().copied(), now);
         self.desk.cancelled(&self.key, self.pass, &result);
         if let Some(answer) = self.answer.take() {
             // The client may have left.

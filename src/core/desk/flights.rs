@@ -86,7 +86,13 @@ impl Desk {
         let flight = async move {
             // From here on the landing happens, on return, panic and abort. Not sooner: a runtime that
             // goes down drops new tasks within `spawn`, and the book is locked there.
-            let mut landing = Landing { desk: Arc::clone(&desk), key: key.clone(), pass, result: None };
+            let mut landing = Landing {
+                desk: Arc::clone(&desk),
+                key: key.clone(),
+                pass,
+                started: Instant::now(),
+                result: None,
+            };
             let fetching = desk.source.fetch(&key, permit);
             landing.result =
                 Some(timeout(desk.policy.timeout, fetching).await.unwrap_or(Err(Failure::TimedOut)));
@@ -176,6 +182,7 @@ struct Landing {
     desk: Arc<Desk>,
     key: TaskKey,
     pass: Pass,
+    started: Instant,
     result: Option<Result<Snapshot, Failure>>,
 }
 
@@ -187,6 +194,9 @@ impl Drop for Landing {
             }
             Err(Failure::Unreachable)
         });
+        let now = Instant::now();
+        let took = now.saturating_duration_since(self.started);
+        self.desk.chronicle.landed(&self.key, took, result.as_ref().err().copied(), now);
         self.desk.land(&self.key, self.pass, result);
     }
 }

@@ -6,6 +6,7 @@
 
 mod cancel;
 mod flights;
+mod survey;
 #[cfg(test)]
 mod tests;
 
@@ -17,10 +18,12 @@ pub(in crate::core) use cancel::Cancellation;
 use cancel::Wish;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
+pub use survey::{Line, Next};
 use tokio::sync::Notify;
 use tokio::time::{Duration, Instant};
 
 use crate::core::budget::Budget;
+use crate::core::chronicle::Chronicle;
 use crate::core::grant::{Client, Grant};
 use crate::core::interest::{Interest, Seat};
 use crate::core::pacing::Pacing;
@@ -54,6 +57,7 @@ pub(in crate::core) struct Desk {
     pub(in crate::core) store: Store,
     pub(in crate::core) policy: Policy,
     pub(in crate::core) tally: Tally,
+    pub(in crate::core) chronicle: Chronicle,
     budget: Budget,
     source: Arc<dyn Source>,
     lifecycle: Lifecycle,
@@ -163,6 +167,7 @@ impl Desk {
             store,
             policy,
             tally: Tally::default(),
+            chronicle: Chronicle::default(),
             budget,
             source,
             lifecycle,

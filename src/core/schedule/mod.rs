@@ -209,6 +209,14 @@ impl Schedule {
         queued.fold((0, 0), |(all, due), entry| (all + 1, due + usize::from(entry.due <= now)))
     }
 
+    /// Up to `most` keys: when each is due, whether it is in flight, and how many guards are held for it.
+    pub fn survey(&self, most: usize) -> impl Iterator<Item = (&TaskKey, Instant, bool, usize)> {
+        self.keys.iter().take(most).map(|(key, entry)| {
+            let held = entry.wants.values().map(|want| want.held).sum();
+            (key, entry.due, entry.in_flight, held)
+        })
+    }
+
     /// How many requests go out before this client's turn reaches this key, at most.
     pub fn ahead(&mut self, key: &TaskKey, client: &Client, now: Instant) -> u32 {
         let Some(entry) = self.keys.get(key).filter(|entry| !entry.in_flight) else { return 0 };

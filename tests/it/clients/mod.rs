@@ -4,6 +4,7 @@
 //! Their parts come from `.ci/install tests`. Where one is missing its tests say so and pass; with `CI` set they
 //! fail.
 
+mod dashboard;
 mod description;
 pub mod parts;
 pub mod play;

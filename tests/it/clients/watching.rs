@@ -75,6 +75,19 @@ impl Watching {
         }
     }
 
+    /// What it says at the end, when it is asked to.
+    #[track_caller]
+    pub fn last_words(mut self) -> Value {
+        self.program.close_stdin();
+        loop {
+            let line = self.next();
+            assert_eq!(line["broken"], Value::Null, "{line}");
+            if let Some(last) = line.get("last") {
+                return last.clone();
+            }
+        }
+    }
+
     /// It has to end by itself, having said no more. (The page's reader watches its standard input for that.)
     #[track_caller]
     pub fn end(mut self) -> HashMap<String, Value> {

@@ -1,0 +1,32 @@
+//! Owns `DELETE /cache/{path}`: one task is forgotten, and the next who asks gets the upstream's word.
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use http::{Method, StatusCode};
+
+use super::Admin;
+use crate::core::task::PathFault;
+use crate::http::error::Error;
+
+/// The path before a task's own, as it came.
+const PREFIX: &str = "/cache";
+
+pub(super) async fn answer(State(admin): State<Admin>, request: Request) -> Response {
+    match purge(&admin, &request) {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(error) => error.into_response(),
+    }
+}
+
+fn purge(admin: &Admin, request: &Request) -> Result<(), Error> {
+    admin.0.door.right(request)?;
+    if *request.method() != Method::DELETE {
+        return Err(Error::MethodNotAllowed { allowed: "DELETE", create_at: None });
+    }
+    let path = request.uri().path().strip_prefix(PREFIX).ok_or(Error::Path(PathFault::UnknownRoute))?;
+    let gateway = &*admin.0.gateway.0;
+    let key = gateway.routes.find(path).map_err(Error::Path)?;
+    gateway.mirror.purge(&key);
+    tracing::info!(task = %key, "a task was purged by hand");
+    Ok(())
+}
