@@ -159,31 +159,42 @@ pub fn start(
 }
 
 impl Running {
-    /// The settings in force, and those that wait for a restart.
+    /// The settings in force.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
     /// Takes what can change at work: the key, tokens, ticket secrets, `[limits]` and `[budget]`. Names the
-    /// settings that differ and need a restart.
+    /// settings that differ from those in force and need a restart.
     ///
     /// # Errors
     /// [`StartError::Upstream`], where the new key cannot be sent; nothing has changed then.
-    pub fn renew(&mut self, settings: Settings) -> Result<Vec<String>, StartError> {
+    pub fn renew(&mut self, new: Settings) -> Result<Vec<String>, StartError> {
         let now = Instant::now();
-        if self.upstream.renew_key(&settings.upstream)? {
+        let waiting = config::changes(&self.settings, &new).into_iter().filter(|key| !is_live(key)).collect();
+        if self.upstream.renew_key(&new.upstream)? {
             tracing::info!("there is a new API key");
             self.budget.retry_key(now);
         }
-        self.access.renew(&settings.access);
-        if settings.limits != self.settings.limits {
-            self.gateway.renew_limits(&settings.limits);
+        let now_in_force = &mut self.settings;
+        now_in_force.upstream.api_key = new.upstream.api_key;
+        now_in_force.upstream.api_key_file = new.upstream.api_key_file;
+        // Tokens and secrets belong to their mode: without the restart that it needs, the old ones stay.
+        if now_in_force.access.mode == new.access.mode {
+            self.access.renew(&new.access);
+            now_in_force.access.tokens = new.access.tokens;
+            now_in_force.access.token_file = new.access.token_file;
+            now_in_force.access.ticket_secrets = new.access.ticket_secrets;
+            now_in_force.access.ticket_secret_file = new.access.ticket_secret_file;
         }
-        self.budget.set_rate(rate(&settings.budget), now);
+        if now_in_force.limits != new.limits {
+            self.gateway.renew_limits(&new.limits);
+            now_in_force.limits = new.limits;
+        }
+        self.budget.set_rate(rate(&new.budget), now);
+        now_in_force.budget = new.budget;
         self.mirror.nudge();
-        let changes = config::changes(&self.settings, &settings);
-        self.settings = settings;
-        Ok(changes.into_iter().filter(|key| !is_live(key)).collect())
+        Ok(waiting)
     }
 }
 

@@ -38,6 +38,14 @@ impl Lifecycle {
         }));
     }
 
+    /// Runs what may block, such as reading a file, apart from the tasks. It cannot be broken off, and the end of
+    /// the process does not wait for it.
+    pub async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+        let working = tokio::task::spawn_blocking(work);
+        working.await.ok()
+    }
+
     /// Resolves when the process is to stop.
     pub async fn stopped(&self) {
         self.stop.cancelled().await;

@@ -18,5 +18,8 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    runtime.block_on(arguments.run(surroundings))
+    let code = runtime.block_on(arguments.run(surroundings));
+    // A file on a dead network drive may still be waited for: not by those who end the program.
+    runtime.shutdown_background();
+    code
 }

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
 use serde_json::Value;
-use taskgate::core::ticket::{LONGEST, LONGEST_LIFE, Ring, Ticket, TicketFault};
+use taskgate::core::ticket::{LONGEST, LONGEST_LIFE, LONGEST_USER, Ring, Ticket, TicketFault};
 
 const SECRET: &[u8] = b"a-secret-of-more-than-32-bytes-for-tests";
 const NOW: u64 = 1_800_000_000;
@@ -49,7 +49,9 @@ fn agrees(ticket: &Ticket, claims: &Value) {
         claims["tasks"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
     assert_eq!(ticket.tasks, tasks);
     assert!(ticket.lasts <= LONGEST_LIFE && !claims["exp"].is_string());
-    assert_eq!(ticket.user.as_deref(), claims["sub"].as_str().filter(|sub| !sub.is_empty()));
+    let number = claims["sub"].as_i64().map(|number| number.to_string());
+    let sub = claims["sub"].as_str().filter(|sub| !sub.is_empty()).or(number.as_deref());
+    assert_eq!(ticket.user.as_deref(), sub);
     assert_eq!(ticket.may_cancel, claims["cancel"] == true);
 }
 
@@ -60,7 +62,8 @@ fn is_good(claims: &Value) -> bool {
     let tasks = claims["tasks"].as_array().is_some_and(|ids| ids.iter().all(is_text));
     let exp = claims["exp"].as_f64().is_some_and(|exp| exp > now && exp <= now + LONGEST_LIFE.as_secs_f64());
     let nbf = claims["nbf"].is_null() || claims["nbf"].as_f64().is_some_and(|nbf| nbf <= now);
-    let sub = claims["sub"].is_null() || claims["sub"].is_string();
+    let short = |sub: &str| sub.len() <= LONGEST_USER;
+    let sub = claims["sub"].is_null() || claims["sub"].is_i64() || claims["sub"].as_str().is_some_and(short);
     let aud = claims["aud"].is_null();
     let cancel = claims.get("cancel").is_none_or(Value::is_boolean);
     object && tasks && exp && nbf && aud && sub && cancel

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use tokio::time::Duration;
 
-use super::{CommandError, sandbox, serve, signals, tell};
+use super::signals::Stop;
+use super::{CommandError, sandbox, serve, tell};
 use crate::app::{self, Listeners};
 use crate::config::{self, Sources};
 use crate::lifecycle::Lifecycle;
@@ -43,6 +44,7 @@ const TASKS: [(Medium, u64, u64, Ending, &str, &str); 5] = {
 };
 
 pub(super) async fn run(arguments: Arguments) -> Result<(), CommandError> {
+    let stop = Stop::listen()?;
     let lifecycle = Lifecycle::default();
     let upstream = app::listen(arguments.sandbox, "--sandbox").await?;
     let upstream_address = upstream.local_addr()?;
@@ -75,7 +77,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CommandError> {
     serve::announce(&settings, &listeners)?;
     drop(app::start(&settings, listeners, &lifecycle)?);
     tell(&invitation);
-    signals::until_asked_to_stop().await?;
+    stop.asked().await;
     lifecycle.stop();
     lifecycle.drained(settings.server.shutdown_grace).await;
     Ok(())

@@ -15,13 +15,15 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const ANSWER: usize = 4096;
 
 pub(super) async fn run(flag: Option<&Path>, surroundings: Surroundings) -> Result<(), CommandError> {
-    let settings = config::load(&surroundings.sources(flag)?).map_err(|faults| {
+    // No more than where it listens: a file that is being written now says nothing about who runs already.
+    let listeners = surroundings.sources(flag).and_then(|sources| config::listeners(&sources));
+    let (main, admin) = listeners.map_err(|faults| {
         // Docker knows healthy and unhealthy only, so faults are "not ready" here.
         CommandError::NotReady(format!("the settings are at fault:\n{faults}"))
     })?;
-    let (address, path) = match settings.admin.listen {
+    let (address, path) = match admin {
         Some(admin) => (admin, "/readyz"),
-        None => (settings.server.listen, "/livez"),
+        None => (main, "/livez"),
     };
     let address = reachable(address);
     let answer = match timeout(PATIENCE, ask(address, path)).await {

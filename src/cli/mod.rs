@@ -78,6 +78,8 @@ enum CommandError {
          (TASKGATE_ACCESS__TICKET_SECRET_FILE) that holds one, such as `openssl rand -hex 32` prints"
     )]
     NoTicketSecret,
+    #[error("the ticket would be longer than the gateway takes (8 KiB): name fewer tasks in it")]
+    TicketTooLong,
     #[error("{0}")]
     Io(#[from] std::io::Error),
 }
@@ -86,6 +88,7 @@ impl CommandError {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::Settings(_) | Self::NoTicketSecret => ExitCode::from(78),
+            Self::TicketTooLong => ExitCode::from(2),
             Self::Start(_) | Self::NotReady(_) | Self::NoRandomness | Self::Io(_) => ExitCode::FAILURE,
         }
     }

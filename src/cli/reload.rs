@@ -2,30 +2,52 @@
 //! secrets changes. No connection is dropped; what cannot be read leaves everything as it was.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use tokio::signal::unix::Signal;
-use tokio::time::{Duration, MissedTickBehavior, interval};
+use tokio::time::{Duration, Instant, MissedTickBehavior, interval};
 
 use crate::app::Running;
 use crate::config::{Faults, Settings};
+use crate::lifecycle::Lifecycle;
 
 /// How often the files are looked at. Looking and not inotify: mounted secrets are exchanged in ways that it
 /// does not tell.
 const LOOK: Duration = Duration::from_secs(1);
+/// How soon what could not be read is tried again: the reason may be a passing one.
+const TRY_AGAIN: Duration = Duration::from_secs(15);
 
-/// What tells one version of a file from another.
+/// What tells one version of a file from another; `None` where there is none.
 type Print = Option<(SystemTime, u64, u64)>;
 
+/// Reads settings; on a thread of its own, as a file may be slow.
+type Load = Arc<dyn Fn() -> Result<Settings, Faults> + Send + Sync>;
+
+/// What is read again, and what of it was read last.
+struct Reloader {
+    running: Running,
+    load: Load,
+    lifecycle: Lifecycle,
+    /// The files as they were before they were read last with success.
+    known: Vec<Print>,
+    trouble: Option<Trouble>,
+}
+
+/// What was wrong when the files were read last.
+struct Trouble {
+    /// In words, told once.
+    told: String,
+    /// The files as they were then: others are worth a try at once.
+    of: Vec<Print>,
+    again: Instant,
+}
+
 /// Reads again whenever there is a reason to, as long as it runs.
-pub(super) async fn run(
-    mut running: Running,
-    mut hangup: Signal,
-    load: impl Fn() -> Result<Settings, Faults> + Send,
-) {
-    let mut files = files(running.settings());
-    let mut known = prints(&files).await;
+pub(super) async fn run(running: Running, mut hangup: Signal, lifecycle: Lifecycle, load: Load) {
+    let known = prints(&files(running.settings())).await;
     let mut last = known.clone();
+    let mut reloader = Reloader { running, load, lifecycle, known, trouble: None };
     let mut ticks = interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -33,34 +55,50 @@ pub(super) async fn run(
             Some(()) = hangup.recv() => true,
             _ = ticks.tick() => false,
         };
-        let seen = prints(&files).await;
+        let seen = prints(&files(reloader.running.settings())).await;
         // Seen twice: whoever writes it has finished.
-        let has_changed = seen != known && seen == last;
-        last.clone_from(&seen);
-        if is_asked || has_changed {
-            read_again(&mut running, &load);
-            files = self::files(running.settings());
-            known = prints(&files).await;
-            last.clone_from(&known);
+        let has_changed = seen != reloader.known && seen == last;
+        if is_asked || (has_changed && reloader.may_try(&seen)) {
+            reloader.read_again(seen.clone()).await;
         }
+        last = seen;
     }
 }
 
-fn read_again(running: &mut Running, load: impl Fn() -> Result<Settings, Faults>) {
-    let settings = match load() {
-        Ok(settings) => settings,
-        Err(faults) => {
-            tracing::error!("the settings were read again and are at fault; the old ones stay:\n{faults}");
-            return;
+impl Reloader {
+    fn may_try(&self, seen: &[Print]) -> bool {
+        self.trouble.as_ref().is_none_or(|trouble| trouble.of != seen || trouble.again <= Instant::now())
+    }
+
+    /// `seen` is how the files looked before: what is written while they are read is a change once more.
+    async fn read_again(&mut self, seen: Vec<Print>) {
+        let load = Arc::clone(&self.load);
+        let Some(result) = self.lifecycle.blocking(move || load()).await else { return };
+        let result = match result {
+            Ok(settings) => self.running.renew(settings).map_err(|error| error.to_string()),
+            Err(faults) => Err(faults.to_string()),
+        };
+        match result {
+            Ok(later) => {
+                self.known = seen;
+                self.trouble = None;
+                if later.is_empty() {
+                    tracing::info!("the settings were read again");
+                } else {
+                    let settings = later.join(" ");
+                    tracing::warn!(settings, "the settings were read again; these differ and need a restart");
+                }
+            }
+            Err(trouble) => {
+                if self.trouble.as_ref().is_none_or(|known| known.told != trouble) {
+                    tracing::error!(
+                        "the settings were read again and are at fault; the old ones stay in force, and with \
+                         them every token and secret of before:\n{trouble}"
+                    );
+                }
+                self.trouble = Some(Trouble { told: trouble, of: seen, again: Instant::now() + TRY_AGAIN });
+            }
         }
-    };
-    match running.renew(settings) {
-        Ok(later) if later.is_empty() => tracing::info!("the settings were read again"),
-        Ok(later) => tracing::warn!(
-            settings = later.join(" "),
-            "the settings were read again; these differ and need a restart"
-        ),
-        Err(error) => tracing::error!(%error, "the settings were read again; the old ones stay"),
     }
 }
 

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use tokio::time::Duration;
 
-use super::{CommandError, signals, tell};
+use super::signals::Stop;
+use super::{CommandError, tell};
 use crate::app;
 use crate::config::{Log, LogFormat};
 use crate::lifecycle::Lifecycle;
@@ -34,6 +35,7 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(arguments: Arguments) -> Result<(), CommandError> {
     telemetry::start_logs(&Log { format: LogFormat::Text, filter: arguments.log, access: false });
+    let stop = Stop::listen()?;
     let lifecycle = Lifecycle::default();
     let listener = app::listen(arguments.listen, "--listen").await?;
     let address = listener.local_addr()?;
@@ -49,7 +51,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CommandError> {
          LEMONDATA_API_KEY={key} TASKGATE_UPSTREAM__BASE_URL=http://{address} \
          TASKGATE_ACCESS__MODE=open taskgate serve"
     ));
-    signals::until_asked_to_stop().await?;
+    stop.asked().await;
     lifecycle.stop();
     lifecycle.drained(Duration::from_secs(2)).await;
     Ok(())

@@ -1,8 +1,10 @@
 //! Owns `taskgate serve`: from settings to a clean end.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use super::{CommandError, Surroundings, open_files, reload, signals};
+use super::signals::{self, Stop};
+use super::{CommandError, Surroundings, open_files, reload};
 use crate::app::{self, Listeners};
 use crate::config::{self, Settings};
 use crate::lifecycle::Lifecycle;
@@ -12,16 +14,17 @@ pub(super) async fn run(flag: Option<&Path>, surroundings: Surroundings) -> Resu
     let settings = config::load(&surroundings.sources(flag)?)?;
     telemetry::start_logs(&settings.log);
     let settings = open_files::reserve(settings);
+    let (stop, hangup) = (Stop::listen()?, signals::hangup()?);
     let lifecycle = Lifecycle::default();
     let listeners = Listeners::bind(&settings).await?;
     announce(&settings, &listeners)?;
     let running = app::start(&settings, listeners, &lifecycle)?;
-    let hangup = signals::hangup()?;
     let flag = flag.map(Path::to_owned);
-    lifecycle.spawn_background(reload::run(running, hangup, move || {
-        config::load(&surroundings.sources(flag.as_deref())?).map(open_files::reserve)
-    }));
-    signals::until_asked_to_stop().await?;
+    let load = Arc::new(move || {
+        config::load_again(&surroundings.sources(flag.as_deref())?).map(open_files::reserve)
+    });
+    lifecycle.spawn_background(reload::run(running, hangup, lifecycle.clone(), load));
+    stop.asked().await;
     tracing::info!(grace_s = settings.server.shutdown_grace.as_secs_f64(), "stopping");
     lifecycle.stop();
     if !lifecycle.drained(settings.server.shutdown_grace).await {

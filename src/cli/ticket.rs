@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::{CommandError, Surroundings, tell};
 use crate::config;
 use crate::core::task::is_task_id;
-use crate::core::ticket::{Claims, LONGEST_LIFE};
+use crate::core::ticket::{Claims, LONGEST, LONGEST_LIFE, LONGEST_USER};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -17,7 +17,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "TIME", default_value = "15m", value_parser = life)]
     ttl: Duration,
     /// The user it is for: limits are counted and turns are taken by it
-    #[arg(long, value_name = "USER")]
+    #[arg(long, value_name = "USER", value_parser = user)]
     sub: Option<String>,
     /// It also cancels its tasks, where `access.allow_cancel` is true
     #[arg(long)]
@@ -33,8 +33,12 @@ pub(super) fn run(
     #[expect(clippy::disallowed_methods, reason = "the clock is handed in here")]
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let Arguments { tasks, ttl, sub, cancel } = arguments;
-    let claims = Claims { tasks, exp: (now + ttl).as_secs(), sub, cancel };
+    let end = now + ttl;
+    let claims = Claims { tasks, exp: end.as_secs() + u64::from(end.subsec_nanos() > 0), sub, cancel };
     let ticket = secrets.sign(&claims).ok_or(CommandError::NoTicketSecret)?;
+    if ticket.len() > LONGEST {
+        return Err(CommandError::TicketTooLong);
+    }
     tell(&ticket);
     Ok(())
 }
@@ -44,6 +48,14 @@ fn id(text: &str) -> Result<String, String> {
         Ok(text.to_owned())
     } else {
         Err("a task id is 1 to 128 characters of A-Z a-z 0-9 _ -".to_owned())
+    }
+}
+
+fn user(text: &str) -> Result<String, String> {
+    if (1..=LONGEST_USER).contains(&text.len()) {
+        Ok(text.to_owned())
+    } else {
+        Err("a user's name is 1 to 256 bytes".to_owned())
     }
 }
 

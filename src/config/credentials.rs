@@ -1,15 +1,14 @@
 //! Owns the files that say who gets in: tokens as hashes, and the secrets that sign tickets. No fault shows
 //! what stands in them, nor a path, which may be a secret put in the wrong place.
 
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 
 use super::reader::Reader;
-use super::sources::why;
+use super::sources::{read_file, why};
+use super::units::size_text;
 use crate::core::ticket::{Ring, SHORTEST_SECRET};
-use crate::core::token::{Hash, Tokens};
+use crate::core::token::{Hash, PREFIX, Tokens};
 
 /// The setting that names the token file.
 pub(super) const TOKEN_FILE: &str = "access.token_file";
@@ -24,7 +23,7 @@ const MOST_SECRETS: usize = 2;
 /// The tokens of a file, none without one; `None` where that is at fault.
 pub(super) fn tokens(reader: &mut Reader, file: Option<&Path>) -> Option<Tokens> {
     let Some(file) = file else { return Some(Tokens::default()) };
-    let read = read(file).map_err(|error| vec![unreadable("token file", &error)]);
+    let read = read("token file", file).map_err(|fault| vec![fault]);
     match read.and_then(|text| parse_tokens(&text)) {
         Ok(tokens) => Some(tokens),
         Err(faults) => {
@@ -39,8 +38,7 @@ pub(super) fn tokens(reader: &mut Reader, file: Option<&Path>) -> Option<Tokens>
 /// The secrets of a file, none without one; `None` where that is at fault.
 pub(super) fn ticket_secrets(reader: &mut Reader, file: Option<&Path>) -> Option<Ring> {
     let Some(file) = file else { return Some(Ring::default()) };
-    let read = read(file).map_err(|error| unreadable("secret file", &error));
-    match read.and_then(|text| parse_secrets(&text)) {
+    match read("secret file", file).and_then(|text| parse_secrets(&text)) {
         Ok(ring) => Some(ring),
         Err(fault) => {
             reader.fault(TICKET_SECRET_FILE, fault);
@@ -49,14 +47,11 @@ pub(super) fn ticket_secrets(reader: &mut Reader, file: Option<&Path>) -> Option
     }
 }
 
-fn read(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(LARGEST).read_to_string(&mut text)?;
-    Ok(text)
-}
-
-fn unreadable(what: &str, error: &io::Error) -> String {
-    format!("the {what} cannot be read: {}; name one that the gateway may read", why(error))
+fn read(what: &str, path: &Path) -> Result<String, String> {
+    let text = read_file(path, LARGEST).map_err(|error| {
+        format!("the {what} cannot be read: {}; name one that the gateway may read", why(&error))
+    })?;
+    text.ok_or_else(|| format!("the {what} is larger than {}; is it the right one?", size_text(LARGEST)))
 }
 
 /// Lines of `NAME SHA256HEX`; empty ones and comments are passed over.
@@ -76,15 +71,7 @@ fn parse_tokens(text: &str) -> Result<Tokens, Vec<String>> {
             }
         }
     }
-    if !faults.is_empty() {
-        return Err(faults);
-    }
-    if tokens.is_empty() {
-        return Err(vec![
-            "the token file holds no token; `taskgate token NAME` makes a line for it".to_owned(),
-        ]);
-    }
-    Ok(Tokens::new(tokens))
+    if faults.is_empty() { Ok(Tokens::new(tokens)) } else { Err(faults) }
 }
 
 fn token(line: &str) -> Result<(Arc<str>, Hash), &'static str> {
@@ -92,6 +79,10 @@ fn token(line: &str) -> Result<(Arc<str>, Hash), &'static str> {
     let (Some(name), Some(hash), None) = (words.next(), words.next(), words.next()) else {
         return Err("is not a name and a SHA-256");
     };
+    // The token itself, in the place of its holder's name, would be shown as that.
+    if name.starts_with(PREFIX) {
+        return Err("begins with a token instead of a name");
+    }
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if name.len() > LONGEST_NAME || !name.bytes().all(is_name) {
         return Err("begins with what is no name (up to 64 of A-Z a-z 0-9 - _ .)");

@@ -1,13 +1,11 @@
 //! Owns the way to the API key: one variable or one file. No fault shows a key, nor a path, which may be a
 //! key put in the wrong place.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::reader::{KEY_CURE, Reader};
 use super::secret::ApiKey;
-use super::sources::{Sources, why};
+use super::sources::{Sources, read_file, why};
 
 const VARIABLE: &str = "LEMONDATA_API_KEY";
 const FILE_VARIABLE: &str = "LEMONDATA_API_KEY_FILE";
@@ -81,17 +79,13 @@ pub(super) fn find(
 /// # Errors
 /// What is wrong with the file and what to do, in words without a secret.
 pub fn read_key_file(path: &Path) -> Result<ApiKey, String> {
-    let text = read(path).map_err(|error| {
+    // With room for a line's end.
+    let text = read_file(path, LONGEST as u64 + 2).map_err(|error| {
         format!("the key file cannot be read: {}; name a file that holds the key alone", why(&error))
     })?;
+    let text = text.ok_or("the key file holds more than any key is long; put the key alone into it")?;
     judge(text.trim_end_matches(['\r', '\n']))
         .map_err(|fault| format!("the key file {fault}; put the key alone into it"))
-}
-
-fn read(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(LONGEST as u64 + 2).read_to_string(&mut text)?;
-    Ok(text)
 }
 
 fn judge(text: &str) -> Result<ApiKey, &'static str> {

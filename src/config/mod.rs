@@ -29,8 +29,17 @@ pub use secret::ApiKey;
 pub use settings::*;
 pub use sources::Sources;
 
+use std::net::SocketAddr;
+
 use crate::core::ticket::Ring;
 use reader::Reader;
+
+/// When settings are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Occasion {
+    Start,
+    AtWork,
+}
 
 /// Checks everything, the API key included. Reads nothing but the files of the key, the tokens and the
 /// secrets, where they are named.
@@ -41,9 +50,21 @@ use reader::Reader;
 /// # Errors
 /// All that is wrong; a file that is not TOML alone, as nothing can be said of what it would have held.
 pub fn load(sources: &Sources) -> Result<Settings, Faults> {
+    load_on(sources, Occasion::Start)
+}
+
+/// The same for a gateway at work: a token file that was emptied takes everybody's right away, as it says.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_again(sources: &Sources) -> Result<Settings, Faults> {
+    load_on(sources, Occasion::AtWork)
+}
+
+fn load_on(sources: &Sources, occasion: Occasion) -> Result<Settings, Faults> {
     let mut reader = sources.reader().map_err(|faults| veil(sources, None, faults))?;
     let mut key = None;
-    let settings = read(sources, &mut reader, &mut key);
+    let settings = read(sources, &mut reader, &mut key, occasion);
     match (Faults::all(reader.finish()), settings) {
         (Ok(()), Some(settings)) => Ok(settings),
         (Err(faults), _) => Err(veil(sources, key.as_ref(), faults)),
@@ -52,6 +73,17 @@ pub fn load(sources: &Sources) -> Result<Settings, Faults> {
             Err(Faults::one(Fault::new("settings", "incomplete; this is a mistake in taskgate")))
         }
     }
+}
+
+/// Where the gateway listens, for whoever asks how it is: the main listener, and that of operators.
+///
+/// # Errors
+/// What is wrong with these two; other settings are not judged, and no file but that of settings is read.
+pub fn listeners(sources: &Sources) -> Result<(SocketAddr, Option<SocketAddr>), Faults> {
+    let mut reader = sources.reader().map_err(|faults| veil(sources, None, faults))?;
+    let found = sections::listeners(&mut reader);
+    Faults::all(reader.faults()).map_err(|faults| veil(sources, None, faults))?;
+    found.ok_or_else(|| Faults::one(Fault::new("settings", "incomplete; this is a mistake in taskgate")))
 }
 
 /// The secrets that sign tickets alone: for whoever makes one, and need not hold the API key.
@@ -65,7 +97,12 @@ pub fn ticket_secrets(sources: &Sources) -> Result<Ring, Faults> {
     Ok(found.unwrap_or_default())
 }
 
-fn read(sources: &Sources, reader: &mut Reader, found: &mut Option<ApiKey>) -> Option<Settings> {
+fn read(
+    sources: &Sources,
+    reader: &mut Reader,
+    found: &mut Option<ApiKey>,
+    occasion: Occasion,
+) -> Option<Settings> {
     let server = sections::server(reader);
     let admin = sections::admin(reader);
     let upstream = sections::upstream(reader, |reader, setting| {
@@ -79,6 +116,11 @@ fn read(sources: &Sources, reader: &mut Reader, found: &mut Option<ApiKey>) -> O
     let access = sections::access(reader);
     let limits = sections::limits(reader);
     let log = sections::log(reader);
+    if occasion == Occasion::Start
+        && let Some(access) = &access
+    {
+        rules::somebody_gets_in(reader, access);
+    }
     rules::check(reader, found.as_ref());
     Some(Settings {
         server: server?,

@@ -11,7 +11,7 @@ use super::network::{address, address_or_off, origins};
 use super::reader::Reader;
 use super::secret::ApiKey;
 use super::sections::{access_mode, path};
-use super::settings::{AccessMode, AllowList};
+use super::settings::{Access, AccessMode, AllowList};
 use super::target::{base_url, routes};
 use super::units::{duration, flag, size, size_text};
 
@@ -62,6 +62,17 @@ fn protected_mode(reader: &mut Reader) {
              access.token_file (`taskgate token NAME` makes its lines) or in access.ticket_secret_file, or, \
              where this machine alone reads, set access.mode = \"open\" (TASKGATE_ACCESS__MODE=open)",
         );
+    }
+}
+
+/// … and the files of it have to let somebody through.
+pub(super) fn somebody_gets_in(reader: &mut Reader, access: &Access) {
+    if access.mode == AccessMode::Protected
+        && access.token_file.is_some()
+        && access.tokens.is_empty()
+        && access.ticket_secrets.is_empty()
+    {
+        reader.fault(TOKEN_FILE, "the token file holds no token; `taskgate token NAME` makes a line for it");
     }
 }
 

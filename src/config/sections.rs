@@ -2,6 +2,7 @@
 //!
 //! Every section takes all its keys before it is built, so that one fault does not hide the next.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -46,6 +47,13 @@ pub(super) fn server(reader: &mut Reader) -> Option<Server> {
         write_stall_timeout: write_stall_timeout?,
         shutdown_grace: shutdown_grace?,
     })
+}
+
+/// Both addresses, without the rest.
+pub(super) fn listeners(reader: &mut Reader) -> Option<(SocketAddr, Option<SocketAddr>)> {
+    let main = reader.take("server.listen", "127.0.0.1:8787", address);
+    let admin = admin(reader);
+    Some((main?, admin?.listen))
 }
 
 pub(super) fn admin(reader: &mut Reader) -> Option<Admin> {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::fault::{Fault, Faults};
@@ -13,6 +14,8 @@ use super::value::Value;
 pub(super) const CONFIG_VARIABLE: &str = "TASKGATE_CONFIG";
 /// Read where no file is named, if it is there.
 const CONFIG_FILE: &str = "config.toml";
+/// Far more than all settings, far less than a file named by mistake.
+const LARGEST: u64 = 1 << 20;
 const PREFIX: &str = "TASKGATE_";
 const KEY_PREFIX: &str = "LEMONDATA_";
 
@@ -54,8 +57,13 @@ impl Sources {
             (None, Some((_, value))) => (Path::new(value), Some(CONFIG_VARIABLE)),
             (None, None) => (Path::new(CONFIG_FILE), None),
         };
-        let file = match std::fs::read_to_string(dir.join(path)) {
-            Ok(text) => Some((path.to_owned(), text)),
+        let file = match read_file(&dir.join(path), LARGEST) {
+            Ok(Some(text)) => Some((path.to_owned(), text)),
+            Ok(None) => {
+                let place = path.display().to_string();
+                faults.push(Fault::new(place, "the file is larger than 1MiB; name the file of settings"));
+                None
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound && origin.is_none() => None,
             Err(error) => {
                 let place = origin.map_or(CONFIG_FILE.to_owned(), |by| format!("{by} ({})", path.display()));
@@ -133,6 +141,21 @@ fn syntax_fault(name: &str, text: &str, error: &toml::de::Error) -> Fault {
     // The parser adds this where it has nothing to add.
     let words = error.message().trim_end_matches(", expected nothing");
     Fault::new(format!("{name}:{line}:{column}"), format!("not valid TOML: {words}"))
+}
+
+/// The text of a file of at most `largest` bytes; `None` where it is larger. Only of a regular file: a pipe would
+/// keep whoever reads it waiting, and can be read but once.
+pub(super) fn read_file(path: &Path, largest: u64) -> io::Result<Option<String>> {
+    let kind = std::fs::metadata(path)?.file_type();
+    if kind.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if !kind.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut text = String::new();
+    File::open(path)?.take(largest + 1).read_to_string(&mut text)?;
+    Ok((text.len() as u64 <= largest).then_some(text))
 }
 
 /// The plain reason, without the number that the system adds.

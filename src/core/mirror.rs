@@ -214,7 +214,7 @@ impl Mirror {
     /// [`Failure::TimedOut`] or [`Failure::Unreachable`] the task may be cancelled all the same.
     pub async fn cancel(&self, grant: &CancelGrant) -> Result<Reply, Refusal> {
         let refused = |reason, wait| Refusal { reason, retry_after: spread(wait) };
-        match self.desk.cancel(grant.key()).await {
+        match self.desk.cancel(grant).await {
             Cancellation::Answered(Ok(reply)) => Ok(reply),
             Cancellation::Answered(Err(failure)) => {
                 let wait = self.desk.forecast(grant.key(), grant.client(), Instant::now());

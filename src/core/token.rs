@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 /// Begins every token made here, so that people and scanners know one when they see it.
-const PREFIX: &str = "tg_";
+pub const PREFIX: &str = "tg_";
 const RANDOM_BYTES: usize = 32;
 
 /// The SHA-256 of a token.

@@ -7,6 +7,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use axum::extract::Request;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header;
 use tokio::time::Instant;
 use url::form_urlencoded;
@@ -189,7 +191,12 @@ fn ticket_parameter(request: &Request) -> Option<Cow<'_, str>> {
     form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "ticket").map(|(_, text)| text)
 }
 
-/// A JWT is three parts, and the first is the start of a JSON object in base64. No token made here is.
+/// A JWT is three parts, and the first is a JSON object in base64. No token made here is.
 fn looks_like_ticket(text: &str) -> bool {
-    text.starts_with("eyJ") && text.bytes().filter(|byte| *byte == b'.').count() == 2
+    let mut parts = text.split('.');
+    let (Some(header), Some(_), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return false;
+    };
+    URL_SAFE_NO_PAD.decode(header).is_ok_and(|header| header.trim_ascii_start().starts_with(b"{"))
 }

@@ -11,7 +11,9 @@ use super::access::Visitor;
 use super::error::Error;
 use super::note;
 use super::render::CACHE_STATUS;
+use super::status;
 use super::tally::Ending;
+use crate::core::mirror::{Reason, Refusal};
 use crate::core::ports::Reply;
 use crate::core::snapshot::Phase;
 use crate::core::task::TaskKey;
@@ -20,7 +22,12 @@ use crate::core::task::TaskKey;
 pub(super) async fn answer(gateway: &Parts, visitor: &Visitor, key: TaskKey) -> Result<Response, Error> {
     let grant = visitor.grant_cancel(key)?;
     gateway.limits.request(grant.client(), Instant::now())?;
-    let reply = gateway.mirror.cancel(&grant).instrument(note::span()).await.map_err(Error::Refused)?;
+    let reply = tokio::select! {
+        reply = gateway.mirror.cancel(&grant).instrument(note::span()) => reply,
+        // What was sent goes on; only its answer is not waited for.
+        () = status::last_call(gateway) => Err(Refusal { reason: Reason::ShuttingDown, retry_after: 1 }),
+    };
+    let reply = reply.map_err(Error::NotCancelled)?;
     note::outcome(Ending::PassedOn);
     Ok(render(reply))
 }

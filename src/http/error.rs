@@ -49,6 +49,8 @@ pub(super) enum Error {
         retry_after: u64,
     },
     Refused(Refusal),
+    /// A cancellation was not sent, or nobody knows what became of it.
+    NotCancelled(Refusal),
 }
 
 /// An error as it is sent.
@@ -109,7 +111,7 @@ impl Error {
             | Self::MayNotCancel => StatusCode::FORBIDDEN,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::ClientRateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::Refused(refusal) => match refusal.reason {
+            Self::Refused(refusal) | Self::NotCancelled(refusal) => match refusal.reason {
                 Reason::Budget | Reason::Upstream(Failure::RateLimited { .. }) => {
                     StatusCode::TOO_MANY_REQUESTS
                 }
@@ -134,14 +136,14 @@ impl Error {
             Self::DashboardClosed => Code::DashboardClosed,
             Self::MethodNotAllowed { .. } => Code::MethodNotAllowed,
             Self::ClientRateLimited { .. } => Code::ClientRateLimited,
-            Self::Refused(refusal) => code_of(refusal.reason),
+            Self::Refused(refusal) | Self::NotCancelled(refusal) => code_of(refusal.reason),
         }
     }
 
     /// When to ask again, in seconds; `None` where waiting does not help.
     pub(super) fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::Refused(refusal) => Some(refusal.retry_after),
+            Self::Refused(refusal) | Self::NotCancelled(refusal) => Some(refusal.retry_after),
             Self::ClientRateLimited { retry_after } => Some(*retry_after),
             Self::Path(_)
             | Self::MissingCredentials
@@ -210,6 +212,7 @@ impl Error {
                  Retry-After, and nothing is lost."
             ),
             Self::Refused(refusal) => refused(refusal),
+            Self::NotCancelled(refusal) => not_cancelled(refusal),
         }
     }
 }
@@ -226,6 +229,29 @@ fn doubtful(doubt: Doubt) -> String {
         }
         Doubt::Several => "Send one Authorization header.".to_owned(),
         Doubt::Ticket(fault) => format!("This ticket does not hold: {fault}."),
+    }
+}
+
+fn not_cancelled(refusal: &Refusal) -> String {
+    let wait = refusal.retry_after;
+    match refusal.reason {
+        Reason::Budget => format!(
+            "The key's request budget is spent for the moment, and the cancellation was not sent. Send it again in \
+             {wait} s."
+        ),
+        Reason::Overloaded => {
+            format!("Too many cancellations wait, and this one was not sent. Send it again in {wait} s.")
+        }
+        Reason::ShuttingDown => {
+            "The gateway stops. Whether the task is cancelled shows its state: ask for that, and \
+            send this again if need be."
+                .to_owned()
+        }
+        Reason::Upstream(Failure::TimedOut | Failure::Unreachable | Failure::ServerError { .. }) => format!(
+            "{} The task may be cancelled all the same: its state will tell.",
+            refused(refusal).split(". ").next().map_or(String::new(), |what| format!("{what}."))
+        ),
+        Reason::Upstream(_) => refused(refusal),
     }
 }
 
@@ -318,7 +344,8 @@ impl IntoResponse for Error {
             | Self::TicketNotForTask
             | Self::MayNotCancel
             | Self::ClientRateLimited { .. }
-            | Self::Refused(_) => {}
+            | Self::Refused(_)
+            | Self::NotCancelled(_) => {}
         }
         response
     }

@@ -35,7 +35,8 @@ fn describe(settings: &Settings) -> OpenApi {
         }
         paths = paths.path(route.template(), path);
     }
-    paths = paths.path("/v1/tasks", PathItem::new(HttpMethod::Get, list(settings)));
+    paths = paths
+        .path("/v1/tasks", PathItem::from_http_methods([HttpMethod::Get, HttpMethod::Head], list(settings)));
     let mut components = ComponentsBuilder::new()
         .schema_from::<Envelope<'_>>()
         .schema_from::<Details<'_>>()
@@ -128,7 +129,7 @@ fn list(settings: &Settings) -> OperationBuilder {
     operation(settings)
         .summary(Some("Read many tasks"))
         .parameter(id)
-        .parameters(Some(waiting(settings)))
+        .parameter(header("Last-Event-ID", "The id of the last event that was seen"))
         .response("200", items)
         .response("204", Response::new("A stream's reader has seen the end"))
         .response("400", refusal("A parameter is not valid, or there is a body"))

@@ -68,21 +68,23 @@ async fn look(gateway: &Parts, grant: &Grant) -> Result<Answer, Refusal> {
     if let Some(answer) = gateway.mirror.at_once(grant) {
         return Ok(answer);
     }
-    let until = last_call(gateway, grant);
+    let until = latest_end(gateway, grant);
     gateway.mirror.look_until(grant, until).instrument(note::span()).await
 }
 
-/// The moment when whoever still waits has to be answered with what there is: its right ends, or in a drain
-/// the answer would not be out before the process is gone.
-async fn last_call(gateway: &Parts, grant: &Grant) {
-    let drain = async {
-        gateway.lifecycle.stopped().await;
-        sleep(gateway.last_call).await;
-    };
+/// The moment when whoever still waits has to be answered with what there is: its right ends, or the drain
+/// comes to its end.
+async fn latest_end(gateway: &Parts, grant: &Grant) {
     tokio::select! {
-        () = drain => {}
+        () = last_call(gateway) => {}
         () = grant.ended() => {}
     }
+}
+
+/// The moment in a drain after which an answer would not be out before the process is gone.
+pub(super) async fn last_call(gateway: &Parts) {
+    gateway.lifecycle.stopped().await;
+    sleep(gateway.last_call).await;
 }
 
 fn within_limits(gateway: &Parts, grant: &Grant) -> Result<(), Error> {

@@ -116,8 +116,9 @@ impl Upstream {
 
     async fn ask(&self, key: &TaskKey, permit: Permit) -> Result<Snapshot, Failure> {
         // Both permits are held until the body is read: it counts as in flight until then.
-        let (response, attempt, _second) = self.send(key, &permit).await?;
-        let answer = self.receive(response, attempt).await?;
+        let credentials = self.credentials();
+        let (response, attempt, _second) = self.send(key, &permit, &credentials).await?;
+        let answer = self.receive(response, attempt, &credentials).await?;
         self.judge(answer)
     }
 
@@ -134,7 +135,7 @@ impl Upstream {
                 return Err(Failure::Unreachable);
             }
         };
-        let answer = self.receive(response, attempt).await?;
+        let answer = self.receive(response, attempt, &credentials).await?;
         drop(permit);
         if answer.status.is_success() && answer.body.is_empty() {
             return Ok(Reply::Silent(answer.status));
@@ -143,7 +144,12 @@ impl Upstream {
     }
 
     /// What is left of an answer when it has come in whole.
-    async fn receive(&self, response: Response, attempt: Attempt) -> Result<Received, Failure> {
+    async fn receive(
+        &self,
+        response: Response,
+        attempt: Attempt,
+        sent: &Credentials,
+    ) -> Result<Received, Failure> {
         let (status, headers) = (response.status(), response.headers().clone());
         if let Some(failure) = classify::by_status(status, &headers, (self.clock)()) {
             attempt.answered(status);
@@ -159,9 +165,11 @@ impl Upstream {
                 read?
             }
         };
-        let scrub = &self.credentials().scrub;
-        let content_type = scrub.content_type(headers.get(header::CONTENT_TYPE));
-        Ok(Received { status, content_type, body: scrub.body(body) })
+        // The key that was sent, and the one in force: it may have been replaced meanwhile, more than once.
+        let now = self.credentials();
+        let content_type = sent.scrub.content_type(headers.get(header::CONTENT_TYPE));
+        let content_type = now.scrub.content_type(Some(&content_type));
+        Ok(Received { status, content_type, body: now.scrub.body(sent.scrub.body(body)) })
     }
 
     fn judge(&self, Received { status, content_type, body }: Received) -> Result<Snapshot, Failure> {
@@ -175,9 +183,9 @@ impl Upstream {
         &self,
         key: &TaskKey,
         permit: &Permit,
+        credentials: &Credentials,
     ) -> Result<(Response, Attempt, Option<Permit>), Failure> {
         let url = self.url(key);
-        let credentials = self.credentials();
         let ask = |client: &Client| {
             client.get(url.clone()).header(header::AUTHORIZATION, &credentials.header).send()
         };

@@ -9,7 +9,9 @@ use ring::hmac;
 use taskgate::core::token::{hash, hex};
 use tempfile::TempDir;
 
-use crate::support::{Events, Gateway, QUICK, Reply, Seen, Upstream, gateway, get, get_with, request};
+use crate::support::{
+    Answer, Events, Gateway, QUICK, Reply, Seen, Upstream, gateway, get, get_with, request,
+};
 
 const SECRET: &str = "a-secret-of-more-than-32-bytes-for-tests";
 const OTHER: &str = "another-secret-of-more-than-32-bytes-xx";
@@ -82,7 +84,7 @@ async fn credentials_are_asked_for_before_anything_is_looked_up() {
     for (credentials, says) in [
         ("nobody", "not known here"),
         ("sk-0123456789", "belongs on the server"),
-        ("eyJ.x.y", "does not hold"),
+        ("eyJhbGciOiJIUzI1NiJ9.x.y", "does not hold"),
         (&hex(&hash(TOKEN)), "not known here"),
     ] {
         let answer = get_with(at, "/v1/tasks/a", &bearer(credentials)).await;
@@ -146,6 +148,11 @@ async fn a_ticket_opens_its_own_tasks_and_no_others_by_any_way() {
         if !answer.body.is_empty() {
             assert_eq!(answer.body, first.body, "whether the task exists does not show");
         }
+        let head = |answer: &Answer| -> Vec<String> {
+            let told = |line: &&str| !line.starts_with("x-request-id:") && !line.starts_with("date:");
+            answer.head.lines().filter(told).map(str::to_owned).collect()
+        };
+        assert_eq!(head(answer), head(first), "nor in a header");
     }
     assert_eq!(first.error_code(), "ticket_not_for_task");
     // In the list a foreign task spoils only itself, and tells nothing.
@@ -241,7 +248,15 @@ async fn streams_and_long_polls_end_when_their_ticket_does() {
     };
     let many = async {
         let mut events = Events::open(at, &format!("/v1/tasks?id=a&id=b&ticket={brief}"), "").await;
-        while events.next().await != Seen::End {}
+        let mut seen = Vec::new();
+        loop {
+            match events.next().await {
+                Seen::End => break,
+                event => seen.push(event),
+            }
+        }
+        let told = |words: &str| seen.iter().any(|event| Events::data(event).contains(words));
+        assert!(told("secret-of-a") && told("secret-of-b") && told("has expired"), "{seen:?}");
     };
     let wait = async {
         let answer = get_with(at, "/v1/tasks/a?wait=20", &bearer(&brief)).await;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::support::{
-    Events, KEY, Program, Reply, Seen, Upstream, exchange, get, get_with, program, request,
+    End, Events, KEY, Program, Reply, Seen, Upstream, exchange, get, get_with, program, request,
 };
 
 const SECRET: &str = "a-secret-of-more-than-32-bytes-for-tests";
@@ -113,7 +113,7 @@ async fn credentials_show_nowhere() {
     let (token, line) = token("web");
     std::fs::write(&tokens, &line).unwrap();
     std::fs::write(&secret, SECRET).unwrap();
-    let ticket = ticket(&secret, &["a", "--sub", "canary-user"]);
+    let ticket = ticket(&secret, &["a", "--sub", "ann"]);
     let base_url = upstream.base_url();
     let (program, at, admin) = serve(
         &[
@@ -223,12 +223,153 @@ async fn files_are_exchanged_while_streams_go_on() {
     replace(&file("secret"), OTHER);
     until(401, at, &format!("/v1/tasks/a?ticket={old_ticket}"), "").await;
 
-    // A file at fault changes nothing, and is told.
-    replace(&file("tokens"), "nonsense");
+    // A file at fault changes nothing, and is told; once it is mended it counts again. Written in place, as those
+    // have to who mount the file itself.
+    std::fs::write(file("tokens"), "nonsense").unwrap();
     let log = program.wait_for_log("at fault").join("\n");
     assert!(!log.contains("nonsense"), "{log}");
     assert_eq!(get_with(at, "/v1/tasks/a", &bearer(&two)).await.status, 200);
-    assert!(!matches!(stream.next().await, Seen::End), "the stream of before is still there");
+    std::fs::write(file("tokens"), &line_one).unwrap();
+    until(200, at, "/v1/tasks/a", &bearer(&one)).await;
+    assert_eq!(get_with(at, "/v1/tasks/a", &bearer(&two)).await.status, 401);
+
+    // An emptied file lets nobody in, as it says.
+    std::fs::write(file("tokens"), "").unwrap();
+    until(401, at, "/v1/tasks/a", &bearer(&one)).await;
+
+    // The stream of before tells what happens now.
+    let asked = upstream.count();
+    loop {
+        let seen = stream.next().await;
+        assert!(matches!(&seen, Seen::Event { name, .. } if name.is_empty()), "{seen:?}");
+        let state: serde_json::Value = serde_json::from_str(Events::data(&seen)).unwrap();
+        if state["n"].as_u64().unwrap() >= asked as u64 {
+            break;
+        }
+    }
+}
+
+/// A pipe would keep whoever opens it waiting for ever; a drive that is gone does the same.
+#[tokio::test]
+async fn a_file_that_cannot_be_read_holds_nothing_up() {
+    let upstream = Upstream::always(Reply::json(r#"{"status":"completed"}"#)).await;
+    let dir = tempfile::tempdir().unwrap();
+    let tokens = dir.path().join("tokens");
+    let (one, line_one) = token("one");
+    std::fs::write(&tokens, &line_one).unwrap();
+    let base_url = upstream.base_url();
+    let env = [
+        ("LEMONDATA_API_KEY", KEY),
+        ("TASKGATE_UPSTREAM__BASE_URL", base_url.as_str()),
+        ("TASKGATE_ACCESS__TOKEN_FILE", tokens.to_str().unwrap()),
+        ("TOKIO_WORKER_THREADS", "1"),
+    ];
+    let (server, at, admin) = serve(&env, &[]);
+    assert_eq!(get_with(at, "/v1/tasks/a", &bearer(&one)).await.status, 200);
+    std::fs::remove_file(&tokens).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&tokens).status().unwrap().success());
+    server.wait_for_log("no regular file");
+    assert_eq!(get_with(at, "/v1/tasks/a", &bearer(&one)).await.status, 200);
+    assert_eq!(get(admin, "/livez").await.status, 200);
+    let (code, _, stderr) = program(&["check"], &env, &[]).end();
+    assert!(code == Some(78) && stderr.contains("no regular file"), "{stderr}");
+    server.signal("TERM");
+    assert_eq!(server.end().0, Some(0));
+}
+
+/// An answer may come after the key that asked for it was replaced, even more than once: none of them shows.
+#[tokio::test]
+async fn an_answer_that_outlasts_its_key_shows_none() {
+    const KEYS: [&str; 3] = ["sk-first-0123456789", "sk-second-0123456789", "sk-third-0123456789"];
+    let upstream = Upstream::start(|_, request| {
+        let sent = request.lines().find(|line| line.to_lowercase().starts_with("authorization")).unwrap();
+        let reply = Reply::json(&format!(r#"{{"status":"completed","echo":"{sent}"}}"#));
+        reply.after(Duration::from_millis(if sent.contains("first") { 2500 } else { 0 }))
+    })
+    .await;
+    let dir = tempfile::tempdir().unwrap();
+    let key = dir.path().join("key");
+    std::fs::write(&key, KEYS[0]).unwrap();
+    let base_url = upstream.base_url();
+    let (server, at, _) = serve(
+        &[
+            ("LEMONDATA_API_KEY_FILE", key.to_str().unwrap()),
+            ("TASKGATE_UPSTREAM__BASE_URL", &base_url),
+            ("TASKGATE_ACCESS__MODE", "open"),
+        ],
+        &[],
+    );
+    let asked = tokio::spawn(async move { get(at, "/v1/tasks/a").await });
+    while upstream.count() == 0 {
+        tokio::task::yield_now().await;
+    }
+    for next in &KEYS[1..] {
+        replace(&key, next);
+        server.signal("HUP");
+        server.wait_for_log("a new API key");
+    }
+    let answer = asked.await.unwrap();
+    assert!(answer.status == 200 && answer.text().contains("***"), "{}", answer.text());
+    assert!(!answer.text().contains("sk-"), "{}", answer.text());
+    assert!(upstream.heard()[0].contains(KEYS[0]));
+}
+
+#[tokio::test]
+async fn a_cancellation_under_way_is_answered_in_a_drain() {
+    let upstream = Upstream::always(Reply::raw("", End::Hang)).await;
+    let dir = tempfile::tempdir().unwrap();
+    let tokens = dir.path().join("tokens");
+    let (one, line_one) = token("one");
+    std::fs::write(&tokens, &line_one).unwrap();
+    let base_url = upstream.base_url();
+    let (server, at, _) = serve(
+        &[
+            ("LEMONDATA_API_KEY", KEY),
+            ("TASKGATE_UPSTREAM__BASE_URL", &base_url),
+            ("TASKGATE_ACCESS__TOKEN_FILE", tokens.to_str().unwrap()),
+            ("TASKGATE_ACCESS__ALLOW_CANCEL", "true"),
+            ("TASKGATE_SERVER__SHUTDOWN_GRACE", "2s"),
+        ],
+        &[],
+    );
+    let headers = bearer(&one);
+    let asked = tokio::spawn(async move { request(at, "DELETE", "/v1/tasks/a", &headers).await });
+    while upstream.count() == 0 {
+        tokio::task::yield_now().await;
+    }
+    server.signal("TERM");
+    let answer = asked.await.unwrap();
+    assert_eq!((answer.status, answer.error_code().as_str()), (503, "shutting_down"));
+    let (code, _, stderr) = server.end();
+    assert!(code == Some(0) && !stderr.contains("still under way"), "{stderr}");
+}
+
+/// A mode needs a restart; until then its tokens stay, and each reading says so anew.
+#[tokio::test]
+async fn what_needs_a_restart_changes_nothing_before_it() {
+    let upstream = Upstream::always(Reply::json(r#"{"status":"completed"}"#)).await;
+    let dir = tempfile::tempdir().unwrap();
+    let (config, tokens) = (dir.path().join("settings.toml"), dir.path().join("tokens"));
+    let (one, line_one) = token("one");
+    std::fs::write(&tokens, &line_one).unwrap();
+    std::fs::write(&config, format!("[access]\ntoken_file = {tokens:?}\n")).unwrap();
+    let base_url = upstream.base_url();
+    let (server, at, _) = serve(
+        &[
+            ("LEMONDATA_API_KEY", KEY),
+            ("TASKGATE_UPSTREAM__BASE_URL", &base_url),
+            ("TASKGATE_CONFIG", config.to_str().unwrap()),
+        ],
+        &[],
+    );
+    std::fs::write(&config, "[access]\nmode = \"open\"\n").unwrap();
+    for _ in 0..2 {
+        server.signal("HUP");
+        let log = server.wait_for_log("need a restart").pop().unwrap();
+        assert!(log.contains("access.mode"), "{log}");
+        assert_eq!(get_with(at, "/v1/tasks/a", &bearer(&one)).await.status, 200);
+        assert_eq!(get(at, "/v1/tasks/a").await.status, 401);
+    }
 }
 
 #[tokio::test]
@@ -298,5 +439,9 @@ async fn sighup_takes_limits_and_budget_and_names_what_needs_a_restart() {
     program.signal("HUP");
     let log = program.wait_for_log("limits.requests_per_second").join("\n");
     assert!(log.contains("at fault"), "{log}");
-    until(200, at, "/v1/tasks/a", "").await;
+    let mut refused = 0;
+    for _ in 0..5 {
+        refused += usize::from(get(at, "/v1/tasks/a").await.status == 429);
+    }
+    assert!(refused >= 3, "the limit of before is in force: {refused}");
 }

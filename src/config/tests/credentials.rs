@@ -61,7 +61,12 @@ fn each_bad_line_is_told_without_showing_it() {
 #[test]
 fn files_that_let_nobody_in_or_everybody_are_refused() {
     let place = "access.token_file (TASKGATE_ACCESS__TOKEN_FILE)";
+    let line = format!("tg_canary {}", hex(&hash("x")));
+    assert!(said(Some(&line), None).contains("begins with a token instead of a name"));
+    let large = "#".repeat((1 << 20) + 1);
+    assert!(said(Some(&large), None).contains("is larger than 1MiB"), "{}", said(Some(&large), None));
     for empty in ["", "\n\n", "# none\n"] {
+        assert_eq!(said(Some(empty), Some(SECRET)), "", "tickets still let somebody in");
         assert_eq!(
             said(Some(empty), None),
             format!("{place}: the token file holds no token; `taskgate token NAME` makes a line for it")

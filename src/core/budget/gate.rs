@@ -49,6 +49,13 @@ pub struct Pass {
     probe: bool,
 }
 
+impl Pass {
+    /// Whether the request finds out for all the others.
+    pub fn is_probe(&self) -> bool {
+        self.probe
+    }
+}
+
 /// What an answer did to the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {

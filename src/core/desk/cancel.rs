@@ -1,7 +1,8 @@
-//! Owns cancellations: each goes upstream once, before all flights, and none is coalesced or tried again.
+//! Owns cancellations: each goes upstream once, ahead of the flights, and none is coalesced or tried again.
 //!
 //! A wish is carried out by the desk, never by the client's own future: a permit is always settled, and what
-//! was sent is seen through whoever leaves.
+//! was sent is seen through whoever leaves. All wishes together take turns as one more client would, so that
+//! nobody's cancelling starves those who read (invariants 10 and 11).
 
 use std::sync::Arc;
 
@@ -10,15 +11,18 @@ use tokio::time::{Instant, timeout};
 use tracing::{Instrument as _, Span};
 
 use super::{Book, Desk, Forecast, Reason};
-use crate::core::budget::{Change, Pass, Permit};
+use crate::core::budget::{Change, Pass, Permit, Position};
+use crate::core::grant::{CancelGrant, Client};
 use crate::core::picture::Outcome;
-use crate::core::ports::{Failure, Reply};
+use crate::core::ports::{Failure, Reply, Scope};
 use crate::core::snapshot::{Phase, State};
 use crate::core::store::Store;
 use crate::core::task::TaskKey;
 
-/// How many may wait for a permit at once.
+/// How many may wait for a permit at once …
 const MOST_WAITING: usize = 64;
+/// … and how many of those may be one client's: it cannot keep others from cancelling.
+const MOST_OF_ONE: usize = 2;
 
 /// What becomes of a cancellation.
 pub(in crate::core) enum Cancellation {
@@ -33,6 +37,7 @@ type Answer = oneshot::Receiver<Result<Reply, Failure>>;
 /// A cancellation that waits for a permit. Told once it is sent; who is not there any more is passed over.
 pub(super) struct Wish {
     key: TaskKey,
+    client: Client,
     sent: oneshot::Sender<Answer>,
     /// Within what it is wished: log lines about it name the request.
     cause: Span,
@@ -40,17 +45,19 @@ pub(super) struct Wish {
 
 impl Desk {
     /// Cancels a task. Waits at most `patience` to be sent, then as long as it takes.
-    pub(in crate::core) async fn cancel(self: &Arc<Self>, key: &TaskKey) -> Cancellation {
+    pub(in crate::core) async fn cancel(self: &Arc<Self>, grant: &CancelGrant) -> Cancellation {
         let unsent = |start, reason| Cancellation::Unsent(Forecast { start, reason });
         let (sent, mut waiting) = oneshot::channel();
         {
             let now = Instant::now();
             let mut book = self.book();
             book.cancels.retain(|wish| !wish.sent.is_closed());
-            if book.cancels.len() >= MOST_WAITING {
+            let of_one = book.cancels.iter().filter(|wish| wish.client == *grant.client()).count();
+            if of_one >= MOST_OF_ONE || book.cancels.len() >= MOST_WAITING {
                 return unsent(now + self.policy.patience, Reason::Overloaded);
             }
-            book.cancels.push_back(Wish { key: key.clone(), sent, cause: Span::current() });
+            let (key, client) = (grant.key().clone(), grant.client().clone());
+            book.cancels.push_back(Wish { key, client, sent, cause: Span::current() });
             self.dispatch_beside(&mut book, now);
         }
         let answer = if let Ok(answer) = timeout(self.policy.patience, &mut waiting).await {
@@ -68,21 +75,26 @@ impl Desk {
         unsent(estimate.at, estimate.because.map_or(Reason::Budget, Reason::Upstream))
     }
 
-    /// Sends the cancellations that are paid for.
-    pub(super) fn send_cancels(self: &Arc<Self>, book: &mut Book, now: Instant) {
-        while let Some(wish) = book.cancels.pop_front() {
-            if wish.sent.is_closed() {
-                continue;
-            }
-            let Some(permit) = self.budget.acquire(now) else {
-                book.cancels.push_front(wish);
-                return;
-            };
-            let (landing, answer) = oneshot::channel();
-            // Whoever left within this very moment has wished it all the same.
-            let _ = wish.sent.send(answer);
-            self.carry_out(wish.key, permit, landing, wish.cause);
+    /// Sends a cancellation, if one waits, has its turn and can be paid for.
+    pub(super) fn send_cancel(self: &Arc<Self>, book: &mut Book, now: Instant) -> bool {
+        while book.cancels.front().is_some_and(|wish| wish.sent.is_closed()) {
+            book.cancels.pop_front();
         }
+        let clients = book.schedule.clients_due(now);
+        // A closed gate is tried by a flight, where there is one: what becomes of a cancellation tells less.
+        let has_turn =
+            book.flights_since_cancel >= clients && (clients == 0 || self.budget.gate() == Position::Open);
+        if book.cancels.is_empty() || !has_turn {
+            return false;
+        }
+        let Some(permit) = self.budget.acquire(now) else { return false };
+        let Some(wish) = book.cancels.pop_front() else { return false };
+        book.flights_since_cancel = 0;
+        let (landing, answer) = oneshot::channel();
+        // Whoever left within this very moment has wished it all the same.
+        let _ = wish.sent.send(answer);
+        self.carry_out(wish.key, permit, landing, wish.cause);
+        true
     }
 
     fn carry_out(
@@ -113,7 +125,11 @@ impl Desk {
     fn cancelled(self: &Arc<Self>, key: &TaskKey, pass: Pass, result: &Result<Reply, Failure>) {
         let now = Instant::now();
         let mut book = self.book();
-        let change = self.budget.settle(now, pass, key, result.as_ref().err().copied());
+        let failure = result.as_ref().err().copied();
+        // An upstream that fails to cancel may still answer who reads. Only the account's word is for all; and a
+        // probe has to be settled.
+        let tells = pass.is_probe() || failure.is_none_or(|failure| failure.scope() == Scope::Account);
+        let change = if tells { self.budget.settle(now, pass, key, failure) } else { Change::None };
         if matches!(change, Change::Opened { .. }) {
             book.opened = Some(now);
         }

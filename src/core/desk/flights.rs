@@ -51,8 +51,13 @@ impl Desk {
     /// Starts every flight that is due and paid for; says when to look again for the rest.
     fn send_due(self: &Arc<Self>, book: &mut Book, now: Instant) -> Option<Instant> {
         book.sweep(now);
-        self.send_cancels(book, now);
-        while book.cancels.is_empty() && book.schedule.has_due(now) {
+        loop {
+            if self.send_cancel(book, now) {
+                continue;
+            }
+            if !book.schedule.has_due(now) {
+                break;
+            }
             let Some(permit) = self.budget.acquire(now) else { break };
             let Some((key, since)) = book.schedule.start(now) else { break };
             if self.budget.gate() == Position::Open {
@@ -64,6 +69,7 @@ impl Desk {
                 picture.start();
                 cause = picture.take_cause();
             }
+            book.flights_since_cancel = book.flights_since_cancel.saturating_add(1);
             self.fly(key, permit, cause);
         }
         let due = book.schedule.next_due(now);

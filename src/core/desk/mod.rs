@@ -74,8 +74,10 @@ struct Book {
     pictures: HashMap<TaskKey, Picture>,
     /// Remembered failures; outlives interest, so that asking again does not undo the back-off.
     setbacks: Cache<TaskKey, Setback>,
-    /// Cancellations that wait for a permit: before all flights, as somebody waits for each.
+    /// Cancellations that wait for their turn and a permit.
     cancels: VecDeque<Wish>,
+    /// How many flights have started since the last cancellation was sent.
+    flights_since_cancel: usize,
     /// When the driver looks next; `None`: when rung.
     alarm: Option<Instant>,
     /// When the gate opened last: waiting before that was for the gate, not for a turn.
@@ -160,6 +162,7 @@ impl Desk {
                 .eviction_policy(EvictionPolicy::lru())
                 .build(),
             cancels: VecDeque::new(),
+            flights_since_cancel: usize::MAX,
             alarm: None,
             opened: None,
         };

@@ -78,6 +78,11 @@ impl Lines {
         }
     }
 
+    /// How many clients have a due key, or had one when their last turn came.
+    pub(super) fn clients_due(&mut self, now: Instant) -> usize {
+        if self.has_due(now) { self.ring.len() } else { 0 }
+    }
+
     /// When the next key is due: `now` where one waits already.
     pub(super) fn next_due(&mut self, now: Instant) -> Option<Instant> {
         if self.has_due(now) { Some(now) } else { self.sleeping.first().map(|(due, _)| *due) }

@@ -132,6 +132,11 @@ impl Schedule {
         self.lines.has_due(now)
     }
 
+    /// How many clients have a key that is due.
+    pub fn clients_due(&mut self, now: Instant) -> usize {
+        self.lines.clients_due(now)
+    }
+
     /// When the next key is due: `now` where one waits already.
     pub fn next_due(&mut self, now: Instant) -> Option<Instant> {
         self.lines.next_due(now)

@@ -24,6 +24,9 @@ pub const SHORTEST_SECRET: usize = 32;
 /// The longest ticket, in bytes. Room for a hundred ids and more.
 pub const LONGEST: usize = 8 * 1024;
 
+/// The longest `sub`, in bytes: limits remember many of them.
+pub const LONGEST_USER: usize = 256;
+
 /// What a back end signs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Claims {
@@ -46,9 +49,17 @@ struct Written {
     exp: f64,
     nbf: Option<f64>,
     aud: Option<IgnoredAny>,
-    sub: Option<String>,
+    sub: Option<User>,
     #[serde(default)]
     cancel: bool,
+}
+
+/// A user's name; ids of databases are numbers.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum User {
+    Name(String),
+    Number(i64),
 }
 
 /// A ticket that holds.
@@ -68,8 +79,17 @@ pub struct Ticket {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum TicketFault {
     /// No JWT, or one whose claims have the wrong form.
-    #[error("it is no JWT with `tasks` (an array of ids) and `exp` (seconds since 1970, a number)")]
+    #[error(
+        "it is no JWT with `tasks` (an array of ids) and `exp` (seconds since 1970, a number); where they are there, \
+         `sub` is text or a whole number, and `cancel` true or false"
+    )]
     Malformed,
+    /// More than [`LONGEST`].
+    #[error("it is longer than 8 KiB; name fewer tasks in it")]
+    TooLarge,
+    /// Its `sub` is more than [`LONGEST_USER`].
+    #[error("its `sub` is longer than 256 bytes")]
+    LongUser,
     /// Another algorithm, or demands in its header that nobody here fulfils.
     #[error("it is not signed with plain HS256")]
     Algorithm,
@@ -119,7 +139,7 @@ impl Ring {
     /// The first [`TicketFault`] found; before the signature is known to be good, nothing of what it signs.
     pub fn verify(&self, text: &str, now: SystemTime) -> Result<Ticket, TicketFault> {
         if text.len() > LONGEST {
-            return Err(TicketFault::Malformed);
+            return Err(TicketFault::TooLarge);
         }
         let claims = self.written(text)?;
         if claims.aud.is_some() {
@@ -138,7 +158,12 @@ impl Ring {
         }
         // No larger than a day, so it always is a duration.
         let lasts = Duration::try_from_secs_f64(lasts).unwrap_or_default();
-        let user = claims.sub.filter(|sub| !sub.is_empty()).map(Arc::from);
+        let user = match claims.sub {
+            Some(User::Name(name)) if name.len() > LONGEST_USER => return Err(TicketFault::LongUser),
+            Some(User::Name(name)) => Some(Arc::from(name)).filter(|name: &Arc<str>| !name.is_empty()),
+            Some(User::Number(number)) => Some(number.to_string().into()),
+            None => None,
+        };
         Ok(Ticket { tasks: claims.tasks, lasts, user, may_cancel: claims.cancel })
     }
 

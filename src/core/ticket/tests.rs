@@ -86,7 +86,8 @@ fn claims_of_the_wrong_form_open_nothing() {
         format!(r#"{{"tasks":null,"exp":{exp}}}"#),
         format!(r#"{{"tasks":["a"],"exp":{exp},"nbf":"soon"}}"#),
         format!(r#"{{"tasks":["a"],"exp":{exp},"cancel":"true"}}"#),
-        format!(r#"{{"tasks":["a"],"exp":{exp},"sub":7}}"#),
+        format!(r#"{{"tasks":["a"],"exp":{exp},"sub":7.5}}"#),
+        format!(r#"{{"tasks":["a"],"exp":{exp},"sub":["ann"]}}"#),
     ] {
         assert_eq!(judge(&claims), Err(TicketFault::Malformed), "{claims}");
     }
@@ -153,7 +154,12 @@ fn a_ticket_has_a_longest_length() {
         serde_json::to_string(&serde_json::json!({"tasks": ids, "exp": NOW + 60})).unwrap()
     };
     assert!(judge(&claims(100)).is_ok());
-    assert_eq!(judge(&claims(200)), Err(TicketFault::Malformed));
+    assert_eq!(judge(&claims(200)), Err(TicketFault::TooLarge));
+    let by = |user: &str| judge(&format!(r#"{{"tasks":["a"],"exp":{},"sub":"{user}"}}"#, NOW + 60));
+    assert!(by(&"u".repeat(256)).is_ok());
+    assert_eq!(by(&"u".repeat(257)), Err(TicketFault::LongUser));
+    let number = judge(&format!(r#"{{"tasks":["a"],"exp":{},"sub":7}}"#, NOW + 60)).unwrap();
+    assert_eq!(number.user.as_deref(), Some("7"));
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Cancelling: once, on a permit of its own, before all flights; the end of a task is everybody's.
 
+use taskgate::core::budget::Position;
 use taskgate::core::mirror::{Origin, Reason};
 use taskgate::core::ports::{Failure, Reply};
+use taskgate::core::snapshot::Phase;
 use taskgate::core::watch::Sight;
 
 use super::house::*;
@@ -65,8 +67,7 @@ async fn a_cancellation_that_is_not_the_end_makes_the_upstream_be_asked_again() 
 
 #[tokio::test(start_paused = true)]
 async fn what_was_not_cancelled_stays_as_it_was() {
-    let refused =
-        |status| Ok(Reply::Answer(snapshot(status, taskgate::core::snapshot::Phase::Missing, "no")));
+    let refused = |status| Ok(Reply::Answer(snapshot(status, Phase::Missing, "no")));
     for answer in [refused(400), refused(409), refused(404), Err(DOWN), Err(Failure::TimedOut)] {
         let house = House::new();
         let _ = house.fetch("g", "a", live("running")).await;
@@ -167,14 +168,102 @@ async fn a_client_that_leaves_withdraws_what_was_not_sent_and_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_queue_has_a_bound() {
+async fn the_queue_has_a_bound_and_nobody_fills_it_alone() {
     let house = House::with(|setup| setup.max_in_flight = 1);
     let _hanging = house.cancel("c", "a").await;
     let mut waiting = Vec::new();
-    for _ in 0..64 {
+    for _ in 0..2 {
         waiting.push(house.cancel("c", "a").await);
     }
-    let refused = house.cancel("c", "a").await;
+    let refused = house.cancel("c", "b").await;
     assert_eq!(refused.await.unwrap().err().unwrap().reason, Reason::Overloaded);
+    for client in 0..31 {
+        for _ in 0..2 {
+            waiting.push(house.cancel(&format!("c{client}"), "a").await);
+        }
+    }
     assert!(waiting.iter().all(|cancelling| !cancelling.is_finished()));
+    let refused = house.cancel("late", "a").await;
+    assert_eq!(refused.await.unwrap().err().unwrap().reason, Reason::Overloaded);
+}
+
+/// Invariants 10 and 11: all cancellations together take turns as one more client would.
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_cancellations_starves_nobody_who_reads() {
+    const READERS: usize = 5;
+    let house = House::with(|setup| {
+        setup.rate.burst = 1;
+        setup.rate.per_minute = 60.0;
+    });
+    // More than can be refreshed: everybody has something due all the time.
+    let _watches: Vec<_> = (0..READERS * 4)
+        .map(|number| {
+            let grant = house.grant(&format!("r{}", number % READERS), &format!("t{number}"));
+            house.mirror.watch(&grant, None).unwrap()
+        })
+        .collect();
+    settle().await;
+    let (mut flown, mut cancelled) = (0, 0);
+    for _ in 0..120 {
+        // As many as it may.
+        for _ in 0..2 {
+            drop(house.cancel("flood", "a").await);
+        }
+        pass(1.0).await;
+        for call in house.calls() {
+            flown += 1;
+            call.answer(live("1")).await;
+        }
+        while let Some(call) = house.any_cancel() {
+            cancelled += 1;
+            call.answer(Ok(Reply::Answer(snapshot(409, Phase::Missing, "no")))).await;
+        }
+    }
+    let share = f64::from(flown) / f64::from(flown + cancelled);
+    let fair = READERS as f64 / (READERS + 1) as f64;
+    assert!((fair - 0.05..=fair + 0.05).contains(&share), "{flown} flights, {cancelled} cancellations");
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancellations_that_fail_close_no_gate_for_those_who_read() {
+    let house = House::new();
+    for id in ["a", "b", "c", "d", "e", "f"] {
+        let cancelling = house.cancel(id, id).await;
+        house.any_cancel().unwrap().answer(Err(DOWN)).await;
+        let _ = cancelling.await.unwrap();
+    }
+    assert_eq!(house.budget.gate(), Position::Open);
+    let asked = house.ask("g", "x").await;
+    house.call("x").answer(live("1")).await;
+    assert_eq!(body(&asked.got().await), "1");
+    // The account's word is for all.
+    let cancelling = house.cancel("c", "a").await;
+    house.any_cancel().unwrap().answer(Err(limited(Some(30)))).await;
+    let _ = cancelling.await.unwrap();
+    assert!(matches!(house.budget.gate(), Position::Closed { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_gate_is_tried_by_who_reads_and_by_a_cancellation_where_nobody_does() {
+    let house = House::new();
+    let _ = house.fetch("g", "x", Err(limited(Some(3)))).await;
+    let watch = house.mirror.watch(&house.grant("w", "x"), None).unwrap();
+    let cancelling = house.cancel("c", "a").await;
+    pass(3.1).await;
+    assert!(house.any_cancel().is_none(), "the probe is a flight");
+    house.call("x").answer(live("1")).await;
+    pass(0.2).await;
+    house.any_cancel().expect("then it goes").answer(ended("cancelled")).await;
+    cancelling.await.unwrap().unwrap();
+    drop(watch);
+
+    let house = House::new();
+    let _ = house.fetch("g", "x", Err(limited(Some(3)))).await;
+    pass(60.0).await;
+    house.calls();
+    let cancelling = house.cancel("c", "a").await;
+    pass(0.2).await;
+    house.any_cancel().expect("nobody else would ever try it").answer(ended("cancelled")).await;
+    cancelling.await.unwrap().unwrap();
+    assert_eq!(house.budget.gate(), Position::Open);
 }

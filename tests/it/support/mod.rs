@@ -16,7 +16,7 @@ use taskgate::lifecycle::Lifecycle;
 use taskgate::sandbox::{Options, Sandbox};
 use taskgate::server::{self, Limits};
 
-pub use client::{exchange, get, get_with, request};
+pub use client::{Answer, exchange, get, get_with, request};
 pub use events::{Events, Seen};
 pub use process::{Program, program, run};
 pub use relay::Relay;
