@@ -130,13 +130,15 @@ pub fn start(
     };
     let access = Arc::new(Access::new(settings, clock));
     let gateway = Gateway::new(settings, Arc::clone(&access), mirror.clone(), lifecycle);
-    let serve = |listener, router, limits: Limits, name| {
-        let (connections, limit) = (Arc::<Connections>::default(), limits.max_connections);
-        let counted = Arc::clone(&connections);
-        drop(lifecycle.spawn(server::serve_counted(listener, router, limits, lifecycle.clone(), counted)));
-        Listener { name, connections, limit }
+    let connections = Arc::<Connections>::default();
+    let answer = {
+        let gateway = gateway.clone();
+        move |request, peer| Box::pin(gateway.clone().answer(request, peer))
     };
-    let main = serve(listeners.main, gateway.router(), limits, "main");
+    let serving =
+        server::serve_counted(listeners.main, answer, limits, lifecycle.clone(), Arc::clone(&connections));
+    drop(lifecycle.spawn(serving));
+    let main = Listener { name: "main", connections, limit: limits.max_connections };
     if let Some(listener) = listeners.admin {
         let admin = Admin::new(settings, gateway.clone(), budget.clone(), lifecycle.clone());
         // The page names the listener that serves it, so that one is made first.
@@ -145,7 +147,16 @@ pub fn start(
         let metrics = Metrics::new(move || read.get().map(Figures::page).unwrap_or_default());
         let router = http::admin_router(admin, metrics, Hosts::for_admin(settings));
         let limits = Limits { max_connections: ADMIN_CONNECTIONS, ..limits };
-        let listeners = vec![main, serve(listener, router, limits, "admin")];
+        let connections = Arc::<Connections>::default();
+        let serving = server::serve_counted(
+            listener,
+            server::routed(router),
+            limits,
+            lifecycle.clone(),
+            Arc::clone(&connections),
+        );
+        drop(lifecycle.spawn(serving));
+        let listeners = vec![main, Listener { name: "admin", connections, limit: ADMIN_CONNECTIONS }];
         let _ = figures.set(Figures {
             gateway: gateway.clone(),
             mirror: mirror.clone(),

@@ -3,13 +3,13 @@
 //! Credentials are judged before anything is looked up, so that a refusal tells nothing about a task.
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
-use axum::extract::Request;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::header;
+use http::{Request, header};
 use tokio::time::Instant;
 use url::form_urlencoded;
 
@@ -79,8 +79,8 @@ impl Access {
 
     /// Judges who asks. In open mode that is anybody, whatever it sends along: scripts written for the upstream
     /// go on sending their `Authorization`.
-    pub(super) fn visitor(&self, request: &Request) -> Result<Visitor, Error> {
-        let address = Client::at(self.proxies.client(request));
+    pub(super) fn visitor<B>(&self, request: &Request<B>, peer: SocketAddr) -> Result<Visitor, Error> {
+        let address = Client::at(self.proxies.client(peer, request.headers()));
         if self.mode == AccessMode::Open {
             return Ok(Visitor { client: address, reach: Reach::Everything, ends: None, may_cancel: false });
         }
@@ -99,7 +99,7 @@ impl Access {
     }
 
     /// The hash of the token that a request shows, whatever the mode: a ticket is none.
-    pub(super) fn token(&self, request: &Request) -> Result<Hash, Error> {
+    pub(super) fn token<B>(&self, request: &Request<B>) -> Result<Hash, Error> {
         let text = bearer(request)?.ok_or(Error::MissingCredentials)?;
         self.keys().by_token(text).map(|_| token::hash(text))
     }
@@ -175,7 +175,7 @@ impl Visitor {
 
 /// The credentials of `Authorization: Bearer` (RFC 6750, 2.1). Another scheme is meant for somebody else, such
 /// as a proxy in front.
-fn bearer(request: &Request) -> Result<Option<&str>, Error> {
+fn bearer<B>(request: &Request<B>) -> Result<Option<&str>, Error> {
     let mut values = request.headers().get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
@@ -186,7 +186,7 @@ fn bearer(request: &Request) -> Result<Option<&str>, Error> {
 }
 
 /// `?ticket=`, for `EventSource`, which cannot send headers.
-fn ticket_parameter(request: &Request) -> Option<Cow<'_, str>> {
+fn ticket_parameter<B>(request: &Request<B>) -> Option<Cow<'_, str>> {
     let query = request.uri().query()?;
     form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "ticket").map(|(_, text)| text)
 }

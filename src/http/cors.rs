@@ -1,23 +1,51 @@
 //! Owns what browsers are told about reading across origins (the Fetch standard's CORS protocol).
 
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, header};
+use axum::response::Response;
+use http::{HeaderValue, Method, header};
+use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::events::LAST_EVENT_ID;
+use super::origin::Origins;
 use super::render::{CACHE_STATUS, PREFERENCE_APPLIED};
 use super::request_id::REQUEST_ID;
 use super::way::PREFER;
-use super::{Gateway, host};
+use super::{Gateway, Head, front, host};
 
-/// The layer: exact origins, no credentials, preflights good for two hours. It also sets `Vary`.
-pub(super) fn layer(gateway: &Gateway) -> CorsLayer {
-    let gateway = gateway.clone();
+/// What an answer depends on beside its URL, whoever asks.
+const VARY: HeaderValue = HeaderValue::from_static("accept, prefer, origin");
+
+/// Whether a request is one of a page, or may be. Whoever sends no origin is no page of another one, and needs none
+/// of this.
+pub(super) fn concerns(request: &Head) -> bool {
+    request.headers().contains_key(header::ORIGIN) || *request.method() == Method::OPTIONS
+}
+
+/// Answers a page's request in the way of CORS.
+pub(super) async fn answer(gateway: &Gateway, request: Head, peer: SocketAddr) -> Response {
+    let routed =
+        service_fn(async |request: Head| Ok::<_, Infallible>(front::route(gateway, &request, peer).await));
+    let answer = gateway.0.cors.layer(routed).oneshot(request).await;
+    answer.unwrap_or_else(|never| match never {})
+}
+
+/// An answer to anybody else says no more than what it depends on.
+pub(super) fn vary(mut response: Response) -> Response {
+    response.headers_mut().insert(header::VARY, VARY);
+    response
+}
+
+/// The rule: exact origins, no credentials, preflights good for two hours. It also sets `Vary`.
+pub(super) fn layer(origins: Arc<Origins>) -> CorsLayer {
     // The Origin rule has let the request through already; asking it again keeps this layer safe alone.
     let allowed = AllowOrigin::predicate(move |origin, request| {
         let asked = host::authority(&request.uri, &request.headers);
-        asked.is_ok_and(|asked| gateway.0.origins.allows(origin, &asked))
+        asked.is_ok_and(|asked| origins.allows(origin, &asked))
     });
     CorsLayer::new()
         .allow_origin(allowed)

@@ -3,9 +3,8 @@
 //! `X-Forwarded-For` grows to the right: each proxy adds whom it saw. So it is read from there, and only as
 //! far as trusted hands wrote it; what stands further left, anybody could have sent.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
-use axum::extract::{ConnectInfo, Request};
 use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
@@ -20,11 +19,9 @@ impl Proxies {
     }
 
     /// The address of whoever asks, as far as it is known for sure.
-    pub(super) fn client(&self, request: &Request) -> IpAddr {
-        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-        let peer =
-            peer.map_or(Ipv4Addr::LOCALHOST.into(), |ConnectInfo(address)| address.ip().to_canonical());
-        if self.0.is_empty() { peer } else { self.behind(peer, request.headers()) }
+    pub(super) fn client(&self, peer: SocketAddr, headers: &HeaderMap) -> IpAddr {
+        let peer = peer.ip().to_canonical();
+        if self.0.is_empty() { peer } else { self.behind(peer, headers) }
     }
 
     fn behind(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {

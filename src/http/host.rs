@@ -4,11 +4,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::uri::Authority;
-use http::{HeaderMap, Uri, header};
+use http::{HeaderMap, Request, Uri, header};
 
 use super::error::Error;
 use crate::config::{AccessMode, AllowList, Settings};
@@ -31,7 +31,8 @@ impl Hosts {
         Self(Arc::new(settings.server.allowed_hosts.clone()))
     }
 
-    fn check(&self, request: &Request) -> Result<(), Error> {
+    /// Lets a request through that is meant for this gateway.
+    pub(super) fn check<B>(&self, request: &Request<B>) -> Result<(), Error> {
         let authority = authority(request.uri(), request.headers())?;
         let host = authority.host();
         let bare = host.trim_start_matches('[').trim_end_matches(']');
@@ -66,8 +67,12 @@ pub(super) fn authority(target: &Uri, headers: &HeaderMap) -> Result<Authority, 
     Ok(authority)
 }
 
-/// The layer, of either listener.
-pub(super) async fn check(State(hosts): State<Hosts>, request: Request, next: Next) -> Response {
+/// The layer, of the admin listener.
+pub(super) async fn layer(
+    State(hosts): State<Hosts>,
+    request: axum::extract::Request,
+    next: Next,
+) -> Response {
     match hosts.check(&request) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),

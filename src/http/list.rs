@@ -1,7 +1,8 @@
 //! Owns many tasks in one request: `GET /v1/tasks?id=a&id=b…`, as a list or as one stream.
 
+use std::net::SocketAddr;
+
 use axum::body::Body;
-use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -18,7 +19,7 @@ use super::access::Visitor;
 use super::error::Error;
 use super::tally::{Ending, Kind, Tally};
 use super::way::{self, Way};
-use super::{Gateway, Parts, events, note, sse};
+use super::{Gateway, Head, Parts, events, note, sse};
 use crate::core::grant::Grant;
 use crate::core::mirror::{Answer, Origin, Refusal};
 use crate::core::snapshot::{Phase, State as Known};
@@ -30,10 +31,10 @@ pub(super) const MOST: usize = 100;
 const END: &[u8] = b"end";
 
 /// Answers the list's path.
-pub(super) async fn read(State(gateway): State<Gateway>, request: Request) -> Response {
+pub(super) async fn read(gateway: &Gateway, request: &Head, peer: SocketAddr) -> Response {
     let gateway = &*gateway.0;
     note::kind(Kind::List);
-    match Wish::read(gateway, &request) {
+    match Wish::read(gateway, request, peer) {
         Ok(wish) => answer(gateway, wish).await.unwrap_or_else(IntoResponse::into_response),
         Err(error) => error.into_response(),
     }
@@ -48,9 +49,9 @@ struct Wish {
 }
 
 impl Wish {
-    fn read(gateway: &Parts, request: &Request) -> Result<Self, Error> {
+    fn read(gateway: &Parts, request: &Head, peer: SocketAddr) -> Result<Self, Error> {
         gateway.methods.check_reading(request)?;
-        let visitor = gateway.access.visitor(request)?;
+        let visitor = gateway.access.visitor(request, peer)?;
         note::client(visitor.client());
         let seen = events::last_event_id(request.headers());
         Ok(Self {

@@ -1,9 +1,9 @@
 //! Owns which requests are status requests at all: GET, HEAD or, where it is allowed, DELETE, without a body.
 //! What HEAD gets, the headers alone (RFC 9110, 9.3.2), is hyper's work.
 
-use axum::extract::Request;
 use http::{HeaderMap, HeaderValue, Method, header};
 
+use super::Head;
 use super::error::Error;
 use crate::core::task::{Routes, TaskKey};
 
@@ -20,7 +20,7 @@ pub(super) struct Methods {
 
 impl Methods {
     /// Lets a request through that reads a task or cancels one.
-    pub(super) fn check(&self, request: &Request) -> Result<(), Error> {
+    pub(super) fn check(&self, request: &Head) -> Result<(), Error> {
         let allowed = if self.cancelling { CANCELLING } else { READING };
         match *request.method() {
             Method::GET | Method::HEAD => {}
@@ -34,7 +34,7 @@ impl Methods {
     }
 
     /// Lets a request through that only reads.
-    pub(super) fn check_reading(&self, request: &Request) -> Result<(), Error> {
+    pub(super) fn check_reading(&self, request: &Head) -> Result<(), Error> {
         if *request.method() == Method::DELETE {
             return Err(Error::MethodNotAllowed { allowed: READING, create_at: None });
         }

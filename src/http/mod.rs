@@ -1,7 +1,6 @@
 //! Owns what clients see: routes, rules and headers.
 //!
-//! Every request passes the layers below from the last to the first, then one handler. The way of a
-//! status request is in [`status`]: each of its steps is a line there.
+//! The way of every request is in [`front`], and that of a status request in [`status`]: each step is a line there.
 
 mod access;
 pub mod admin;
@@ -11,6 +10,7 @@ mod cors;
 mod error;
 mod events;
 mod forwarded;
+mod front;
 mod host;
 mod limits;
 mod list;
@@ -32,8 +32,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::{from_fn_with_state, map_response};
-use axum::routing::{any, get};
+use axum::routing::get;
 use tokio::time::{Duration, Instant};
+use tower_http::cors::CorsLayer;
 
 pub use self::access::Access;
 pub use self::host::Hosts;
@@ -46,6 +47,9 @@ use crate::config::{self, Settings};
 use crate::core::mirror::Mirror;
 use crate::core::task::Routes;
 use crate::lifecycle::Lifecycle;
+
+/// A request without its body: nothing on the main listener reads one.
+type Head = http::Request<()>;
 
 /// What the handlers share. A clone is another handle to it.
 #[derive(Clone)]
@@ -64,7 +68,8 @@ struct Parts {
     /// How long after the stop a request may still wait for its answer.
     last_call: Duration,
     hosts: Hosts,
-    origins: Origins,
+    origins: Arc<Origins>,
+    cors: CorsLayer,
     methods: Methods,
     log_access: bool,
 }
@@ -73,6 +78,7 @@ impl Gateway {
     /// Takes what it needs of the settings.
     pub fn new(settings: &Settings, access: Arc<Access>, mirror: Mirror, lifecycle: &Lifecycle) -> Self {
         let tally = Arc::new(Tally::new(Instant::now()));
+        let origins = Arc::new(Origins::new(settings));
         Self(Arc::new(Parts {
             mirror,
             routes: settings.upstream.routes.clone(),
@@ -85,7 +91,8 @@ impl Gateway {
             max_wait: settings.polling.max_wait,
             last_call: settings.server.shutdown_grace * 3 / 4,
             hosts: Hosts::new(settings),
-            origins: Origins::new(settings),
+            cors: cors::layer(Arc::clone(&origins)),
+            origins,
             methods: Methods {
                 cancelling: settings.access.allow_cancel,
                 create_at: settings.upstream.base_url.as_str().trim_end_matches('/').to_owned(),
@@ -109,20 +116,6 @@ impl Gateway {
     pub fn open_streams(&self) -> u64 {
         self.0.streams.count()
     }
-
-    /// The main listener's routes and layers.
-    pub fn router(&self) -> Router {
-        Router::new()
-            .route("/livez", get(admin::livez))
-            .route("/v1/tasks", any(list::read))
-            // Every configured status path: judged on raw bytes, which axum's own routes decode.
-            .fallback(status::read)
-            .with_state(self.clone())
-            .layer(cors::layer(self))
-            .layer(from_fn_with_state(self.clone(), origin::check))
-            .layer(from_fn_with_state(self.0.hosts.clone(), host::check))
-            .layer(from_fn_with_state(self.clone(), request_id::carry))
-    }
 }
 
 /// The admin listener's routes and layers.
@@ -135,6 +128,6 @@ pub fn admin_router(state: admin::Admin, metrics: admin::Metrics, hosts: Hosts) 
         .merge(admin::guarded())
         .fallback(admin::unknown)
         .with_state(state)
-        .layer(from_fn_with_state(hosts, host::check))
+        .layer(from_fn_with_state(hosts, host::layer))
         .layer(map_response(seal::sealed))
 }

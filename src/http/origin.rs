@@ -1,13 +1,10 @@
 //! Owns the Origin rule: which pages may read. Judged before anything else is done for the request.
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use http::uri::Authority;
-use http::{HeaderValue, header};
+use http::{HeaderValue, Request, header};
 
 use super::error::Error;
-use super::{Gateway, host};
+use super::host;
 use crate::config::{AccessMode, AllowList, Settings};
 
 /// The origins that may read.
@@ -54,19 +51,12 @@ impl Origins {
 }
 
 /// Whether a request comes from no page, or from one of the listener's own.
-pub(super) fn is_own(request: &Request) -> bool {
-    judge(&Origins { listed: AllowList::These(Vec::new()), local_pages: false }, request).is_ok()
+pub(super) fn is_own<B>(request: &Request<B>) -> bool {
+    check(&Origins { listed: AllowList::These(Vec::new()), local_pages: false }, request).is_ok()
 }
 
-/// The layer.
-pub(super) async fn check(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
-    match judge(&gateway.0.origins, &request) {
-        Ok(()) => next.run(request).await,
-        Err(error) => error.into_response(),
-    }
-}
-
-fn judge(origins: &Origins, request: &Request) -> Result<(), Error> {
+/// Lets a request through whose page may ask.
+pub(super) fn check<B>(origins: &Origins, request: &Request<B>) -> Result<(), Error> {
     let mut values = request.headers().get_all(header::ORIGIN).iter();
     let Some(origin) = values.next() else { return Ok(()) };
     let asked = host::authority(request.uri(), request.headers())?;

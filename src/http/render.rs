@@ -33,6 +33,8 @@ pub(super) fn answer(answer: &Answer, request: &HeaderMap, now: Instant) -> Resp
         response
     };
     let headers = response.headers_mut();
+    // Room for all that is still to come: growing would move them.
+    headers.reserve(16);
     headers.insert(header::ETAG, snapshot.etag.clone());
     headers.insert(header::AGE, state.age(now).into());
     headers.insert(CACHE_STATUS, cache_status(answer.origin, state, now));

@@ -1,33 +1,14 @@
 //! Owns the name of a request: `X-Request-Id`, kept if the client's is sane.
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::Response;
 use http::{HeaderName, HeaderValue};
 
-use super::Gateway;
-use super::note::{self, Note};
-use super::seal::seal;
+use super::Head;
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The layer.
-pub(super) async fn carry(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
-    let id = request.headers().get(&REQUEST_ID).filter(|id| is_sane(id)).cloned().unwrap_or_else(new_id);
-    let logged = gateway.0.log_access.then(|| (request.method().clone(), request.uri().clone()));
-    let way = async move {
-        let mut response = next.run(request).await;
-        note::answered(response.status());
-        if let Some((method, uri)) = logged {
-            note::log(&method, uri.path(), response.status());
-        }
-        seal(&mut response);
-        if let Some(id) = note::take_request_id() {
-            response.headers_mut().insert(REQUEST_ID, id);
-        }
-        response
-    };
-    Note::new(gateway, id).beside(way).await
+/// The client's name of the request, if it is sane, else a new one.
+pub(super) fn of(request: &Head) -> HeaderValue {
+    request.headers().get(&REQUEST_ID).filter(|id| is_sane(id)).cloned().unwrap_or_else(new_id)
 }
 
 /// Short, and of characters that no log or header can misread.
@@ -38,8 +19,13 @@ fn is_sane(id: &HeaderValue) -> bool {
 }
 
 fn new_id() -> HeaderValue {
-    let id = format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
-    HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("unknown"))
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut id = [0; 32];
+    for (pair, byte) in id.chunks_exact_mut(2).zip(fastrand::u128(..).to_le_bytes()) {
+        pair[0] = HEX[usize::from(byte >> 4)];
+        pair[1] = HEX[usize::from(byte & 15)];
+    }
+    HeaderValue::from_bytes(&id).unwrap_or(HeaderValue::from_static("unknown"))
 }
 
 #[cfg(test)]

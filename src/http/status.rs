@@ -1,6 +1,7 @@
 //! Owns the way of a status request: each step is a line of [`answer`].
 
-use axum::extract::{self, Request};
+use std::net::SocketAddr;
+
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, Method, header};
 use tokio::time::{Duration, Instant, sleep};
@@ -9,30 +10,29 @@ use tracing::Instrument as _;
 use super::error::Error;
 use super::tally::Kind;
 use super::way::{self, Way};
-use super::{Gateway, Parts, cancel, events, method, note, render, sse};
+use super::{Gateway, Head, Parts, cancel, events, method, note, render, sse};
 use crate::core::grant::Grant;
 use crate::core::mirror::{Answer, Refusal};
 use crate::core::snapshot::State;
 
 /// Answers every path that is not the gateway's own.
-pub(super) async fn read(extract::State(gateway): extract::State<Gateway>, request: Request) -> Response {
-    answer(&gateway, request).await.unwrap_or_else(IntoResponse::into_response)
+pub(super) async fn read(gateway: &Gateway, request: &Head, peer: SocketAddr) -> Response {
+    answer(&gateway.0, request, peer).await.unwrap_or_else(IntoResponse::into_response)
 }
 
-async fn answer(gateway: &Gateway, request: Request) -> Result<Response, Error> {
-    let gateway = &*gateway.0;
-    gateway.methods.check(&request)?;
+async fn answer(gateway: &Parts, request: &Head, peer: SocketAddr) -> Result<Response, Error> {
+    gateway.methods.check(request)?;
     let key = gateway.routes.find(request.uri().path()).map_err(Error::Path)?;
     note::kind(Kind::Task);
-    let visitor = gateway.access.visitor(&request)?;
+    let visitor = gateway.access.visitor(request, peer)?;
     note::client(visitor.client());
     if *request.method() == Method::DELETE {
         method::check_cancelling(&gateway.routes, &key)?;
         note::kind(Kind::Cancel);
-        return cancel::answer(gateway, &visitor, key).await;
+        return Box::pin(cancel::answer(gateway, &visitor, key)).await;
     }
     let grant = visitor.grant(key)?;
-    let way = way::of(&request, gateway.max_wait)?;
+    let way = way::of(request, gateway.max_wait)?;
     note::kind(Kind::from(way));
     let limited = within_limits(gateway, &grant);
     let headers = request.headers();
@@ -45,7 +45,7 @@ async fn answer(gateway: &Gateway, request: Request) -> Result<Response, Error> 
         }
         Way::Wait { time, .. } => {
             limited?;
-            wait(gateway, &grant, headers, time).instrument(note::span()).await
+            Box::pin(wait(gateway, &grant, headers, time).instrument(note::span())).await
         }
     };
     let mut response = match answer {
@@ -69,7 +69,7 @@ async fn look(gateway: &Parts, grant: &Grant) -> Result<Answer, Refusal> {
         return Ok(answer);
     }
     let until = latest_end(gateway, grant);
-    gateway.mirror.look_until(grant, until).instrument(note::span()).await
+    Box::pin(gateway.mirror.look_until(grant, until).instrument(note::span())).await
 }
 
 /// The moment when whoever still waits has to be answered with what there is: its right ends, or the drain

@@ -1,10 +1,10 @@
 //! Owns which of the three ways a request asks for: plain, long-poll or stream.
 
-use axum::extract::Request;
 use http::{HeaderMap, HeaderName, Method, header};
 use tokio::time::Duration;
 use url::form_urlencoded;
 
+use super::Head;
 use super::error::Error;
 
 /// RFC 7240, 2.
@@ -27,7 +27,7 @@ pub(super) enum Way {
 }
 
 /// Reads a request's way. A longer wait than `max_wait` is that long.
-pub(super) fn of(request: &Request, max_wait: Duration) -> Result<Way, Error> {
+pub(super) fn of(request: &Head, max_wait: Duration) -> Result<Way, Error> {
     if *request.method() == Method::GET && accepts_events(request.headers()) {
         return Ok(Way::Stream);
     }
@@ -81,16 +81,15 @@ fn whole_seconds(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::body::Body;
 
     const MAX: Duration = Duration::from_secs(50);
 
     fn way(target: &str, headers: &[(&str, &str)]) -> Result<Way, Error> {
-        let mut request = Request::builder().uri(target);
+        let mut request = http::Request::builder().uri(target);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        of(&request.body(Body::empty()).unwrap(), MAX)
+        of(&request.body(()).unwrap(), MAX)
     }
 
     fn wait(seconds: u64, preferred: bool) -> Result<Way, Error> {

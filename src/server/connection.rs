@@ -1,15 +1,15 @@
 //! Owns one connection: HTTP/1.1 on it, and what ends it.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 
-use axum::Router;
-use axum::extract::ConnectInfo;
-use http::Request;
-use hyper::body::Incoming;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
-use hyper::service::{Service as _, service_fn};
+use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
 
 use super::pulse::{Answering, Doing, Pulse};
@@ -23,27 +23,31 @@ use crate::lifecycle::Lifecycle;
 const MAX_HEAD: usize = 64 * 1024;
 
 /// Runs until either side has had enough.
-pub(super) async fn run(
+pub(super) async fn run<A, F>(
     stream: TcpStream,
     peer: SocketAddr,
-    router: Router,
+    answer: A,
     limits: Limits,
     lifecycle: Lifecycle,
-) {
+) where
+    A: Fn(Request, SocketAddr) -> F,
+    F: Future<Output = Response>,
+{
     // Without it, the kernel would hold back a small event until the one before is acknowledged.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
     }
     let pulse = Pulse::default();
     let stream = Stalling::new(stream, limits.write_stall_timeout, pulse.clone(), reset);
-    let router = TowerToHyperService::new(router);
     let begun = pulse.clone();
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        let answer = begun.begin();
-        request.extensions_mut().insert(ConnectInfo(peer));
-        let response = router.call(request);
+    let service = service_fn(move |request: http::Request<Incoming>| {
+        let guard = begun.begin();
+        // Most requests have no body, and an empty one costs nothing.
+        let request = request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(body) });
+        let response = answer(request, peer);
         async {
-            Ok::<_, std::convert::Infallible>(response.await?.map(|body| Answering { body, _answer: answer }))
+            let response = response.await;
+            Ok::<_, Infallible>(response.map(|body| Answering { body, _answer: guard }))
         }
     });
     let connection = http1::Builder::new()

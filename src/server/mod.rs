@@ -9,11 +9,16 @@ mod pulse;
 mod silence;
 mod stall;
 
+use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::Request;
+use axum::response::Response;
 use tokio::net::TcpListener;
 use tokio::time::Duration;
+use tower::ServiceExt as _;
 
 pub use self::connections::Connections;
 use self::door::Door;
@@ -32,19 +37,33 @@ pub struct Limits {
     pub write_stall_timeout: Duration,
 }
 
-/// Serves until the process stops; then requests already read are finished.
+/// An answer to come.
+type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
+
+/// Serves a router until the process stops; then requests already read are finished.
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits, lifecycle: Lifecycle) {
-    serve_counted(listener, router, limits, lifecycle, Arc::default()).await;
+    serve_counted(listener, routed(router), limits, lifecycle, Arc::default()).await;
 }
 
-/// The same, and counts the connections.
-pub async fn serve_counted(
+/// What a router answers, whoever asks.
+pub fn routed(router: Router) -> impl Fn(Request, SocketAddr) -> Answering + Clone + Send + Sync + 'static {
+    move |request, _| {
+        let router = router.clone();
+        Box::pin(async move { router.oneshot(request).await.unwrap_or_else(|never| match never {}) })
+    }
+}
+
+/// The same with whatever answers a request from an address; and counts the connections.
+pub async fn serve_counted<A, F>(
     listener: TcpListener,
-    router: Router,
+    answer: A,
     limits: Limits,
     lifecycle: Lifecycle,
     connections: Arc<Connections>,
-) {
+) where
+    A: Fn(Request, SocketAddr) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response> + Send + 'static,
+{
     let mut door = Door::new(listener, limits.max_connections, connections);
     loop {
         tokio::select! {
@@ -52,7 +71,7 @@ pub async fn serve_counted(
             () = lifecycle.stopped() => return,
             guest = door.next() => {
                 let connection =
-                    connection::run(guest.stream, guest.peer, router.clone(), limits, lifecycle.clone());
+                    connection::run(guest.stream, guest.peer, answer.clone(), limits, lifecycle.clone());
                 drop(lifecycle.spawn(async move {
                     connection.await;
                     drop(guest.place);

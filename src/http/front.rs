@@ -1,0 +1,68 @@
+//! Owns the way of every request on the main listener: each step is a line here.
+//!
+//! Plain calls and not a tower of layers: a cached hit takes this way too, and each layer costs it allocations. What
+//! goes further than a hit is boxed where its way parts, so that a hit does not carry room for it along.
+
+use std::net::SocketAddr;
+
+use axum::response::{IntoResponse, Response};
+use http::Request;
+
+use super::error::Error;
+use super::note::{self, Note};
+use super::request_id::{self, REQUEST_ID};
+use super::seal::seal;
+use super::{Gateway, Head, admin, cors, list, origin, status};
+
+impl Gateway {
+    /// Answers a request of a client at this address. Its body is left unread.
+    pub fn answer<B>(
+        self,
+        request: Request<B>,
+        peer: SocketAddr,
+    ) -> impl Future<Output = Response> + Send + use<B> {
+        self.lead(request.map(drop), peer)
+    }
+
+    async fn lead(self, request: Head, peer: SocketAddr) -> Response {
+        let id = request_id::of(&request);
+        let gateway = self.clone();
+        let way = async move {
+            let logged = self.0.log_access.then(|| (request.method().clone(), request.uri().clone()));
+            let mut response = match rules(&self, &request) {
+                Err(error) => error.into_response(),
+                Ok(()) if cors::concerns(&request) => Box::pin(cors::answer(&self, request, peer)).await,
+                Ok(()) => cors::vary(route(&self, &request, peer).await),
+            };
+            note::answered(response.status());
+            if let Some((method, uri)) = logged {
+                note::log(&method, uri.path(), response.status());
+            }
+            seal(&mut response);
+            if let Some(id) = note::take_request_id() {
+                response.headers_mut().insert(REQUEST_ID, id);
+            }
+            response
+        };
+        Note::new(gateway, id).beside(way).await
+    }
+}
+
+/// Whether it is meant for this gateway, and its page may ask.
+fn rules(gateway: &Gateway, request: &Head) -> Result<(), Error> {
+    gateway.0.hosts.check(request)?;
+    origin::check(&gateway.0.origins, request)
+}
+
+/// To the one who knows its path.
+pub(super) async fn route(gateway: &Gateway, request: &Head, peer: SocketAddr) -> Response {
+    match request.uri().path() {
+        "/livez" => match gateway.0.methods.check_reading(request) {
+            Ok(()) => admin::livez().await,
+            Err(error) => error.into_response(),
+        },
+        "/v1/tasks" => Box::pin(list::read(gateway, request, peer)).await,
+        // Every configured status path, judged on its raw bytes.
+        _ => status::read(gateway, request, peer).await,
+    }
+}
