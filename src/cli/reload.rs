@@ -24,6 +24,9 @@ type Print = Option<(SystemTime, u64, u64)>;
 /// Reads settings; on a thread of its own, as a file may be slow.
 type Load = Arc<dyn Fn() -> Result<Settings, Faults> + Send + Sync>;
 
+/// How files looked at one moment.
+pub(super) struct Seen(Vec<Print>);
+
 /// What is read again, and what of it was read last.
 struct Reloader {
     running: Running,
@@ -43,9 +46,20 @@ struct Trouble {
     again: Instant,
 }
 
+/// How the files of these settings look now. To be asked for as soon as they are read: what changes later is to be
+/// read again.
+pub(super) async fn seen(settings: &Settings) -> Seen {
+    Seen(prints(&files(settings)).await)
+}
+
 /// Reads again whenever there is a reason to, as long as it runs.
-pub(super) async fn run(running: Running, mut hangup: Signal, lifecycle: Lifecycle, load: Load) {
-    let known = prints(&files(running.settings())).await;
+pub(super) async fn run(
+    running: Running,
+    Seen(known): Seen,
+    mut hangup: Signal,
+    lifecycle: Lifecycle,
+    load: Load,
+) {
     let mut last = known.clone();
     let mut reloader = Reloader { running, load, lifecycle, known, trouble: None };
     let mut ticks = interval(LOOK);

@@ -12,6 +12,7 @@ use crate::telemetry;
 
 pub(super) async fn run(flag: Option<&Path>, surroundings: Surroundings) -> Result<(), CommandError> {
     let settings = config::load(&surroundings.sources(flag)?)?;
+    let seen = reload::seen(&settings).await;
     telemetry::start_logs(&settings.log);
     let settings = open_files::reserve(settings);
     let (stop, hangup) = (Stop::listen()?, signals::hangup()?);
@@ -23,7 +24,7 @@ pub(super) async fn run(flag: Option<&Path>, surroundings: Surroundings) -> Resu
     let load = Arc::new(move || {
         config::load_again(&surroundings.sources(flag.as_deref())?).map(open_files::reserve)
     });
-    lifecycle.spawn_background(reload::run(running, hangup, lifecycle.clone(), load));
+    lifecycle.spawn_background(reload::run(running, seen, hangup, lifecycle.clone(), load));
     stop.asked().await;
     tracing::info!(grace_s = settings.server.shutdown_grace.as_secs_f64(), "stopping");
     lifecycle.stop();

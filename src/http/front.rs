@@ -6,13 +6,13 @@
 use std::net::SocketAddr;
 
 use axum::response::{IntoResponse, Response};
-use http::Request;
+use http::{HeaderValue, Request, header};
 
 use super::error::Error;
 use super::note::{self, Note};
 use super::request_id::{self, REQUEST_ID};
 use super::seal::seal;
-use super::{Gateway, Head, admin, cors, list, origin, status};
+use super::{Gateway, Head, admin, cors, list, method, origin, status};
 
 impl Gateway {
     /// Answers a request of a client at this address. Its body is left unread.
@@ -29,6 +29,7 @@ impl Gateway {
         let gateway = self.clone();
         let way = async move {
             let logged = self.0.log_access.then(|| (request.method().clone(), request.uri().clone()));
+            let leaves_body = method::leaves_body(&request);
             let mut response = match rules(&self, &request) {
                 Err(error) => error.into_response(),
                 Ok(()) if cors::concerns(&request) => Box::pin(cors::answer(&self, request, peer)).await,
@@ -39,6 +40,9 @@ impl Gateway {
                 note::log(&method, uri.path(), response.status());
             }
             seal(&mut response);
+            if leaves_body {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             if let Some(id) = note::take_request_id() {
                 response.headers_mut().insert(REQUEST_ID, id);
             }

@@ -51,6 +51,12 @@ pub(super) fn check_cancelling(routes: &Routes, key: &TaskKey) -> Result<(), Err
     }
 }
 
+/// Whether a body follows that nobody reads. What comes after it on this connection could be taken for a request.
+/// (A GET's is an error of its own.)
+pub(super) fn leaves_body(request: &Head) -> bool {
+    *request.method() != Method::GET && announces_body(request.headers())
+}
+
 fn announces_body(headers: &HeaderMap) -> bool {
     let empty = HeaderValue::from_static("0");
     headers.contains_key(header::TRANSFER_ENCODING)

@@ -11,8 +11,8 @@ const EAGER: &[(&str, &str)] = &[
     ("polling.max_interval", "10ms"),
     ("budget.requests_per_minute", "1000000"),
     ("budget.burst", "10000"),
-    ("upstream.timeout", "400ms"),
-    ("upstream.connect_timeout", "400ms"),
+    ("upstream.timeout", "1s"),
+    ("upstream.connect_timeout", "1s"),
     ("upstream.max_body", "64KiB"),
 ];
 
