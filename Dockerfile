@@ -8,8 +8,9 @@ WORKDIR /build
 
 # Dependencies first, against empty sources: this layer lasts until Cargo.toml or Cargo.lock changes.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir -p src tests/it bench/storm bench/watchers \
-    && echo 'fn main() {}' | tee src/main.rs tests/it/main.rs bench/storm/main.rs bench/watchers/main.rs \
+RUN mkdir -p src tests/it bench/peers bench/storm bench/watchers \
+    && echo 'fn main() {}' | tee src/main.rs tests/it/main.rs bench/peers/main.rs bench/storm/main.rs \
+       bench/watchers/main.rs \
     && touch src/lib.rs \
     && cargo build --release --locked
 
