@@ -16,7 +16,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use moka::sync::Cache;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 
@@ -32,7 +32,7 @@ pub fn play(words: &[String]) -> Result<(), Failure> {
         ["lookup", address, hit] => as_taskgate()?.block_on(lookup(address.parse()?, Kept::read(hit)?)),
         ["pass", address, origin] => as_taskgate()?.block_on(pass(address.parse()?, origin.to_owned())),
         ["origin", address] => one_thread()?.block_on(async {
-            origin::serve(listen(address.parse()?).await?, Arc::new(Script::default())).await;
+            origin::serve(listen(address.parse()?)?, Arc::new(Script::default())).await;
             Ok(())
         }),
         _ => Err(format!("no such role: {words:?}").into()),
@@ -49,9 +49,12 @@ fn as_taskgate() -> std::io::Result<Runtime> {
     Builder::new_multi_thread().enable_all().build()
 }
 
-#[expect(clippy::disallowed_methods, reason = "a control's own port")]
-pub async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
-    TcpListener::bind(address).await
+/// With the kernel's longest queue: 2,000 may come at once.
+pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(4096)
 }
 
 /// An answer, ready to be sent.
@@ -167,7 +170,7 @@ where
     F: Fn(TcpStream) -> S,
     S: Future<Output = hyper::Result<()>> + Send + 'static,
 {
-    let listener = listen(address).await?;
+    let listener = listen(address)?;
     let mut connections = JoinSet::new();
     loop {
         let (stream, _) = listener.accept().await?;

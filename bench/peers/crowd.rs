@@ -34,19 +34,20 @@ pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<
         let mut at_work = JoinSet::new();
         // A fresh start: nobody knows any of the tasks.
         for kind in KINDS {
-            let origin = Origin::start().await?;
+            let origin = Origin::start()?;
             let Some(running) = stage.start(kind, &origin, Setup::Budget(PER_MINUTE)).await? else {
                 continue;
             };
             at_work.spawn(async move {
                 origin.script.begin(Mood::Willing, Some(PER_MINUTE));
                 let seen = crowd.poll(running.address).await;
-                // What is still under way counts too.
-                (running, origin.script.count(), seen)
+                // The origin goes with them: it serves for as long as it is kept.
+                (running, origin, seen)
             });
         }
         while let Some(done) = at_work.join_next().await {
-            let (running, count, seen) = done?;
+            let (running, origin, seen) = done?;
+            let count = origin.script.count();
             let kind = running.kind;
             progress(&format!("crowd, round {}, {}: {count:?}, {}", round + 1, kind.name(), seen.told()));
             let Some((_, entry)) = entries.iter_mut().find(|(of, _)| *of == kind) else { continue };

@@ -9,7 +9,7 @@ use crate::subject::{Kind, Running, Setup};
 use crate::table::Table;
 use crate::{Failure, wrk};
 
-const PATH: &str = "/v1/tasks/done-1";
+const PATH: &str = "/v1/tasks/done-0";
 const PEERS: [Kind; 5] = [Kind::Nginx, Kind::Haproxy, Kind::Varnish, Kind::Lookup, Kind::Ceiling];
 
 /// One subject and its figures.
@@ -23,7 +23,7 @@ struct Entry {
 
 /// Fills the table; what else is to be said is returned.
 pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<String, Failure> {
-    let origin = Origin::start().await?;
+    let origin = Origin::start()?;
     let taskgate = stage.start(Kind::Taskgate, &origin, Setup::Ordinary).await?.ok_or("no taskgate")?;
     let taskgate = Entry::prime(taskgate, &origin).await?;
     std::fs::write(stage.hit(), [taskgate.head.head.as_bytes(), &taskgate.head.body].concat())?;
@@ -77,7 +77,7 @@ impl Entry {
         let asked = origin.script.count();
         let head = connection.get(PATH).await?;
         let name = running.kind.name();
-        if head.status != 200 || head.body != script::body("done-1", "completed", 100, 0).as_bytes() {
+        if head.status != 200 || head.body != script::body("done-0", "completed", 100, 0).as_bytes() {
             return Err(format!("{name} answers other bytes: {head:?}").into());
         }
         let count = origin.script.count();

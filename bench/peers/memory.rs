@@ -25,7 +25,7 @@ const SAMPLE: usize = 500;
 const MIB: f64 = 1024.0 * 1024.0;
 
 pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<(), Failure> {
-    let origin = Origin::start().await?;
+    let origin = Origin::start()?;
     for kind in KINDS {
         let (mut idle, mut ready) = (Figure::default(), Figure::default());
         for _ in 0..order.rounds {
@@ -94,7 +94,13 @@ impl Filling {
     }
 
     fn bytes_over_body(&self, tasks: usize) -> String {
-        let grown = self.used.unwrap_or_else(|| self.full.saturating_sub(self.empty)) as f64 / tasks as f64;
+        let grown = match (self.kind, self.used) {
+            // Its growth says nothing.
+            (Kind::Haproxy, None) => return "–".into(),
+            (_, Some(used)) => used,
+            (_, None) => self.full.saturating_sub(self.empty),
+        } as f64
+            / tasks as f64;
         // nginx keeps keys in memory and bodies in files.
         let body = if self.kind == Kind::Nginx { 0.0 } else { BODY as f64 };
         format!("{:.0}", grown - body)

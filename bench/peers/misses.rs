@@ -9,7 +9,7 @@ use crate::client::Connection;
 use crate::figure::{Figure, part};
 use crate::order::Order;
 use crate::stage::{Origin, Stage, progress};
-use crate::subject::{Kind, Setup};
+use crate::subject::{Kind, Running, Setup};
 use crate::table::Table;
 
 const KINDS: [Kind; 6] =
@@ -28,19 +28,24 @@ struct Entry {
 }
 
 pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<(), Failure> {
-    let origin = Origin::start().await?;
+    let origin = Origin::start()?;
     let count = order.pick(5000, 1000);
-    let through: Vec<Kind> = KINDS.into_iter().filter(|kind| *kind != Kind::Direct).collect();
-    let subjects = stage.start_all(&through, &origin, Setup::Budget(PER_MINUTE)).await?;
-    let mut ways = vec![(Kind::Direct, origin.address)];
-    ways.extend(subjects.iter().map(|subject| (subject.kind, subject.address)));
-    let mut entries: Vec<(Kind, Entry)> = ways.iter().map(|(kind, _)| (*kind, Entry::default())).collect();
+    // Direct is an origin on the core where all the others are: as far from the client as they.
+    let mut subjects = stage.start_all(&KINDS, &origin, Setup::Budget(PER_MINUTE)).await?;
+    let mut entries: Vec<(Kind, Entry)> =
+        subjects.iter().map(|subject| (subject.kind, Entry::default())).collect();
     for round in 0..order.rounds {
         let mut times = Vec::new();
-        for (kind, address) in &ways {
+        for Running { kind, address, .. } in &subjects {
             let mut took = ask(*kind, *address, round, count).await?;
             let at = [0.5, 0.99].map(|share| part(&mut took, share).unwrap_or(f64::NAN));
-            progress(&format!("misses, round {}, {}: p50 and p99 {at:?} µs", round + 1, kind.name()));
+            progress(&format!(
+                "misses, round {}, {}: p50 {:.0} µs, p99 {:.0} µs",
+                round + 1,
+                kind.name(),
+                at[0],
+                at[1]
+            ));
             times.push((*kind, at));
         }
         let of = |kind: Kind| times.iter().find(|(of, _)| *of == kind).map_or([f64::NAN; 2], |(_, at)| *at);
@@ -54,7 +59,7 @@ pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<
             entry.ratio.add((p50 - direct[0]) / (pass[0] - direct[0]));
         }
         // Each round, another is asked first.
-        ways.rotate_left(1);
+        subjects.rotate_left(1);
     }
     for (kind, entry) in &entries {
         table.put("miss p50, µs", *kind, entry.p50.show(0));

@@ -20,7 +20,7 @@ pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<
     let (calm, refusing, hanging) = (crowd(5, 3), crowd(15, 3), crowd(20, 3));
     let mut at_work = JoinSet::new();
     for kind in KINDS {
-        let origin = Origin::start().await?;
+        let origin = Origin::start()?;
         let Some(running) = stage.start(kind, &origin, Setup::Ordinary).await? else { continue };
         at_work.spawn(async move {
             let mut told = Vec::new();
@@ -31,11 +31,12 @@ pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<
                 let seen = crowd.poll(running.address).await;
                 told.push((mood, crowd.time.as_secs(), before.told(), seen.told(), origin.script.count()));
             }
-            (running, told)
+            // The origin goes with them: it serves for as long as it is kept.
+            (running, origin, told)
         });
     }
     while let Some(done) = at_work.join_next().await {
-        let (running, told) = done?;
+        let (running, _origin, told) = done?;
         for (mood, seconds, before, seen, count) in told {
             let kind = running.kind;
             progress(&format!("outage, {mood:?}, {}: {seen}; before: {before}", kind.name()));

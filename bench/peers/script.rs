@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::SystemTime;
 
 use tokio::time::{Duration, Instant, sleep, sleep_until};
 
@@ -175,16 +176,21 @@ fn render(status: &str, headers: &str, body: &str) -> String {
     body.hash(&mut hasher);
     let half = hasher.finish();
     format!(
-        "HTTP/1.1 {status}\r\nContent-Type: application/json; charset=utf-8\r\nETag: \"{half:016x}{:016x}\"\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+        "HTTP/1.1 {status}\r\nDate: {}\r\nContent-Type: application/json; charset=utf-8\r\nETag: \"{half:016x}{:016x}\"\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+        httpdate::fmt_http_date(wall_clock()),
         !half,
         body.len()
     )
 }
 
-/// Microseconds since 1970.
 #[expect(clippy::disallowed_methods, reason = "processes share no other clock")]
+fn wall_clock() -> SystemTime {
+    SystemTime::now()
+}
+
+/// Microseconds since 1970.
 pub fn wall_micros() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let since = wall_clock().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 

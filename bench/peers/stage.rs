@@ -28,8 +28,8 @@ pub struct Origin {
 }
 
 impl Origin {
-    pub async fn start() -> Result<Self, Failure> {
-        let listener = control::listen("127.0.0.1:0".parse()?).await?;
+    pub fn start() -> Result<Self, Failure> {
+        let listener = control::listen("127.0.0.1:0".parse()?)?;
         let address = listener.local_addr()?;
         let script = Arc::new(Script::default());
         let mut serving = JoinSet::new();

@@ -25,6 +25,9 @@ pub enum Kind {
     Direct,
 }
 
+/// Everything that Varnish would write into its log in memory for a request: it can only be named one by one.
+const VARNISH_QUIET: &str = "vsl_mask=-Begin,-End,-Link,-Timestamp,-SessOpen,-SessClose,-ReqStart,-ReqMethod,-ReqURL,-ReqProtocol,-ReqHeader,-ReqUnset,-ReqAcct,-RespProtocol,-RespStatus,-RespReason,-RespHeader,-RespUnset,-Hit,-VCL_call,-VCL_return";
+
 /// What a part needs beyond the ordinary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Setup {
@@ -171,7 +174,7 @@ impl Kind {
                 // A queue and a pool as for the others, and no log: it would be written for each request.
                 let mut arguments = words(&["-F", "-j", "none", "-T", "none", "-a", &listen, "-f", &file]);
                 arguments.extend(words(&["-s", storage, "-n", &state, "-p", &vmods]));
-                for parameter in ["thread_pools=1", "listen_depth=4096", "vsl_mask=none", "timeout_idle=75"] {
+                for parameter in ["thread_pools=1", "listen_depth=4096", VARNISH_QUIET, "timeout_idle=75"] {
                     arguments.extend(words(&["-p", parameter]));
                 }
                 (arguments, libraries())

@@ -60,7 +60,10 @@ sub vcl_deliver {
         set resp.http.Cache-Status = "varnish; fwd=miss";
     }
     set resp.http.Cache-Control = "private, no-cache";
-    set resp.http.Vary = "Accept, Prefer, Origin";
+    set resp.http.Vary = "accept, prefer, origin";
+    set resp.http.Access-Control-Expose-Headers = "etag,age,retry-after,cache-status,preference-applied,x-request-id";
+    set resp.http.Referrer-Policy = "no-referrer";
+    set resp.http.X-Content-Type-Options = "nosniff";
     set resp.http.X-Request-Id = req.xid;
     unset resp.http.X-Varnish;
     unset resp.http.Via;
