@@ -66,10 +66,12 @@ impl Connection {
                 self.stream.read_exact(&mut answer.body).await?;
             }
             _ if answer.header("transfer-encoding").is_some() => {
-                self.receive_chunks(&mut answer.body).await?
+                self.receive_chunks(&mut answer.body).await?;
             }
             // Errors of some end with the connection.
-            _ => _ = self.stream.read_to_end(&mut answer.body).await?,
+            _ => {
+                self.stream.read_to_end(&mut answer.body).await?;
+            }
         }
         Ok(answer)
     }

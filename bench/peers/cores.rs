@@ -36,12 +36,10 @@ impl Cores {
 
 /// Of a list such as `0,2-5`.
 fn first_two(list: &str) -> Option<[usize; 2]> {
-    let mut cores = list.split(',').flat_map(|range| {
+    let ranges = list.split(',').filter_map(|range| {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
-        match (first.parse::<usize>(), last.parse::<usize>()) {
-            (Ok(first), Ok(last)) => first..=last,
-            _ => 1..=0,
-        }
+        Some(first.parse::<usize>().ok()?..=last.parse::<usize>().ok()?)
     });
+    let mut cores = ranges.flatten();
     Some([cores.next()?, cores.next()?])
 }

@@ -4,9 +4,10 @@
 //! measured takes seconds.
 
 use tokio::task::JoinSet;
+use tokio::time::Duration;
 
 use crate::Failure;
-use crate::figure::Figure;
+use crate::figure::{Figure, part};
 use crate::order::Order;
 use crate::polling::Crowd;
 use crate::script::Mood;
@@ -23,12 +24,14 @@ struct Entry {
     upstream: Figure,
     refused: Figure,
     errors: Figure,
+    late_errors: Figure,
+    nothing: Figure,
     p50: Figure,
     p99: Figure,
 }
 
 pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<(), Failure> {
-    let crowd = Crowd { clients: 500, tasks: 100, time: order.seconds(30, 6) };
+    let crowd = Crowd { clients: 500, tasks: 100, time: Duration::from_secs(order.seconds) };
     let mut entries: Vec<(Kind, Entry)> = KINDS.into_iter().map(|kind| (kind, Entry::default())).collect();
     for round in 0..order.long_rounds() {
         let mut at_work = JoinSet::new();
@@ -55,8 +58,13 @@ pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<
             entry.upstream.add(count.requests as f64);
             entry.refused.add(count.refused as f64);
             entry.errors.add(seen.errors() as f64);
+            entry.late_errors.add(seen.late_errors() as f64);
+            let mut held = seen.held();
+            entry.nothing.add(held.nothing * 100.0);
             for (figure, share) in [(&mut entry.p50, 0.5), (&mut entry.p99, 0.99)] {
-                seen.age(share).into_iter().for_each(|age| figure.add(age));
+                if let Some(age) = part(&mut held.ages, share) {
+                    figure.add(age);
+                }
             }
         }
     }
@@ -66,8 +74,10 @@ pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<
         table.put(&row("requests upstream"), *kind, entry.upstream.show(0));
         table.put(&row("of these answered 429"), *kind, entry.refused.show(0));
         table.put(&row("errors that clients saw"), *kind, entry.errors.show(0));
-        table.put(&row("age of the states p50, s"), *kind, entry.p50.show(1));
-        table.put(&row("age of the states p99, s"), *kind, entry.p99.show(1));
+        table.put(&row("errors in the second half"), *kind, entry.late_errors.show(0));
+        table.put(&row("age of what a client has, p50, s"), *kind, entry.p50.show(1));
+        table.put(&row("age of what a client has, p99, s"), *kind, entry.p99.show(1));
+        table.put(&row("time that a client has nothing, %"), *kind, entry.nothing.show(1));
     }
     Ok(())
 }

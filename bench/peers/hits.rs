@@ -34,7 +34,7 @@ pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<
     let mut notes = heads(&entries);
     // Whatever is done only once is done.
     for entry in &entries {
-        entry.load(stage, order.seconds(1, 1)).await?;
+        entry.load(stage, order.time(1, 1)).await?;
     }
     for round in 0..order.rounds {
         // Nobody always comes first.
@@ -42,7 +42,7 @@ pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<
         for entry in &mut entries {
             let asked = origin.script.count().requests;
             let before = entry.running.process.cpu();
-            let load = entry.load(stage, order.seconds(5, 1)).await?;
+            let load = entry.load(stage, order.time(5, 1)).await?;
             let cpu = entry.running.process.cpu().saturating_sub(before);
             entry.cpu.add(cpu.as_secs_f64() * 1e6 / load.requests);
             entry.rate.add(load.per_second);

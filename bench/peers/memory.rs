@@ -22,6 +22,8 @@ const KINDS: [Kind; 4] = [Kind::Taskgate, Kind::Nginx, Kind::Haproxy, Kind::Varn
 const CLIENTS: usize = 32;
 /// How many are asked for again, to see whether they were kept.
 const SAMPLE: usize = 500;
+/// Of HAProxy's cache.
+const BLOCK: f64 = 1024.0;
 const MIB: f64 = 1024.0 * 1024.0;
 
 pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<(), Failure> {
@@ -61,8 +63,8 @@ struct Filling {
     kind: Kind,
     empty: u64,
     full: u64,
-    /// Of a cache whose memory is all taken at the start: how much of it came into use.
-    used: Option<u64>,
+    /// Bytes a task, as the cache itself tells.
+    occupied: Option<f64>,
     /// Bytes on disk, in whole blocks, which the kernel's page cache holds while there is room.
     files: u64,
     /// The part of a sample that was answered without the origin.
@@ -71,11 +73,10 @@ struct Filling {
 
 impl Filling {
     async fn run(running: &Running, origin: &Origin, tasks: usize) -> Result<Self, Failure> {
-        let (empty, free) = (running.process.resident(), free_blocks(running));
+        let empty = running.process.resident();
         fill(running.address, tasks).await?;
         sleep(Duration::from_millis(500)).await;
         let full = running.process.resident();
-        let used = free.zip(free_blocks(running)).map(|(before, after)| before.saturating_sub(after) * 1024);
         let asked = origin.script.count().requests;
         let mut connection = Connection::open(running.address).await?;
         let sample = SAMPLE.min(tasks);
@@ -87,20 +88,18 @@ impl Filling {
             kind: running.kind,
             empty,
             full,
-            used,
+            occupied: if running.kind == Kind::Haproxy { occupied(running) } else { None },
             files: if running.kind == Kind::Nginx { on_disk(&running.directory.join("cache")) } else { 0 },
             kept: 1.0 - missed as f64 / sample as f64,
         })
     }
 
     fn bytes_over_body(&self, tasks: usize) -> String {
-        let grown = match (self.kind, self.used) {
-            // Its growth says nothing.
+        let grown = match (self.kind, self.occupied) {
             (Kind::Haproxy, None) => return "–".into(),
-            (_, Some(used)) => used,
-            (_, None) => self.full.saturating_sub(self.empty),
-        } as f64
-            / tasks as f64;
+            (_, Some(occupied)) => occupied,
+            (_, None) => self.full.saturating_sub(self.empty) as f64 / tasks as f64,
+        };
         // nginx keeps keys in memory and bodies in files.
         let body = if self.kind == Kind::Nginx { 0.0 } else { BODY as f64 };
         format!("{:.0}", grown - body)
@@ -131,16 +130,19 @@ async fn fill(address: SocketAddr, tasks: usize) -> Result<(), Failure> {
     Ok(())
 }
 
-/// HAProxy's free blocks of 1 KiB, as its control socket tells.
-fn free_blocks(running: &Running) -> Option<u64> {
+/// HAProxy takes its cache's memory at the start, so its growth says nothing: what a kept task occupies, as its control
+/// socket tells of some of them.
+fn occupied(running: &Running) -> Option<f64> {
     let mut socket = UnixStream::connect(running.directory.join("haproxy.sock")).ok()?;
     socket.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
     socket.write_all(b"show cache\n").ok()?;
-    let mut text = [0; 256];
+    let mut text = [0; 16 * 1024];
     let length = socket.read(&mut text).ok()?;
     let text = String::from_utf8_lossy(text.get(..length)?).into_owned();
-    let rest = text.split_once("available blocks:")?.1;
-    rest.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()
+    // `… size:921 (1 blocks), …`
+    let blocks = text.split(" blocks)").filter_map(|before| before.rsplit_once('(')?.1.parse().ok());
+    let blocks: Vec<f64> = blocks.collect();
+    (!blocks.is_empty()).then(|| BLOCK * blocks.iter().sum::<f64>() / blocks.len() as f64)
 }
 
 fn on_disk(path: &Path) -> u64 {

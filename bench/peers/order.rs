@@ -26,6 +26,8 @@ pub struct Order {
     pub rounds: usize,
     /// How many the caches keep in the memory part.
     pub tasks: usize,
+    /// How long the crowd polls.
+    pub seconds: u64,
 }
 
 const ALL: [(&str, Part); 6] = [
@@ -46,6 +48,7 @@ impl Order {
             write: false,
             rounds: if quick { 1 } else { 5 },
             tasks: if quick { 10_000 } else { 100_000 },
+            seconds: if quick { 6 } else { 30 },
         };
         for word in words {
             match (word.as_str(), word.split_once('=')) {
@@ -53,12 +56,13 @@ impl Order {
                 ("write" | "--write", _) => order.write = true,
                 (_, Some(("rounds", number))) => order.rounds = number.parse::<usize>()?.max(1),
                 (_, Some(("tasks", number))) => order.tasks = number.parse::<usize>()?.max(1),
+                (_, Some(("seconds", number))) => order.seconds = number.parse::<u64>()?.clamp(2, 600),
                 (word, _) => {
                     let part = ALL.iter().find(|(name, _)| *name == word).map(|(_, part)| *part);
                     let names = ALL.map(|(name, _)| name).join(", ");
-                    order.parts.push(
-                        part.ok_or(format!("{word:?} is none of: quick, write, rounds=N, tasks=N, {names}"))?,
-                    );
+                    order.parts.push(part.ok_or(format!(
+                        "{word:?} is none of: quick, write, rounds=N, tasks=N, seconds=N, {names}"
+                    ))?);
                 }
             }
         }
@@ -81,7 +85,7 @@ impl Order {
         self.rounds.min(3)
     }
 
-    pub fn seconds(&self, full: u64, quick: u64) -> Duration {
+    pub fn time(&self, full: u64, quick: u64) -> Duration {
         Duration::from_secs(self.pick(full, quick))
     }
 }
@@ -93,8 +97,8 @@ impl Part {
         let seconds = match self {
             Self::Hits => 7 * rounds * order.pick(6, 1),
             Self::Waiters => 2 * 6 * rounds * order.pick(4, 1),
-            Self::Crowd => 5 * order.long_rounds() as u64 * order.pick(35, 5),
-            Self::Outage => order.pick(90, 20),
+            Self::Crowd => order.long_rounds() as u64 * (order.seconds + 5),
+            Self::Outage => order.pick(40, 15),
             Self::Misses => 6 * rounds * order.pick(2, 1),
             Self::Memory => 4 * (order.tasks as u64 / 5000) + 10,
         };

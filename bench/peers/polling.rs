@@ -23,28 +23,45 @@ pub struct Crowd {
 }
 
 /// All polls and what became of them.
-#[derive(Debug, Default)]
-pub struct Seen(Vec<Poll>);
+#[derive(Debug)]
+pub struct Seen {
+    /// On the wall, in microseconds.
+    begun: u64,
+    time: Duration,
+    /// Each client's, in order.
+    clients: Vec<Vec<Poll>>,
+}
+
+/// What clients have, looked at once a second.
+#[derive(Debug)]
+pub struct Held {
+    /// In seconds.
+    pub ages: Vec<f64>,
+    /// The part of the looks that found a client with nothing yet.
+    pub nothing: f64,
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Poll {
     /// 0: no answer.
     status: u16,
     took: Duration,
-    /// Of the state, where there is one.
-    age: Option<Duration>,
+    /// On the wall, as `begun`.
+    ended: u64,
+    /// When the origin made the state, where there is one.
+    made: Option<u64>,
 }
 
 impl Crowd {
     pub async fn poll(self, address: SocketAddr) -> Seen {
-        let start = Instant::now();
+        let (start, begun) = (Instant::now(), wall_micros());
         let mut clients = JoinSet::new();
         for number in 0..self.clients {
             let path = format!("/v1/tasks/live-{}", number % self.tasks);
             // Spread over the first second.
             clients.spawn(client(address, path, start + EVERY * number / self.clients, start + self.time));
         }
-        Seen(clients.join_all().await.concat())
+        Seen { begun, time: self.time, clients: clients.join_all().await }
     }
 }
 
@@ -70,35 +87,58 @@ async fn client(address: SocketAddr, path: String, first: Instant, end: Instant)
             std::io::Result::Ok(answer)
         };
         let answer = timeout(PATIENCE, ask).await.ok().and_then(Result::ok);
-        let at = answer.as_ref().filter(|answer| answer.status == 200).and_then(|answer| answer.number("at"));
+        let state = answer.as_ref().filter(|answer| answer.status == 200);
         polls.push(Poll {
+            made: state.and_then(|answer| answer.number("at")),
             status: answer.map_or(0, |answer| answer.status),
             took: asked.elapsed(),
-            age: at.map(|at| Duration::from_micros(wall_micros().saturating_sub(at))),
+            ended: wall_micros(),
         });
     }
 }
 
 impl Seen {
+    fn all(&self) -> impl Iterator<Item = &Poll> {
+        self.clients.iter().flatten()
+    }
+
     pub fn polls(&self) -> usize {
-        self.0.len()
+        self.all().count()
     }
 
     pub fn errors(&self) -> usize {
-        self.0.iter().filter(|poll| poll.status != 200).count()
+        self.all().filter(|poll| poll.status != 200).count()
     }
 
-    /// The age in seconds below which this part of the states was.
-    pub fn age(&self, share: f64) -> Option<f64> {
-        let mut ages: Vec<f64> =
-            self.0.iter().filter_map(|poll| poll.age).map(|age| age.as_secs_f64()).collect();
-        part(&mut ages, share)
+    /// Those that came in the second half of the time.
+    pub fn late_errors(&self) -> usize {
+        let half = self.begun + micros(self.time / 2);
+        self.all().filter(|poll| poll.status != 200 && poll.ended > half).count()
+    }
+
+    /// Each second, for each client: how old is the last state that it got? Ages of the answers alone would flatter who
+    /// answers few, or lets clients wait.
+    pub fn held(&self) -> Held {
+        let (mut ages, mut looks, mut nothing) = (Vec::new(), 0_u32, 0_u32);
+        for polls in &self.clients {
+            for second in 1..=self.time.as_secs() {
+                let now = self.begun + micros(Duration::from_secs(second));
+                let last =
+                    polls.iter().filter(|poll| poll.ended <= now).filter_map(|poll| poll.made).next_back();
+                looks += 1;
+                match last {
+                    Some(made) => ages.push(now.saturating_sub(made) as f64 / 1e6),
+                    None => nothing += 1,
+                }
+            }
+        }
+        Held { ages, nothing: f64::from(nothing) / f64::from(looks.max(1)) }
     }
 
     /// How many of which answer, and how long they took.
     pub fn told(&self) -> String {
         let mut by_status: BTreeMap<u16, Vec<f64>> = BTreeMap::new();
-        for poll in &self.0 {
+        for poll in self.all() {
             by_status.entry(poll.status).or_default().push(poll.took.as_secs_f64() * 1e3);
         }
         let told = by_status.iter_mut().map(|(status, times)| {
@@ -109,6 +149,10 @@ impl Seen {
         });
         told.collect::<Vec<_>>().join("; ")
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn show(ms: f64) -> String {

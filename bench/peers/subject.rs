@@ -28,6 +28,8 @@ pub enum Kind {
 /// Everything that Varnish would write into its log in memory for a request: it can only be named one by one.
 const VARNISH_QUIET: &str = "vsl_mask=-Begin,-End,-Link,-Timestamp,-SessOpen,-SessClose,-ReqStart,-ReqMethod,-ReqURL,-ReqProtocol,-ReqHeader,-ReqUnset,-ReqAcct,-RespProtocol,-RespStatus,-RespReason,-RespHeader,-RespUnset,-Hit,-VCL_call,-VCL_return";
 
+type Environment = Vec<(String, String)>;
+
 /// What a part needs beyond the ordinary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Setup {
@@ -139,7 +141,7 @@ impl Kind {
         place: &Place<'_>,
         address: SocketAddr,
         setup: Setup,
-    ) -> Result<(Vec<String>, Vec<(String, String)>), Failure> {
+    ) -> Result<(Vec<String>, Environment), Failure> {
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
         let ports = [("127.0.0.1:8787", address.to_string()), ("127.0.0.1:8788", place.origin.to_string())];
         let (listen, origin) = (address.to_string(), place.origin.to_string());
@@ -188,7 +190,7 @@ impl Kind {
 }
 
 /// Defaults, save what the bench cannot do without.
-fn taskgate_environment(listen: &str, origin: &str, setup: Setup) -> Vec<(String, String)> {
+fn taskgate_environment(listen: &str, origin: &str, setup: Setup) -> Environment {
     let mut variables = vec![
         ("LEMONDATA_API_KEY", "sk-bench".to_owned()),
         ("TASKGATE_SERVER__LISTEN", listen.to_owned()),
@@ -230,7 +232,7 @@ fn library_directory() -> Option<PathBuf> {
 }
 
 /// What an unpacked program needs to find its libraries.
-pub fn libraries() -> Vec<(String, String)> {
+pub fn libraries() -> Environment {
     let path = library_directory();
     path.map(|path| ("LD_LIBRARY_PATH".to_owned(), path.display().to_string())).into_iter().collect()
 }
