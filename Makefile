@@ -36,7 +36,7 @@ docs: ## build the source's documentation and run its examples; no warning passe
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 	cargo test --locked --doc
 
-bench-peers: ## measure taskgate beside nginx, HAProxy and Varnish; docs/performance.md says how (a quarter of an hour)
+bench-peers: ## measure taskgate beside nginx, HAProxy and Varnish; docs/performance.md says how (ten minutes)
 	bench/peers/run
 
 run: ## run the gateway on ./config.toml (the key: LEMONDATA_API_KEY or LEMONDATA_API_KEY_FILE)

@@ -25,6 +25,8 @@ mod wrk;
 
 use std::time::Duration;
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use crate::cores::Cores;
 use crate::order::{Order, Part};
 use crate::stage::Stage;
@@ -54,9 +56,13 @@ fn main() -> Result<(), Failure> {
     })
 }
 
-#[expect(clippy::disallowed_methods, reason = "it is main that takes the signal")]
+#[expect(clippy::disallowed_methods, reason = "it is main that takes the signals")]
 async fn interrupted() -> Result<(), Failure> {
-    tokio::signal::ctrl_c().await?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminated.recv() => {}
+    }
     Err("interrupted".into())
 }
 
