@@ -8,8 +8,8 @@ WORKDIR /build
 
 # Dependencies first, against empty sources: this layer lasts until Cargo.toml or Cargo.lock changes.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir -p src tests/it bench/instructions bench/siege bench/storm bench/watchers \
-    && echo 'fn main() {}' | tee src/main.rs tests/it/main.rs bench/{instructions,siege,storm,watchers}/main.rs \
+RUN mkdir -p src tests/it bench/instructions bench/peers bench/siege bench/storm bench/watchers \
+    && echo 'fn main() {}' | tee src/main.rs tests/it/main.rs bench/{instructions,peers,siege,storm,watchers}/main.rs \
     && touch src/lib.rs \
     && cargo build --release --locked
 

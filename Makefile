@@ -8,7 +8,7 @@ REVISION = $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 TIME = 600
 MAX_LEN = 8192
 
-.PHONY: help test lint format-check clippy docs run demo image fuzz deny lint-deploy ci
+.PHONY: help test lint format-check clippy docs bench-peers run demo image fuzz deny lint-deploy ci
 
 help: ## list the targets (the default)
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -35,6 +35,9 @@ clippy:
 docs: ## build the source's documentation and run its examples; no warning passes
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 	cargo test --locked --doc
+
+bench-peers: ## measure taskgate beside nginx, HAProxy and Varnish; docs/performance.md says how (ten minutes)
+	bench/peers/run
 
 run: ## run the gateway on ./config.toml (the key: LEMONDATA_API_KEY or LEMONDATA_API_KEY_FILE)
 	cargo run --release --locked -- serve
@@ -68,7 +71,7 @@ lint-deploy: ## lint Dockerfile, compose file, deploy/, YAML and shell scripts
 	$(TOOLS)/kubernetes-validate --strict --kubernetes-version 1.30.0 deploy/kubernetes.yaml
 	$(TOOLS)/kubernetes-validate --strict deploy/kubernetes.yaml
 	.ci/check-deploy
-	$(TOOLS)/shellcheck .ci/install .ci/run .ci/check-deploy
+	$(TOOLS)/shellcheck .ci/install .ci/run .ci/check-deploy bench/peers/run
 
 ci: ## all of the above that a change must pass, as CI runs it
 	.ci/run

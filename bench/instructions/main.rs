@@ -13,10 +13,10 @@ use std::time::Duration;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Instructions per hit, as measured last with the compiler of rust-toolchain or CI.
-const STORED: f64 = 0.0;
+/// Instructions per hit, as measured last, with Rust 1.95.
+const STORED: f64 = 22_900.0;
 /// What another compiler or allocator may change without anybody's doing.
-const TOLERANCE: f64 = 0.05;
+const TOLERANCE: f64 = 0.10;
 const FEW: usize = 2_000;
 const MANY: usize = 12_000;
 /// A finished task of 461 bytes, as the other benchmarks have it.

@@ -1,0 +1,124 @@
+//! Owns the part that most requests are: a finished task, answered from memory.
+
+use crate::client::{Answer, Connection};
+use crate::figure::Figure;
+use crate::order::Order;
+use crate::script::{self, BODY};
+use crate::stage::{Origin, Stage, progress};
+use crate::subject::{Kind, Running, Setup};
+use crate::table::Table;
+use crate::{Failure, wrk};
+
+const PATH: &str = "/v1/tasks/done-0";
+const PEERS: [Kind; 5] = [Kind::Nginx, Kind::Haproxy, Kind::Varnish, Kind::Lookup, Kind::Ceiling];
+
+/// One subject and its figures.
+struct Entry {
+    running: Running,
+    head: Answer,
+    cpu: Figure,
+    rate: Figure,
+    p99: Figure,
+}
+
+/// Fills the table; what else is to be said is returned.
+pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<String, Failure> {
+    let origin = Origin::start()?;
+    let taskgate = stage.start(Kind::Taskgate, &origin, Setup::Ordinary).await?.ok_or("no taskgate")?;
+    let taskgate = Entry::prime(taskgate, &origin).await?;
+    std::fs::write(stage.hit(), [taskgate.head.head.as_bytes(), &taskgate.head.body].concat())?;
+    let mut entries = vec![taskgate];
+    for running in stage.start_all(&PEERS, &origin, Setup::Ordinary).await? {
+        entries.push(Entry::prime(running, &origin).await?);
+    }
+    let mut notes = heads(&entries);
+    // Whatever is done only once is done.
+    for entry in entries.iter().filter(|_| !order.quick) {
+        entry.load(stage, order.time(1, 1)).await?;
+    }
+    for round in 0..order.rounds {
+        // Nobody always comes first.
+        entries.rotate_left(usize::from(round > 0));
+        for entry in &mut entries {
+            let asked = origin.script.count().requests;
+            let before = entry.running.process.cpu();
+            let load = entry.load(stage, order.time(5, 1)).await?;
+            let cpu = entry.running.process.cpu().saturating_sub(before);
+            entry.cpu.add(cpu.as_secs_f64() * 1e6 / load.requests);
+            entry.rate.add(load.per_second);
+            entry.p99.add(load.p99_micros / 1e3);
+            let name = entry.running.kind.name();
+            progress(&format!("hits, round {}, {name}: {load:?}, CPU {cpu:?}", round + 1));
+            if let Some(trouble) = load.trouble {
+                notes.push_str(&format!("- **Hits of {name}, round {}: {trouble}**\n", round + 1));
+            }
+            if origin.script.count().requests > asked {
+                notes.push_str(&format!(
+                    "- **Hits of {name}, round {}: not all of them were hits**\n",
+                    round + 1
+                ));
+            }
+        }
+    }
+    for entry in &entries {
+        let kind = entry.running.kind;
+        table.put("CPU per cached hit, µs", kind, entry.cpu.show(2));
+        table.put("cached hits/s on one core", kind, entry.rate.show(0));
+        table.put("their p99, ms", kind, entry.p99.show(2));
+    }
+    Ok(notes)
+}
+
+impl Entry {
+    /// Brings the task into its cache, and sees that it is answered from there, with the same bytes.
+    async fn prime(running: Running, origin: &Origin) -> Result<Self, Failure> {
+        let mut connection = Connection::open(running.address).await?;
+        connection.get(PATH).await?;
+        let asked = origin.script.count();
+        let head = connection.get(PATH).await?;
+        let name = running.kind.name();
+        if head.status != 200 || head.body != script::body("done-0", "completed", 100, 0).as_bytes() {
+            return Err(format!("{name} answers other bytes: {head:?}").into());
+        }
+        let count = origin.script.count();
+        if count.requests > asked.requests {
+            return Err(format!("{name} does not keep a finished task").into());
+        }
+        if count.strangers > 0 {
+            return Err(format!("{name} asks the origin without the key").into());
+        }
+        Ok(Self { running, head, cpu: Figure::default(), rate: Figure::default(), p99: Figure::default() })
+    }
+
+    async fn load(&self, stage: &Stage, time: std::time::Duration) -> Result<wrk::Load, Failure> {
+        let directory = &self.running.directory.join("wrk");
+        std::fs::create_dir_all(directory)?;
+        wrk::run(self.running.address, PATH, time, directory, stage.cores.load).await
+    }
+}
+
+/// In what their heads differ; taskgate's comes first.
+fn heads(entries: &[Entry]) -> String {
+    let names = |entry: &Entry| -> Vec<String> {
+        entry.head.headers().map(|(name, _)| name.to_ascii_lowercase()).collect()
+    };
+    let Some((taskgate, others)) = entries.split_first() else { return String::new() };
+    let own = names(taskgate);
+    let mut text = format!(
+        "- Heads of a hit, all with the same {BODY} bytes behind them: taskgate {} bytes ({})",
+        taskgate.head.head.len(),
+        own.join(", ")
+    );
+    for other in others {
+        let theirs = names(other);
+        let lacks: Vec<&str> = own.iter().filter(|name| !theirs.contains(name)).map(String::as_str).collect();
+        let adds: Vec<&str> = theirs.iter().filter(|name| !own.contains(name)).map(String::as_str).collect();
+        let list = |word: &str, names: &[&str]| match names {
+            [] => String::new(),
+            names => format!(", {word} {}", names.join(", ")),
+        };
+        let (length, lacks, adds) = (other.head.head.len(), list("without", &lacks), list("with", &adds));
+        text.push_str(&format!("; {} {length}{lacks}{adds}", other.running.kind.name()));
+    }
+    text + ".\n"
+}

@@ -1,0 +1,95 @@
+//! taskgate beside nginx, HAProxy, Varnish and the bare frameworks, measured side by side.
+//!
+//! `bench/peers/run` fetches the programs and calls this; docs/performance.md says what is measured and how.
+
+mod client;
+mod control;
+mod cores;
+mod crowd;
+mod figure;
+mod hits;
+mod memory;
+mod misses;
+mod order;
+mod origin;
+mod outage;
+mod page;
+mod polling;
+mod process;
+mod script;
+mod stage;
+mod subject;
+mod table;
+mod waiters;
+mod wrk;
+
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cores::Cores;
+use crate::order::{Order, Part};
+use crate::stage::Stage;
+use crate::table::Table;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// No run may take longer, whatever happens: a full one takes less than half of it.
+const LONGEST: Duration = Duration::from_secs(90 * 60);
+
+fn main() -> Result<(), Failure> {
+    // Cargo adds `--bench`.
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    // Controls and a second origin are this program too, as processes of their own.
+    if let Some(("role", rest)) = words.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return control::play(rest);
+    }
+    let order = Order::parse(&words)?;
+    let cores = Cores::take()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        tokio::select! {
+            done = tokio::time::timeout(LONGEST, measure(&order, cores)) => done?,
+            // What was started ends when its owner is dropped.
+            interrupted = interrupted() => interrupted,
+        }
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "it is main that takes the signals")]
+async fn interrupted() -> Result<(), Failure> {
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminated.recv() => {}
+    }
+    Err("interrupted".into())
+}
+
+#[expect(clippy::print_stdout, reason = "the tables are what it is for")]
+async fn measure(order: &Order, cores: Cores) -> Result<(), Failure> {
+    let stage = Stage::set(cores)?;
+    let mut main = Table::default();
+    let mut memory = Table::default();
+    let mut misses = Table::default();
+    let mut notes = Vec::new();
+    for part in &order.parts {
+        stage::progress(&format!("{part:?}: {}", part.takes(order)));
+        match part {
+            Part::Hits => notes.push(hits::measure(&stage, order, &mut main).await?),
+            Part::Waiters => waiters::measure(&stage, order, &mut main).await?,
+            Part::Crowd => crowd::measure(&stage, order, &mut main).await?,
+            Part::Outage => outage::measure(&stage, order, &mut main).await?,
+            Part::Misses => misses::measure(&stage, order, &mut misses).await?,
+            Part::Memory => memory::measure(&stage, order, &mut memory).await?,
+        }
+    }
+    let tables: Vec<String> =
+        [main, misses, memory].iter().filter(|table| !table.is_empty()).map(Table::to_string).collect();
+    let text = format!("{}\n{}{}", tables.join("\n"), notes.concat(), stage.told(order));
+    println!("{text}");
+    if order.write {
+        page::write(&text)?;
+    }
+    Ok(())
+}

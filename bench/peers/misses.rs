@@ -1,0 +1,97 @@
+//! Owns the part where nothing is known: what does the way through cost?
+
+use std::net::SocketAddr;
+
+use tokio::time::{Duration, Instant, timeout};
+
+use crate::Failure;
+use crate::client::Connection;
+use crate::figure::{Figure, part};
+use crate::order::Order;
+use crate::stage::{Origin, Stage, progress};
+use crate::subject::{Kind, Running, Setup};
+use crate::table::Table;
+
+const KINDS: [Kind; 6] =
+    [Kind::Direct, Kind::Pass, Kind::Taskgate, Kind::Nginx, Kind::Haproxy, Kind::Varnish];
+/// Misses are as many as are asked for: no budget holds them.
+const PER_MINUTE: u32 = 10_000_000;
+
+#[derive(Default)]
+struct Entry {
+    p50: Figure,
+    p99: Figure,
+    added_p50: Figure,
+    added_p99: Figure,
+    /// What is added, as a multiple of what the bare pass-through adds in the same round.
+    ratio: Figure,
+}
+
+pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<(), Failure> {
+    let origin = Origin::start()?;
+    let count = order.pick(5000, 1000);
+    // Direct is an origin on the core where all the others are: as far from the client as they.
+    let mut subjects = stage.start_all(&KINDS, &origin, Setup::Budget(PER_MINUTE)).await?;
+    let mut entries: Vec<(Kind, Entry)> =
+        subjects.iter().map(|subject| (subject.kind, Entry::default())).collect();
+    for round in 0..order.rounds {
+        let mut times = Vec::new();
+        for Running { kind, address, .. } in &subjects {
+            let mut took = ask(*kind, *address, round, count).await?;
+            let at = [0.5, 0.99].map(|share| part(&mut took, share).unwrap_or(f64::NAN));
+            progress(&format!(
+                "misses, round {}, {}: p50 {:.0} µs, p99 {:.0} µs",
+                round + 1,
+                kind.name(),
+                at[0],
+                at[1]
+            ));
+            times.push((*kind, at));
+        }
+        let of = |kind: Kind| times.iter().find(|(of, _)| *of == kind).map_or([f64::NAN; 2], |(_, at)| *at);
+        let (direct, pass) = (of(Kind::Direct), of(Kind::Pass));
+        for (kind, [p50, p99]) in &times {
+            let Some((_, entry)) = entries.iter_mut().find(|(of, _)| of == kind) else { continue };
+            entry.p50.add(*p50);
+            entry.p99.add(*p99);
+            entry.added_p50.add(p50 - direct[0]);
+            entry.added_p99.add(p99 - direct[1]);
+            entry.ratio.add((p50 - direct[0]) / (pass[0] - direct[0]));
+        }
+        // Each round, another is asked first.
+        subjects.rotate_left(1);
+    }
+    for (kind, entry) in &entries {
+        table.put("miss p50, µs", *kind, entry.p50.show(0));
+        table.put("miss p99, µs", *kind, entry.p99.show(0));
+        if *kind != Kind::Direct {
+            table.put("added to direct, p50, µs", *kind, entry.added_p50.show(0));
+            table.put("added to direct, p99, µs", *kind, entry.added_p99.show(0));
+            table.put("added p50 / that of axum + reqwest", *kind, entry.ratio.show(2));
+        }
+    }
+    Ok(())
+}
+
+/// Each id once, one after another on one connection: microseconds.
+async fn ask(kind: Kind, address: SocketAddr, round: usize, count: usize) -> Result<Vec<f64>, Failure> {
+    let mut connection = Connection::open(address).await?;
+    let mut took = Vec::with_capacity(count);
+    for number in 0..count {
+        let path = format!("/v1/tasks/done-{round}-{number}");
+        let begun = Instant::now();
+        let asked = async {
+            match kind {
+                Kind::Direct => connection.get_direct(&path).await,
+                _ => connection.get(&path).await,
+            }
+        };
+        let answer = timeout(Duration::from_secs(15), asked).await??;
+        took.push(begun.elapsed().as_secs_f64() * 1e6);
+        if answer.status != 200 {
+            return Err(format!("a miss through {}: {answer:?}", kind.name()).into());
+        }
+    }
+    // The first ones open the way.
+    Ok(took.split_off(count / 20))
+}

@@ -1,0 +1,107 @@
+//! Owns what was asked for: the parts, how many rounds, how long.
+
+use std::time::Duration;
+
+use crate::Failure;
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Hits,
+    Waiters,
+    Crowd,
+    Outage,
+    Misses,
+    Memory,
+}
+
+/// What was asked for.
+#[derive(Debug)]
+pub struct Order {
+    pub parts: Vec<Part>,
+    /// Only to see that everything works.
+    pub quick: bool,
+    /// The tables go into the page too.
+    pub write: bool,
+    pub rounds: usize,
+    /// How many the caches keep in the memory part.
+    pub tasks: usize,
+    /// How long the crowd polls.
+    pub seconds: u64,
+}
+
+const ALL: [(&str, Part); 6] = [
+    ("hits", Part::Hits),
+    ("waiters", Part::Waiters),
+    ("crowd", Part::Crowd),
+    ("outage", Part::Outage),
+    ("misses", Part::Misses),
+    ("memory", Part::Memory),
+];
+
+impl Order {
+    pub fn parse(words: &[String]) -> Result<Self, Failure> {
+        let quick = words.iter().any(|word| word == "quick");
+        let mut order = Self {
+            parts: Vec::new(),
+            quick,
+            write: false,
+            rounds: if quick { 1 } else { 5 },
+            tasks: if quick { 10_000 } else { 100_000 },
+            seconds: if quick { 6 } else { 30 },
+        };
+        for word in words {
+            match (word.as_str(), word.split_once('=')) {
+                ("quick", _) => {}
+                ("write" | "--write", _) => order.write = true,
+                (_, Some(("rounds", number))) => order.rounds = number.parse::<usize>()?.max(1),
+                (_, Some(("tasks", number))) => order.tasks = number.parse::<usize>()?.max(1),
+                (_, Some(("seconds", number))) => order.seconds = number.parse::<u64>()?.clamp(2, 600),
+                (word, _) => {
+                    let part = ALL.iter().find(|(name, _)| *name == word).map(|(_, part)| *part);
+                    let names = ALL.map(|(name, _)| name).join(", ");
+                    order.parts.push(part.ok_or(format!(
+                        "{word:?} is none of: quick, write, rounds=N, tasks=N, seconds=N, {names}"
+                    ))?);
+                }
+            }
+        }
+        if order.parts.is_empty() {
+            order.parts = ALL.map(|(_, part)| part).to_vec();
+        }
+        if order.write && (order.quick || order.parts.len() < ALL.len()) {
+            return Err("the page shows whole runs: `write` goes neither with `quick` nor with parts".into());
+        }
+        Ok(order)
+    }
+
+    /// `full`, or `quick` where only the harness is tried.
+    pub fn pick<T>(&self, full: T, quick: T) -> T {
+        if self.quick { quick } else { full }
+    }
+
+    /// The crowd's rounds are long and differ little.
+    pub fn long_rounds(&self) -> usize {
+        self.rounds.min(3)
+    }
+
+    pub fn time(&self, full: u64, quick: u64) -> Duration {
+        Duration::from_secs(self.pick(full, quick))
+    }
+}
+
+impl Part {
+    /// About how long, for whoever waits.
+    pub fn takes(self, order: &Order) -> String {
+        let rounds = order.rounds as u64;
+        let seconds = match self {
+            Self::Hits => 7 * rounds * order.pick(6, 1),
+            Self::Waiters => 2 * 6 * rounds * order.pick(4, 1),
+            Self::Crowd => order.long_rounds() as u64 * (order.seconds + 5),
+            Self::Outage => order.pick(40, 15),
+            Self::Misses => 6 * rounds * order.pick(2, 1),
+            Self::Memory => 4 * (order.tasks as u64 / 5000) + 10,
+        };
+        format!("about {seconds} s")
+    }
+}

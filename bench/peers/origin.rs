@@ -1,0 +1,51 @@
+//! Owns the origin's connections: the least that speaks HTTP/1.1 and keeps connections open.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use crate::script::{KEY, Script};
+
+/// Serves until it is dropped.
+pub async fn serve(listener: TcpListener, script: Arc<Script>) {
+    let mut connections = JoinSet::new();
+    loop {
+        if let Ok((stream, _)) = listener.accept().await {
+            connections.spawn(connection(stream, Arc::clone(&script)));
+        }
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn connection(stream: TcpStream, script: Arc<Script>) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut stream = BufReader::with_capacity(2048, stream);
+    let mut line = String::new();
+    loop {
+        line.clear();
+        if stream.read_line(&mut line).await? == 0 {
+            return Ok(());
+        }
+        let path = line.split(' ').nth(1).unwrap_or_default();
+        let id = path.rsplit('/').next().unwrap_or_default().to_owned();
+        let mut has_key = false;
+        loop {
+            line.clear();
+            if stream.read_line(&mut line).await? == 0 {
+                return Ok(());
+            }
+            let text = line.trim_end();
+            if text.is_empty() {
+                break;
+            }
+            let header = text.split_once(':').map(|(name, value)| (name, value.trim()));
+            has_key |= header
+                .is_some_and(|(name, value)| name.eq_ignore_ascii_case("authorization") && value == KEY);
+        }
+        let answer = script.answer(&id, has_key).await;
+        stream.write_all(answer.as_bytes()).await?;
+    }
+}

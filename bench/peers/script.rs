@@ -1,0 +1,199 @@
+//! Owns what the origin does: an id's first letters say what becomes of it, and the mood of the day comes first.
+//!
+//! - `done-…` is finished: always the same 461 bytes, to be kept for an hour.
+//! - `slow-MS-…` is finished too, and answered MS milliseconds after it was first asked for, to everybody at once.
+//! - `live-…` goes on for ever: its progress changes every 3 s, and each answer carries its own time.
+//!
+//! The origin's `Cache-Control` tells a cache what taskgate reads in the body. The real one sends none, so this is a
+//! favour to the peers.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::SystemTime;
+
+use tokio::time::{Duration, Instant, sleep, sleep_until};
+
+/// What a request has to carry.
+pub const KEY: &str = "Bearer sk-bench";
+/// The length of a finished video's JSON at the real origin.
+pub const BODY: usize = 461;
+/// Longer than anybody waits for the origin.
+pub const HANG: Duration = Duration::from_secs(20);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// How the origin takes every request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mood {
+    Willing,
+    /// 429 to everybody.
+    Refusing,
+    /// No answer for 20 s.
+    Hanging,
+}
+
+#[derive(Debug)]
+pub struct Script {
+    mood: Mutex<Mood>,
+    minute: Mutex<Minute>,
+    flights: Mutex<HashMap<String, Arc<Flight>>>,
+    requests: AtomicU64,
+    refused: AtomicU64,
+    /// Those without the key.
+    strangers: AtomicU64,
+}
+
+/// Requests that were let in since the minute was opened, by its first.
+#[derive(Debug)]
+struct Minute {
+    /// None: no limit.
+    limit: Option<u32>,
+    opened: Option<Instant>,
+    used: u32,
+}
+
+/// One answer that many may wait for.
+#[derive(Debug)]
+struct Flight {
+    due: Instant,
+    /// When the first of them was answered: microseconds of the wall clock, which other processes share.
+    answered: OnceLock<u64>,
+}
+
+/// What the origin has counted since it was last asked to forget.
+#[derive(Debug, Clone, Copy)]
+pub struct Count {
+    pub requests: u64,
+    pub refused: u64,
+    pub strangers: u64,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            mood: Mutex::new(Mood::Willing),
+            minute: Mutex::new(Minute { limit: None, opened: None, used: 0 }),
+            flights: Mutex::default(),
+            requests: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            strangers: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Script {
+    /// From here on: in this mood, so many a minute, nothing counted yet.
+    pub fn begin(&self, mood: Mood, limit: Option<u32>) {
+        *lock(&self.mood) = mood;
+        *lock(&self.minute) = Minute { limit, opened: None, used: 0 };
+        lock(&self.flights).clear();
+        for counter in [&self.requests, &self.refused, &self.strangers] {
+            counter.store(0, Ordering::SeqCst);
+        }
+    }
+
+    pub fn count(&self) -> Count {
+        Count {
+            requests: self.requests.load(Ordering::SeqCst),
+            refused: self.refused.load(Ordering::SeqCst),
+            strangers: self.strangers.load(Ordering::SeqCst),
+        }
+    }
+
+    /// The answer's bytes, once it is time for them.
+    pub async fn answer(&self, id: &str, has_key: bool) -> String {
+        self.requests.fetch_add(1, Ordering::SeqCst);
+        if !has_key {
+            self.strangers.fetch_add(1, Ordering::SeqCst);
+            return render("401 Unauthorized", "", r#"{"error":{"code":"invalid_api_key"}}"#);
+        }
+        let mood = *lock(&self.mood);
+        match mood {
+            Mood::Willing => {}
+            Mood::Refusing => return self.refuse(10),
+            Mood::Hanging => sleep(HANG).await,
+        }
+        let share = lock(&self.minute).take(Instant::now());
+        if let Err(seconds) = share {
+            return self.refuse(seconds);
+        }
+        if let Some(rest) = id.strip_prefix("slow-") {
+            let delay = rest.split('-').next().and_then(|ms| ms.parse().ok()).unwrap_or_default();
+            let flight = self.flight(id, Duration::from_millis(delay));
+            sleep_until(flight.due).await;
+            let at = flight.answered.get_or_init(wall_micros);
+            return render("200 OK", "Cache-Control: max-age=3600\r\n", &body(id, "completed", 100, *at));
+        }
+        if id.starts_with("live-") {
+            let now = wall_micros();
+            let progress = now / 3_000_000 % 90;
+            return render("200 OK", "Cache-Control: max-age=2\r\n", &body(id, "processing", progress, now));
+        }
+        render("200 OK", "Cache-Control: max-age=3600\r\n", &body(id, "completed", 100, 0))
+    }
+
+    fn flight(&self, id: &str, delay: Duration) -> Arc<Flight> {
+        let begun = || Arc::new(Flight { due: Instant::now() + delay, answered: OnceLock::new() });
+        Arc::clone(lock(&self.flights).entry(id.to_owned()).or_insert_with(begun))
+    }
+
+    fn refuse(&self, seconds: u64) -> String {
+        self.refused.fetch_add(1, Ordering::SeqCst);
+        let body = format!(r#"{{"error":{{"code":"rate_limit_exceeded","retry_after":{seconds}}}}}"#);
+        render("429 Too Many Requests", &format!("Retry-After: {seconds}\r\n"), &body)
+    }
+}
+
+impl Minute {
+    /// Takes one, or tells in how many seconds there are more.
+    fn take(&mut self, now: Instant) -> Result<(), u64> {
+        let Some(limit) = self.limit else { return Ok(()) };
+        let opened = *self.opened.get_or_insert(now);
+        if now.duration_since(opened) >= MINUTE {
+            (self.opened, self.used) = (Some(now), 0);
+        }
+        if self.used < limit {
+            self.used += 1;
+            return Ok(());
+        }
+        Err((opened + MINUTE).saturating_duration_since(now).as_secs() + 1)
+    }
+}
+
+/// The JSON of a task, 461 bytes.
+pub fn body(id: &str, status: &str, progress: u64, at: u64) -> String {
+    let start = format!(
+        r#"{{"id":"{id}","task_id":"{id}","poll_url":"/v1/tasks/{id}","status":"{status}","progress":{progress},"at":{at},"created":1784000000,"model":"video-1","video_url":"https://cdn.example/{id}.mp4","prompt":""#
+    );
+    let rest = BODY.saturating_sub(start.len() + 2);
+    let prompt: String = "a lemon tree in the morning, seen from below ".chars().cycle().take(rest).collect();
+    format!("{start}{prompt}\"}}")
+}
+
+fn render(status: &str, headers: &str, body: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    body.hash(&mut hasher);
+    let half = hasher.finish();
+    format!(
+        "HTTP/1.1 {status}\r\nDate: {}\r\nContent-Type: application/json; charset=utf-8\r\nETag: \"{half:016x}{:016x}\"\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+        httpdate::fmt_http_date(wall_clock()),
+        !half,
+        body.len()
+    )
+}
+
+#[expect(clippy::disallowed_methods, reason = "processes share no other clock")]
+fn wall_clock() -> SystemTime {
+    SystemTime::now()
+}
+
+/// Microseconds since 1970.
+pub fn wall_micros() -> u64 {
+    let since = wall_clock().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

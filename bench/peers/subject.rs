@@ -1,0 +1,274 @@
+//! Owns who is compared, and how each is started.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use tokio::time::{Duration, Instant, sleep, timeout};
+
+use crate::Failure;
+use crate::client::Connection;
+use crate::process::{Process, Program};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Taskgate,
+    Nginx,
+    Haproxy,
+    Varnish,
+    /// Bare hyper, one constant answer.
+    Ceiling,
+    /// Bare axum and moka.
+    Lookup,
+    /// Bare axum and reqwest.
+    Pass,
+    /// The origin itself.
+    Direct,
+}
+
+/// Everything that Varnish would write into its log in memory for a request: it can only be named one by one.
+const VARNISH_QUIET: &str = "vsl_mask=-Begin,-End,-Link,-Timestamp,-SessOpen,-SessClose,-ReqStart,-ReqMethod,-ReqURL,-ReqProtocol,-ReqHeader,-ReqUnset,-ReqAcct,-RespProtocol,-RespStatus,-RespReason,-RespHeader,-RespUnset,-Hit,-VCL_call,-VCL_return";
+
+type Environment = Vec<(String, String)>;
+
+/// What a part needs beyond the ordinary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Setup {
+    /// taskgate with its defaults; the peers by the files beside this one.
+    Ordinary,
+    /// taskgate told how many requests a minute its key has.
+    Budget(u32),
+    /// Room for so many tasks, and requests enough to fetch them.
+    Large(usize),
+}
+
+/// Where a subject is to be started.
+pub struct Place<'p> {
+    pub directory: &'p Path,
+    pub core: usize,
+    pub origin: SocketAddr,
+    /// An answer of taskgate's, for the controls that copy it.
+    pub hit: &'p Path,
+}
+
+/// A subject at work.
+pub struct Running {
+    pub kind: Kind,
+    pub address: SocketAddr,
+    pub process: Process,
+    pub directory: PathBuf,
+    /// From the start of the process to its first answer with a task.
+    pub ready_after: Duration,
+}
+
+impl Kind {
+    pub const ALL: [Self; 8] = [
+        Self::Taskgate,
+        Self::Nginx,
+        Self::Haproxy,
+        Self::Varnish,
+        Self::Ceiling,
+        Self::Lookup,
+        Self::Pass,
+        Self::Direct,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Taskgate => "taskgate",
+            Self::Nginx => "nginx",
+            Self::Haproxy => "HAProxy",
+            Self::Varnish => "Varnish",
+            Self::Ceiling => "bare hyper",
+            Self::Lookup => "bare axum + moka",
+            Self::Pass => "bare axum + reqwest",
+            Self::Direct => "the origin, direct",
+        }
+    }
+
+    /// The program, where it is there.
+    pub fn program(self) -> Option<PathBuf> {
+        match self {
+            Self::Taskgate => Some(env!("CARGO_BIN_EXE_taskgate").into()),
+            Self::Nginx => find("nginx"),
+            Self::Haproxy => find("haproxy"),
+            Self::Varnish => find("varnishd"),
+            Self::Ceiling | Self::Lookup | Self::Pass | Self::Direct => std::env::current_exe().ok(),
+        }
+    }
+
+    /// How the program says its version.
+    pub fn version_flag(self) -> Option<&'static str> {
+        match self {
+            Self::Nginx | Self::Haproxy => Some("-v"),
+            Self::Varnish => Some("-V"),
+            Self::Taskgate | Self::Ceiling | Self::Lookup | Self::Pass | Self::Direct => None,
+        }
+    }
+
+    /// Starts it, and waits until it answers.
+    pub async fn start(self, place: &Place<'_>, setup: Setup) -> Result<Running, Failure> {
+        let mut last = None;
+        for _ in 0..3 {
+            match self.try_to_start(place, setup).await {
+                Ok(running) => return Ok(running),
+                // Another program may have taken the port meanwhile.
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| "not tried".into()))
+    }
+
+    async fn try_to_start(self, place: &Place<'_>, setup: Setup) -> Result<Running, Failure> {
+        let address = free_address()?;
+        let path = self.program().ok_or_else(|| format!("{} is not here", self.name()))?;
+        let (arguments, environment) = self.command(place, address, setup)?;
+        let program = Program { path: &path, arguments, environment, directory: place.directory };
+        let begun = Instant::now();
+        let mut process = Process::spawn(&program, place.core)?;
+        while !answers(address).await {
+            if process.ended().is_some() || begun.elapsed() > Duration::from_secs(20) {
+                return Err(format!("{} does not start:\n{}", self.name(), process.said()).into());
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+        let ready_after = begun.elapsed();
+        Ok(Running { kind: self, address, process, directory: place.directory.to_owned(), ready_after })
+    }
+
+    /// Arguments and environment.
+    fn command(
+        self,
+        place: &Place<'_>,
+        address: SocketAddr,
+        setup: Setup,
+    ) -> Result<(Vec<String>, Environment), Failure> {
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        let ports = [("127.0.0.1:8787", address.to_string()), ("127.0.0.1:8788", place.origin.to_string())];
+        let (listen, origin) = (address.to_string(), place.origin.to_string());
+        let hit = place.hit.display().to_string();
+        Ok(match self {
+            Self::Taskgate => (words(&["serve"]), taskgate_environment(&listen, &origin, setup)),
+            Self::Nginx => {
+                let file = adapted("nginx.conf", place.directory, &ports)?;
+                (words(&["-p", ".", "-e", "stderr", "-c", &file]), Vec::new())
+            }
+            Self::Haproxy => {
+                let mib = match setup {
+                    // About three blocks of 1 KiB a task.
+                    Setup::Large(tasks) => (tasks * 3 / 1024).clamp(256, 4095),
+                    Setup::Ordinary | Setup::Budget(_) => 256,
+                };
+                let size = ("total-max-size 256", format!("total-max-size {mib}"));
+                let [listen, origin] = ports;
+                let file = adapted("haproxy.cfg", place.directory, &[listen, origin, size])?;
+                (words(&["-db", "-f", &file]), libraries())
+            }
+            Self::Varnish => {
+                let port = (".port = \"8788\"", format!(".port = \"{}\"", place.origin.port()));
+                let file = adapted("varnish.vcl", place.directory, &[port])?;
+                let storage = match setup {
+                    Setup::Large(_) => "malloc,8g",
+                    Setup::Ordinary | Setup::Budget(_) => "malloc,256m",
+                };
+                let state = place.directory.join("varnish").display().to_string();
+                let vmods = format!("vmod_path={}", vmods());
+                // In the foreground, without its control port; a jail would need users that an unpacked package lacks.
+                // A queue and a pool as for the others, and no log: it would be written for each request.
+                let mut arguments = words(&["-F", "-j", "none", "-T", "none", "-a", &listen, "-f", &file]);
+                arguments.extend(words(&["-s", storage, "-n", &state, "-p", &vmods]));
+                for parameter in ["thread_pools=1", "listen_depth=4096", VARNISH_QUIET, "timeout_idle=75"] {
+                    arguments.extend(words(&["-p", parameter]));
+                }
+                (arguments, libraries())
+            }
+            Self::Ceiling => (words(&["role", "ceiling", &listen, &hit]), Vec::new()),
+            Self::Lookup => (words(&["role", "lookup", &listen, &hit]), Vec::new()),
+            Self::Pass => (words(&["role", "pass", &listen, &origin]), Vec::new()),
+            Self::Direct => (words(&["role", "origin", &listen]), Vec::new()),
+        })
+    }
+}
+
+/// Defaults, save what the bench cannot do without.
+fn taskgate_environment(listen: &str, origin: &str, setup: Setup) -> Environment {
+    let mut variables = vec![
+        ("LEMONDATA_API_KEY", "sk-bench".to_owned()),
+        ("TASKGATE_SERVER__LISTEN", listen.to_owned()),
+        // The default port may be taken.
+        ("TASKGATE_ADMIN__LISTEN", "127.0.0.1:0".to_owned()),
+        ("TASKGATE_UPSTREAM__BASE_URL", format!("http://{origin}")),
+        ("TASKGATE_ACCESS__MODE", "open".to_owned()),
+    ];
+    match setup {
+        Setup::Ordinary => {}
+        Setup::Budget(per_minute) => {
+            variables.push(("TASKGATE_BUDGET__REQUESTS_PER_MINUTE", per_minute.to_string()));
+        }
+        Setup::Large(_) => {
+            variables.push(("TASKGATE_BUDGET__REQUESTS_PER_MINUTE", "10000000".to_owned()));
+            variables.push(("TASKGATE_CACHE__MAX_BYTES", "8GiB".to_owned()));
+        }
+    }
+    variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// Where Debian's packages are unpacked by `bench/peers/run`.
+fn prefix() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers")
+}
+
+/// A program of Debian's, installed or unpacked.
+pub fn find(name: &str) -> Option<PathBuf> {
+    [prefix().join("usr/sbin"), prefix().join("usr/bin"), "/usr/sbin".into(), "/usr/bin".into()]
+        .into_iter()
+        .map(|directory| directory.join(name))
+        .find(|path| path.is_file())
+}
+
+/// `/usr/lib/x86_64-linux-gnu` below the prefix, or of whatever machine this is.
+fn library_directory() -> Option<PathBuf> {
+    let mut entries = std::fs::read_dir(prefix().join("usr/lib")).ok()?.filter_map(Result::ok);
+    entries.find(|entry| entry.file_name().to_string_lossy().contains("-linux-gnu")).map(|entry| entry.path())
+}
+
+/// What an unpacked program needs to find its libraries.
+pub fn libraries() -> Environment {
+    let path = library_directory();
+    path.map(|path| ("LD_LIBRARY_PATH".to_owned(), path.display().to_string())).into_iter().collect()
+}
+
+fn vmods() -> String {
+    library_directory()
+        .map_or_else(|| "/usr/lib".into(), |path| path.join("varnish/vmods").display().to_string())
+}
+
+/// A copy of the file beside this one, with these things replaced; each has to be there. Its name.
+fn adapted(name: &str, directory: &Path, changes: &[(&str, String)]) -> Result<String, Failure> {
+    let mut text =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/peers").join(name))?;
+    for (from, to) in changes {
+        if !text.contains(from) {
+            return Err(format!("{name} has no {from:?}").into());
+        }
+        text = text.replace(from, to);
+    }
+    let path = directory.join(name);
+    std::fs::write(&path, text)?;
+    Ok(path.display().to_string())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a port to hand over: most of them cannot tell which one they took"
+)]
+fn free_address() -> std::io::Result<SocketAddr> {
+    std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()
+}
+
+async fn answers(address: SocketAddr) -> bool {
+    let ask = async {
+        // With the key, as the origin is a subject too.
+        Connection::open(address).await?.get_direct("/v1/tasks/done-0").await
+    };
+    matches!(timeout(Duration::from_secs(1), ask).await, Ok(Ok(answer)) if answer.status == 200)
+}

@@ -1,0 +1,104 @@
+//! Owns the part where many wait for one answer: how soon after it does each of them have it?
+
+use std::net::SocketAddr;
+
+use tokio::task::JoinSet;
+use tokio::time::{Duration, timeout};
+
+use crate::Failure;
+use crate::client::Connection;
+use crate::figure::{Figure, part};
+use crate::order::Order;
+use crate::script::{Mood, wall_micros};
+use crate::stage::{Origin, Stage, progress};
+use crate::subject::{Kind, Setup};
+use crate::table::Table;
+
+const KINDS: [Kind; 6] =
+    [Kind::Taskgate, Kind::Nginx, Kind::Haproxy, Kind::Varnish, Kind::Pass, Kind::Direct];
+
+/// Milliseconds from the origin's answer to the waiters'.
+#[derive(Debug, Default)]
+struct Wake {
+    first: f64,
+    median: f64,
+    last: f64,
+    errors: usize,
+}
+
+#[derive(Default)]
+struct Entry {
+    first: Figure,
+    median: Figure,
+    last: Figure,
+    upstream: Figure,
+    errors: usize,
+}
+
+pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<(), Failure> {
+    let origin = Origin::start()?;
+    let mut subjects = stage.start_all(&KINDS, &origin, Setup::Ordinary).await?;
+    for count in [500, 2000] {
+        let mut entries: Vec<(Kind, Entry)> =
+            KINDS.into_iter().map(|kind| (kind, Entry::default())).collect();
+        for round in 0..order.rounds {
+            subjects.rotate_left(usize::from(round > 0));
+            for subject in &subjects {
+                origin.script.begin(Mood::Willing, None);
+                // nginx' waiters look every 500 ms: where the answer falls between two looks is not the bench's choice.
+                let delay = order.pick(2000, 700) + 500 * round / order.rounds;
+                let path = format!("/v1/tasks/slow-{delay}-{count}-{round}");
+                let wake = flight(subject.address, subject.kind, count, &path).await?;
+                let upstream = origin.script.count().requests;
+                progress(&format!("{count} waiters, {}: {wake:?}, {upstream} upstream", subject.kind.name()));
+                if let Some((_, entry)) = entries.iter_mut().find(|(kind, _)| *kind == subject.kind) {
+                    entry.first.add(wake.first);
+                    entry.median.add(wake.median);
+                    entry.last.add(wake.last);
+                    entry.upstream.add(upstream as f64);
+                    entry.errors += wake.errors;
+                }
+            }
+        }
+        let here = |kind: &Kind| subjects.iter().any(|subject| subject.kind == *kind);
+        for (kind, entry) in entries.iter().filter(|(kind, _)| here(kind)) {
+            let row = |measure: &str| format!("{count} waiters: {measure}");
+            table.put(&row("first answered after, ms"), *kind, entry.first.show(1));
+            table.put(&row("median, ms"), *kind, entry.median.show(1));
+            table.put(&row("last, ms"), *kind, entry.last.show(1));
+            let upstream = if *kind == Kind::Direct { count.to_string() } else { entry.upstream.show(0) };
+            table.put(&row("requests upstream"), *kind, upstream);
+            table.put(&row("errors, all rounds"), *kind, entry.errors.to_string());
+        }
+    }
+    Ok(())
+}
+
+/// All connect, all ask, and all are answered.
+async fn flight(address: SocketAddr, kind: Kind, count: usize, path: &str) -> Result<Wake, Failure> {
+    let mut connections = Vec::with_capacity(count);
+    for _ in 0..count {
+        connections.push(Connection::open(address).await?);
+    }
+    let mut waiters = JoinSet::new();
+    for mut connection in connections {
+        let path = path.to_owned();
+        waiters.spawn(async move {
+            let asked = async {
+                match kind {
+                    Kind::Direct => connection.get_direct(&path).await,
+                    _ => connection.get(&path).await,
+                }
+            };
+            let answer = timeout(Duration::from_secs(25), asked).await.ok()?.ok()?;
+            let now = wall_micros();
+            // The connection ends with the round, not in it.
+            (answer.status == 200).then(|| Some((now.saturating_sub(answer.number("at")?), connection)))?
+        });
+    }
+    let answers = waiters.join_all().await;
+    let mut times: Vec<f64> = answers.iter().flatten().map(|(micros, _)| *micros as f64 / 1e3).collect();
+    let errors = count - times.len();
+    let mut at = |share: f64| part(&mut times, share).unwrap_or(f64::NAN);
+    Ok(Wake { first: at(0.0), median: at(0.5), last: at(1.0), errors })
+}

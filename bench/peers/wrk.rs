@@ -1,0 +1,78 @@
+//! Owns the load: wrk, on the core for load.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use tokio::time::{Duration, Instant, sleep};
+
+use crate::Failure;
+use crate::process::{Process, Program};
+use crate::subject;
+
+/// Keep-alive connections.
+pub const CONNECTIONS: usize = 64;
+
+/// What wrk has seen.
+#[derive(Debug, Default, PartialEq)]
+pub struct Load {
+    pub requests: f64,
+    pub per_second: f64,
+    pub p99_micros: f64,
+    /// Anything but 200 over a connection that lasts: wrk's own words.
+    pub trouble: Option<String>,
+}
+
+pub async fn run(
+    address: SocketAddr,
+    path: &str,
+    time: Duration,
+    directory: &Path,
+    core: usize,
+) -> Result<Load, Failure> {
+    let wrk = subject::find("wrk").ok_or("wrk is missing: bench/peers/run fetches it")?;
+    let (connections, seconds) = (CONNECTIONS.to_string(), format!("{}s", time.as_secs()));
+    let url = format!("http://{address}{path}");
+    let arguments =
+        ["--threads", "1", "--connections", &connections, "--duration", &seconds, "--latency", &url];
+    let arguments = arguments.map(str::to_owned).to_vec();
+    let program = Program { path: &wrk, arguments, environment: subject::libraries(), directory };
+    let begun = Instant::now();
+    let mut process = Process::spawn(&program, core)?;
+    loop {
+        match process.ended() {
+            Some(true) => return parse(&process.said()),
+            Some(false) => return Err(format!("wrk failed: {}", process.said()).into()),
+            None if begun.elapsed() > time + Duration::from_secs(15) => return Err("wrk does not end".into()),
+            None => sleep(Duration::from_millis(5)).await,
+        }
+    }
+}
+
+fn parse(text: &str) -> Result<Load, Failure> {
+    let mut load = Load::default();
+    for line in text.lines().map(str::trim) {
+        if let Some((count, _)) = line.split_once(" requests in ") {
+            load.requests = count.parse()?;
+        } else if let Some(rate) = line.strip_prefix("Requests/sec:") {
+            load.per_second = rate.trim().parse()?;
+        } else if let Some(time) = line.strip_prefix("99%") {
+            load.p99_micros = micros(time.trim()).ok_or("what does wrk mean by 99 %?")?;
+        } else if line.starts_with("Socket errors") || line.starts_with("Non-2xx") {
+            load.trouble = Some(line.to_owned());
+        }
+    }
+    if load.requests > 0.0 { Ok(load) } else { Err(format!("wrk counted nothing: {text}").into()) }
+}
+
+/// `1.23ms` and the like.
+fn micros(text: &str) -> Option<f64> {
+    let end = text.find(|letter: char| letter.is_ascii_alphabetic())?;
+    let (number, unit) = text.split_at(end);
+    let factor = match unit {
+        "us" => 1.0,
+        "ms" => 1e3,
+        "s" => 1e6,
+        _ => return None,
+    };
+    Some(number.parse::<f64>().ok()? * factor)
+}
