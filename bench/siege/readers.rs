@@ -174,6 +174,8 @@ async fn besiege(address: SocketAddr, besieger: Besieger) -> Option<Duration> {
             }
             Besieger::SlowHead => {
                 let head = HIT.bytes().take(HIT.len() - 2).chain(std::iter::repeat(b'x'));
+                // Out of step: a thousand bytes in one moment would be a burst, and that is another siege.
+                sleep(Duration::from_millis(fastrand::u64(0..100))).await;
                 for byte in head {
                     stream.write_all(&[byte]).await?;
                     sleep(Duration::from_millis(100)).await;
