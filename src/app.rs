@@ -21,7 +21,7 @@ use crate::core::snapshot::Retention;
 use crate::http::admin::{Admin, Metrics};
 use crate::http::{self, Access, Gateway, Hosts};
 use crate::lifecycle::Lifecycle;
-use crate::server::{self, Connections, Limits};
+use crate::server::{self, Limits};
 use crate::upstream::{SetupError, Upstream};
 
 /// Connections the admin listener takes at once: it must answer when the main one is full.
@@ -130,15 +130,19 @@ pub fn start(
     };
     let access = Arc::new(Access::new(settings, clock));
     let gateway = Gateway::new(settings, Arc::clone(&access), mirror.clone(), lifecycle);
-    let connections = Arc::<Connections>::default();
     let answer = {
         let gateway = gateway.clone();
         move |request, peer| Box::pin(gateway.clone().answer(request, peer))
     };
-    let serving =
-        server::serve_counted(listeners.main, answer, limits, lifecycle.clone(), Arc::clone(&connections));
-    drop(lifecycle.spawn(serving));
-    let main = Listener { name: "main", connections, limit: limits.max_connections };
+    let main = Listener::new("main", limits);
+    let connections = Arc::clone(&main.connections);
+    drop(lifecycle.spawn(server::serve_counted(
+        listeners.main,
+        answer,
+        limits,
+        lifecycle.clone(),
+        connections,
+    )));
     if let Some(listener) = listeners.admin {
         let admin = Admin::new(settings, gateway.clone(), budget.clone(), lifecycle.clone());
         // The page names the listener that serves it, so that one is made first.
@@ -147,22 +151,22 @@ pub fn start(
         let metrics = Metrics::new(move || read.get().map(Figures::page).unwrap_or_default());
         let router = http::admin_router(admin, metrics, Hosts::for_admin(settings));
         let limits = Limits { max_connections: ADMIN_CONNECTIONS, ..limits };
-        let connections = Arc::<Connections>::default();
-        let serving = server::serve_counted(
+        let answer = server::routed(router);
+        let admin = Listener::new("admin", limits);
+        let connections = Arc::clone(&admin.connections);
+        drop(lifecycle.spawn(server::serve_counted(
             listener,
-            server::routed(router),
+            answer,
             limits,
             lifecycle.clone(),
-            Arc::clone(&connections),
-        );
-        drop(lifecycle.spawn(serving));
-        let listeners = vec![main, Listener { name: "admin", connections, limit: ADMIN_CONNECTIONS }];
+            connections,
+        )));
         let _ = figures.set(Figures {
             gateway: gateway.clone(),
             mirror: mirror.clone(),
             budget: budget.clone(),
             upstream: Arc::clone(upstream.tally()),
-            listeners,
+            listeners: vec![main, admin],
             started: clock(),
         });
     }

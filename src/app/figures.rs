@@ -10,7 +10,7 @@ use crate::core::mirror::Mirror;
 use crate::core::ports::Failure;
 use crate::core::tally::Histogram;
 use crate::http::Gateway;
-use crate::server::Connections;
+use crate::server::{Connections, Limits};
 use crate::telemetry::exposition::{Metric, Page};
 use crate::telemetry::{metrics, process};
 use crate::upstream;
@@ -30,6 +30,13 @@ pub(super) struct Listener {
     pub(super) name: &'static str,
     pub(super) connections: Arc<Connections>,
     pub(super) limit: usize,
+}
+
+impl Listener {
+    /// One that nobody has come to yet.
+    pub(super) fn new(name: &'static str, limits: Limits) -> Self {
+        Self { name, connections: Arc::default(), limit: limits.max_connections }
+    }
 }
 
 /// What can close the gate. The figures in them do not count here.

@@ -22,10 +22,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {
 }
 
 fn name(text: &str) -> Result<String, String> {
-    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    if (1..=64).contains(&text.len()) && text.bytes().all(is_name) {
+    if token::is_name(text) {
         Ok(text.to_owned())
     } else {
-        Err("a name is 1 to 64 of A-Z a-z 0-9 - _ .".to_owned())
+        Err("a name is 1 to 64 of A-Z a-z 0-9 - _ . and does not begin as tokens do (tg_)".to_owned())
     }
 }

@@ -8,7 +8,7 @@ use super::reader::Reader;
 use super::sources::{read_file, why};
 use super::units::size_text;
 use crate::core::ticket::{Ring, SHORTEST_SECRET};
-use crate::core::token::{Hash, PREFIX, Tokens};
+use crate::core::token::{self, Hash, PREFIX, Tokens};
 
 /// The setting that names the token file.
 pub(super) const TOKEN_FILE: &str = "access.token_file";
@@ -17,7 +17,6 @@ pub(super) const TICKET_SECRET_FILE: &str = "access.ticket_secret_file";
 
 /// Far more than ten thousand tokens, far less than a file named by mistake.
 const LARGEST: u64 = 1 << 20;
-const LONGEST_NAME: usize = 64;
 const MOST_SECRETS: usize = 2;
 
 /// The tokens of a file, none without one; `None` where that is at fault.
@@ -62,8 +61,8 @@ fn parse_tokens(text: &str) -> Result<Tokens, Vec<String>> {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        match token(line) {
-            Ok(token) => tokens.push(token),
+        match entry(line) {
+            Ok(entry) => tokens.push(entry),
             Err(fault) => {
                 faults.push(format!(
                     "line {number} of the token file {fault}; `taskgate token NAME` makes one"
@@ -74,7 +73,7 @@ fn parse_tokens(text: &str) -> Result<Tokens, Vec<String>> {
     if faults.is_empty() { Ok(Tokens::new(tokens)) } else { Err(faults) }
 }
 
-fn token(line: &str) -> Result<(Arc<str>, Hash), &'static str> {
+fn entry(line: &str) -> Result<(Arc<str>, Hash), &'static str> {
     let mut words = line.split_whitespace();
     let (Some(name), Some(hash), None) = (words.next(), words.next(), words.next()) else {
         return Err("is not a name and a SHA-256");
@@ -83,8 +82,7 @@ fn token(line: &str) -> Result<(Arc<str>, Hash), &'static str> {
     if name.starts_with(PREFIX) {
         return Err("begins with a token instead of a name");
     }
-    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    if name.len() > LONGEST_NAME || !name.bytes().all(is_name) {
+    if !token::is_name(name) {
         return Err("begins with what is no name (up to 64 of A-Z a-z 0-9 - _ .)");
     }
     let hash = hash_of(hash).ok_or("has no SHA-256 of 64 hexadecimal digits (the token itself stays out)")?;

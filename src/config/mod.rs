@@ -80,10 +80,8 @@ fn load_on(sources: &Sources, occasion: Occasion) -> Result<Settings, Faults> {
 /// # Errors
 /// What is wrong with these two; other settings are not judged, and no file but that of settings is read.
 pub fn listeners(sources: &Sources) -> Result<(SocketAddr, Option<SocketAddr>), Faults> {
-    let mut reader = sources.reader().map_err(|faults| veil(sources, None, faults))?;
-    let found = sections::listeners(&mut reader);
-    Faults::all(reader.faults()).map_err(|faults| veil(sources, None, faults))?;
-    found.ok_or_else(|| Faults::one(Fault::new("settings", "incomplete; this is a mistake in taskgate")))
+    part(sources, sections::listeners)?
+        .ok_or_else(|| Faults::one(Fault::new("settings", "incomplete; this is a mistake in taskgate")))
 }
 
 /// The secrets that sign tickets alone: for whoever makes one, and need not hold the API key.
@@ -91,10 +89,16 @@ pub fn listeners(sources: &Sources) -> Result<(SocketAddr, Option<SocketAddr>), 
 /// # Errors
 /// What is wrong with them; other settings are not judged.
 pub fn ticket_secrets(sources: &Sources) -> Result<Ring, Faults> {
-    let mut reader = sources.reader().map_err(|faults| veil(sources, None, faults))?;
-    let found = sections::ticket_secrets(&mut reader);
-    Faults::all(reader.faults()).map_err(|faults| veil(sources, None, faults))?;
-    Ok(found.unwrap_or_default())
+    Ok(part(sources, sections::ticket_secrets)?.unwrap_or_default())
+}
+
+/// What can be read without the rest, and the faults of that alone.
+fn part<T>(sources: &Sources, take: impl FnOnce(&mut Reader) -> Option<T>) -> Result<Option<T>, Faults> {
+    let veiled = |faults| veil(sources, None, faults);
+    let mut reader = sources.reader().map_err(veiled)?;
+    let found = take(&mut reader);
+    Faults::all(reader.faults()).map_err(veiled)?;
+    Ok(found)
 }
 
 fn read(

@@ -9,6 +9,7 @@ use subtle::ConstantTimeEq as _;
 
 /// Begins every token made here, so that people and scanners know one when they see it.
 pub const PREFIX: &str = "tg_";
+const LONGEST_NAME: usize = 64;
 const RANDOM_BYTES: usize = 32;
 
 /// The SHA-256 of a token.
@@ -51,6 +52,13 @@ impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
     }
+}
+
+/// Whether a text can name a token's holder: it stands in a line of its own file, and in logs. What begins like a
+/// token is one put in the wrong place.
+pub fn is_name(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    (1..=LONGEST_NAME).contains(&text.len()) && text.bytes().all(is_plain) && !text.starts_with(PREFIX)
 }
 
 /// The hash of a token, as it stands in the token file.

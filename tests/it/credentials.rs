@@ -86,6 +86,7 @@ fn a_ticket_that_cannot_be_made_says_why() {
         (&["ticket", "a"], 78, "access.ticket_secret_file"),
         (&["token"], 2, "NAME"),
         (&["token", "two words"], 2, "A-Z a-z 0-9"),
+        (&["token", "tg_web"], 2, "does not begin"),
     ] {
         let (code, _, stderr) = program(arguments, &[], &[]).end();
         assert_eq!(code, Some(exit), "{arguments:?}: {stderr}");

@@ -130,15 +130,10 @@ impl Desk {
         // probe has to be settled.
         let tells = pass.is_probe() || failure.is_none_or(|failure| failure.scope() == Scope::Account);
         let change = if tells { self.budget.settle(now, pass, key, failure) } else { Change::None };
-        if matches!(change, Change::Opened { .. }) {
-            book.opened = Some(now);
-        }
+        self.heed(&mut book, change, now);
         match result {
             Ok(Reply::Answer(snapshot)) if snapshot.phase == Phase::Terminal => {
-                let first_seen = self.store.newest(key).map_or(snapshot.fetched, |known| known.first_seen);
-                let state =
-                    State::new(snapshot.clone(), first_seen, &self.policy.retention, &self.policy.pacing);
-                book.end(&self.store, key, &state);
+                book.end(&self.store, key, &self.state(key, snapshot.clone()));
             }
             Ok(Reply::Answer(snapshot)) if snapshot.phase == Phase::Missing => {}
             // Something has changed, and only the upstream knows what; unless the task was over before.

@@ -110,14 +110,8 @@ impl Desk {
         let now = Instant::now();
         let mut book = self.book();
         let change = self.budget.settle(now, pass, key, result.as_ref().err().copied());
-        if matches!(change, Change::Opened { .. }) {
-            book.opened = Some(now);
-            self.set_lag(Duration::ZERO);
-        }
         // Before this flight's own failure is noted: that one is news.
-        if matches!(change, Change::Opened { because } if because.scope() == Scope::Service) {
-            book.forgive(now);
-        }
+        self.heed(&mut book, change, now);
         let outdated = book.pictures.get(key).is_some_and(Picture::is_outdated);
         // A cancellation has ended the task while this flight was under way.
         let ended = outdated.then(|| self.store.absorbing(key, now)).flatten();
@@ -160,9 +154,8 @@ impl Desk {
 
     /// Keeps what a flight brought: what to publish, and when the key is due again.
     fn keep(&self, key: &TaskKey, snapshot: Snapshot, outdated: bool, now: Instant) -> (Outcome, Instant) {
-        let first_seen = self.store.newest(key).map_or(snapshot.fetched, |known| known.first_seen);
         let status = snapshot.status.as_u16();
-        let state = State::new(snapshot, first_seen, &self.policy.retention, &self.policy.pacing);
+        let state = self.state(key, snapshot);
         if outdated {
             return (Outcome::State { state, status, stored: false }, now);
         }
@@ -175,6 +168,22 @@ impl Desk {
                 let due = terminal.fresh_until;
                 (Outcome::State { state: terminal, status, stored: false }, due)
             }
+        }
+    }
+
+    /// An answer with its deadlines.
+    pub(super) fn state(&self, key: &TaskKey, snapshot: Snapshot) -> Arc<State> {
+        let first_seen = self.store.newest(key).map_or(snapshot.fetched, |known| known.first_seen);
+        State::new(snapshot, first_seen, &self.policy.retention, &self.policy.pacing)
+    }
+
+    /// What an opened gate changes for those who waited behind it.
+    pub(super) fn heed(&self, book: &mut Book, change: Change, now: Instant) {
+        let Change::Opened { because } = change else { return };
+        book.opened = Some(now);
+        self.set_lag(Duration::ZERO);
+        if because.scope() == Scope::Service {
+            book.forgive(now);
         }
     }
 
