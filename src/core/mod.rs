@@ -11,6 +11,7 @@ pub mod budget;
 pub mod chronicle;
 mod desk;
 pub mod grant;
+pub mod hex;
 mod interest;
 pub mod mirror;
 pub mod pacing;

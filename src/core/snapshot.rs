@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::time::{Duration, Instant};
 
+use super::hex;
 use super::pacing::Pacing;
 
 /// What an answer says about its task.
@@ -74,13 +75,8 @@ impl Snapshot {
 
 /// 128 bits of SHA-256 in hex: equal tags mean equal bytes, on every replica and after a restart.
 fn entity_tag(body: &[u8]) -> HeaderValue {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let digest = Sha256::digest(body);
     let mut tag = [b'"'; 34];
-    for (pair, byte) in tag[1..33].chunks_exact_mut(2).zip(digest.iter()) {
-        pair[0] = HEX[usize::from(byte >> 4)];
-        pair[1] = HEX[usize::from(byte & 15)];
-    }
+    hex::write(Sha256::digest(body), &mut tag[1..33]);
     HeaderValue::from_bytes(&tag).unwrap_or_else(|_| HeaderValue::from_static("\"\""))
 }
 

@@ -3,6 +3,7 @@
 use http::{HeaderName, HeaderValue};
 
 use super::Head;
+use crate::core::hex;
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -19,12 +20,8 @@ fn is_sane(id: &HeaderValue) -> bool {
 }
 
 fn new_id() -> HeaderValue {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut id = [0; 32];
-    for (pair, byte) in id.chunks_exact_mut(2).zip(fastrand::u128(..).to_le_bytes()) {
-        pair[0] = HEX[usize::from(byte >> 4)];
-        pair[1] = HEX[usize::from(byte & 15)];
-    }
+    hex::write(fastrand::u128(..).to_le_bytes(), &mut id);
     HeaderValue::from_bytes(&id).unwrap_or(HeaderValue::from_static("unknown"))
 }
 

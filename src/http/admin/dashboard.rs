@@ -62,12 +62,8 @@ impl Board {
 /// to those who look at that.
 pub(super) async fn page(State(admin): State<Admin>, request: Request) -> Response {
     static POLICY: LazyLock<HeaderValue> = LazyLock::new(policy);
+    static HTML: LazyLock<Bytes> = LazyLock::new(html);
     let status = admin.0.door.right(&request).map_or_else(|error| error.status(), |_| StatusCode::OK);
-    let html = PAGE.replacen("<style></style>", &format!("<style>{STYLE}</style>"), 1).replacen(
-        "<script type=\"module\"></script>",
-        &format!("<script type=\"module\">{SCRIPT}</script>"),
-        1,
-    );
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
@@ -76,11 +72,19 @@ pub(super) async fn page(State(admin): State<Admin>, request: Request) -> Respon
         (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
         (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
     ];
-    let mut response = (status, headers, html).into_response();
+    let mut response = (status, headers, HTML.clone()).into_response();
     if status == StatusCode::UNAUTHORIZED {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     response
+}
+
+/// The page with its style and script inside.
+fn html() -> Bytes {
+    let style = format!("<style>{STYLE}</style>");
+    let script = format!("<script type=\"module\">{SCRIPT}</script>");
+    let page = PAGE.replacen("<style></style>", &style, 1);
+    page.replacen("<script type=\"module\"></script>", &script, 1).into()
 }
 
 /// Only this script and this style, requests only back here, and in nobody's frame.
