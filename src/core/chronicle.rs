@@ -3,7 +3,7 @@
 //!
 //! The lock is for landings and for whoever looks, and never held with another one.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use super::task::TaskKey;
 
 const MISHAPS: usize = 20;
 const TIMINGS: usize = 2048;
-const LANDED: usize = 100;
+const LANDED: usize = 512;
 
 /// What has happened lately.
 #[derive(Debug, Default)]
@@ -46,8 +46,8 @@ pub struct Latency {
 struct Recent {
     mishaps: VecDeque<Mishap>,
     timings: VecDeque<(Instant, Duration)>,
-    /// The tasks that were told of last, and when.
-    landed: HashMap<TaskKey, Instant>,
+    /// The tasks that were told of last, and when. One that was told of twice stands here twice.
+    landed: VecDeque<(TaskKey, Instant)>,
 }
 
 impl Chronicle {
@@ -59,7 +59,7 @@ impl Chronicle {
             Some(failure) => {
                 push(&mut recent.mishaps, Mishap { at: now, key: key.clone(), failure }, MISHAPS);
             }
-            None => recent.land(key, now),
+            None => push(&mut recent.landed, (key.clone(), now), LANDED),
         }
     }
 
@@ -68,10 +68,11 @@ impl Chronicle {
         self.recent().mishaps.iter().rev().cloned().collect()
     }
 
-    /// The tasks that were told of within `span`.
+    /// The tasks that were told of within `span`, the latest first; some of them more than once.
     pub fn told_within(&self, span: Duration, now: Instant) -> Vec<TaskKey> {
         let is_recent = |at: Instant| now.saturating_duration_since(at) <= span;
-        self.recent().landed.iter().filter(|(_, at)| is_recent(**at)).map(|(key, _)| key.clone()).collect()
+        let recent = self.recent();
+        recent.landed.iter().rev().take_while(|(_, at)| is_recent(*at)).map(|(key, _)| key.clone()).collect()
     }
 
     /// How long the upstream took lately.
@@ -98,18 +99,6 @@ impl Chronicle {
     fn recent(&self) -> MutexGuard<'_, Recent> {
         // Each change is complete before anything that could panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Recent {
-    fn land(&mut self, key: &TaskKey, now: Instant) {
-        if self.landed.len() >= LANDED && !self.landed.contains_key(key) {
-            let oldest = self.landed.iter().min_by_key(|(_, at)| **at).map(|(key, _)| key.clone());
-            if let Some(oldest) = oldest {
-                self.landed.remove(&oldest);
-            }
-        }
-        self.landed.insert(key.clone(), now);
     }
 }
 
