@@ -4,8 +4,8 @@
 //! holds one need not check it again, and may append it to the upstream's base URL as it is.
 
 use std::fmt;
-use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::hash::{BuildHasher as _, Hash, Hasher, RandomState};
+use std::sync::{Arc, LazyLock};
 
 use thiserror::Error;
 
@@ -13,6 +13,9 @@ use thiserror::Error;
 pub const MAX_ID: usize = 128;
 
 const PLACE: &str = "{id}";
+
+/// Drawn anew by each process, so that nobody can pick ids that collide.
+static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 /// One upstream status path, such as `/v1/tasks/{id}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,7 +145,7 @@ impl Routes {
 
     /// Whether a task was asked for by the canonical route.
     pub fn is_canonical(&self, key: &TaskKey) -> bool {
-        self.0.get(key.route) == self.canonical()
+        self.0.get(key.route()) == self.canonical()
     }
 
     /// Reads an id without a path: it is one of the canonical route.
@@ -167,11 +170,8 @@ impl Routes {
         for (number, route) in self.0.iter().enumerate() {
             let Some(id) = route.candidate(path) else { continue };
             if route.accepts(id) {
-                return Ok(TaskKey {
-                    path: path.into(),
-                    route: number,
-                    id: (route.place, route.place + id.len()),
-                });
+                return TaskKey::new(path, number, route.place, route.place + id.len())
+                    .ok_or(PathFault::UnknownRoute);
             }
             fault = PathFault::InvalidId;
         }
@@ -183,11 +183,21 @@ impl Routes {
 #[derive(Clone)]
 pub struct TaskKey {
     path: Arc<str>,
-    route: usize,
-    id: (usize, usize),
+    /// Of the path, made once: a key is looked up in a dozen maps on its way.
+    hash: u64,
+    /// Small: there may be a million of these.
+    route: u32,
+    id: (u32, u32),
 }
 
 impl TaskKey {
+    /// None for a path of gigabytes.
+    fn new(path: &str, route: usize, start: usize, end: usize) -> Option<Self> {
+        let small = |number: usize| u32::try_from(number).ok();
+        let (route, id) = (small(route)?, (small(start)?, small(end)?));
+        Some(Self { path: path.into(), hash: SEED.hash_one(path), route, id })
+    }
+
     /// The whole path, the same here and upstream.
     pub fn path(&self) -> &str {
         &self.path
@@ -195,19 +205,19 @@ impl TaskKey {
 
     /// The id alone.
     pub fn id(&self) -> &str {
-        &self.path[self.id.0..self.id.1]
+        &self.path[self.id.0 as usize..self.id.1 as usize]
     }
 
     /// The place of its route in [`Routes`].
     pub fn route(&self) -> usize {
-        self.route
+        self.route as usize
     }
 }
 
 // The path holds route and id, so it alone decides.
 impl PartialEq for TaskKey {
     fn eq(&self, other: &Self) -> bool {
-        self.path == other.path
+        self.hash == other.hash && self.path == other.path
     }
 }
 
@@ -215,7 +225,7 @@ impl Eq for TaskKey {}
 
 impl Hash for TaskKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.path.hash(state);
+        state.write_u64(self.hash);
     }
 }
 
