@@ -3,14 +3,12 @@
 //! A body is never rebuilt: it is checked for completeness and read in place, so that numbers of any
 //! size, lone surrogates and odd spacing pass through as they came.
 
-use std::borrow::Borrow;
-use std::collections::HashMap;
 use std::fmt;
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use serde::de::{Deserialize, Deserializer, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
@@ -105,36 +103,52 @@ fn step<'d>(place: &'d RawValue, token: &str) -> Option<&'d RawValue> {
 }
 
 pub(super) fn member<'d>(object: &'d RawValue, name: &str) -> Option<&'d RawValue> {
-    // Of a repeated name the last counts, as in most readers.
-    let members: HashMap<Name, &RawValue> = serde_json::from_str(object.get()).ok()?;
-    members.get(name.as_bytes()).copied()
+    serde_json::Deserializer::from_str(object.get()).deserialize_map(Member(name)).ok()?
 }
 
-/// A member's name as bytes: one that is no text, such as half an emoji, must not hide the others.
-#[derive(PartialEq, Eq, Hash)]
-struct Name(Vec<u8>);
+/// Finds one member of an object. Of a repeated name the last counts, as in most readers.
+struct Member<'n>(&'n str);
 
-impl Borrow<[u8]> for Name {
-    fn borrow(&self) -> &[u8] {
-        &self.0
+impl<'de> Visitor<'de> for Member<'_> {
+    type Value = Option<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some(is_it) = members.next_key_seed(IsName(self.0))? {
+            if is_it {
+                found = Some(members.next_value()?);
+            } else {
+                members.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(found)
     }
 }
 
-impl<'de> Deserialize<'de> for Name {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Bytes;
-        impl Visitor<'_> for Bytes {
-            type Value = Name;
+/// Compares a name as bytes: one that is no text, such as half an emoji, must not hide the others.
+struct IsName<'n>(&'n str);
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a name")
-            }
+impl<'de> DeserializeSeed<'de> for IsName<'_> {
+    type Value = bool;
 
-            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Name, E> {
-                Ok(Name(bytes.to_vec()))
-            }
-        }
-        deserializer.deserialize_bytes(Bytes)
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+        deserializer.deserialize_bytes(self)
+    }
+}
+
+impl Visitor<'_> for IsName<'_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<bool, E> {
+        Ok(bytes == self.0.as_bytes())
     }
 }
 
