@@ -33,6 +33,8 @@ use crate::core::task::TaskKey;
 
 /// Idle connections kept to the upstream, at most.
 const MAX_IDLE: usize = 32;
+/// Memory taken for a body that is announced, in bytes, at most.
+const MAX_AHEAD: usize = 64 * 1024;
 
 /// Why the upstream's client cannot be made. Never shows the key.
 #[derive(Debug, Error)]
@@ -251,7 +253,8 @@ impl Upstream {
         if announced > self.max_body as u64 {
             return Err(too_large);
         }
-        let mut body = BytesMut::new();
+        // In one piece where its length is told, but not on its word alone.
+        let mut body = BytesMut::with_capacity(usize::try_from(announced).unwrap_or(0).min(MAX_AHEAD));
         while let Some(chunk) = response.chunk().await.map_err(|_| Failure::Unreachable)? {
             if body.len() + chunk.len() > self.max_body {
                 return Err(too_large);
