@@ -29,7 +29,6 @@ pub trait Source: Send + Sync + 'static {
 
 /// What the upstream says to a cancellation.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "one for each cancellation, handed on once")]
 pub enum Reply {
     /// The task after it, or why it cannot be cancelled.
     Answer(Snapshot),

@@ -40,14 +40,15 @@ pub struct Snapshot {
     pub word: Option<Box<str>>,
     /// How long the result's URL still works, counted from `fetched`; zero where it is dead already.
     pub result_lifetime: Option<Duration>,
-    /// The same as a server-sent event, made by whoever needs it first and shared by all who watch.
-    event: OnceLock<Bytes>,
+    /// The same as a server-sent event, made by whoever needs it first and shared by all who watch. Boxed: most
+    /// states are never watched.
+    event: OnceLock<Box<Bytes>>,
 }
 
 impl Snapshot {
     /// Its form as an event; `render` is asked once.
     pub fn event(&self, render: impl FnOnce(&Self) -> Bytes) -> Bytes {
-        self.event.get_or_init(|| render(self)).clone()
+        Bytes::clone(self.event.get_or_init(|| Box::new(render(self))))
     }
 
     /// Takes an answer that has been judged, and tags it.
