@@ -40,6 +40,8 @@ pub(super) struct Seat {
     pub(super) frames: watch::Receiver<Frame>,
     /// The number of the first flight that answers this client.
     pub(super) flight: u64,
+    /// Whether something was known that could stand in.
+    pub(super) known_before: bool,
     /// Whether somebody else had asked before.
     pub(super) collapsed: bool,
     pub(super) interest: Interest,
@@ -55,7 +57,8 @@ impl Seat {
     /// for: every flight lands. Cancel safe.
     pub(super) async fn landing(&mut self, start_by: Instant) -> Option<Outcome> {
         let mut patience = std::pin::pin!(sleep_until(start_by));
-        let mut is_patient = true;
+        // A timer costs something, and who comes to a flight that has started needs none.
+        let mut is_patient = !self.started();
         loop {
             {
                 let frame = self.frames.borrow_and_update();

@@ -98,10 +98,14 @@ impl Mirror {
     /// # Errors
     /// A [`Refusal`] where nothing is known that could be handed out.
     pub async fn look(&self, grant: &Grant) -> Result<Answer, Refusal> {
-        let now = Instant::now();
-        if let Some(state) = self.desk.store.fresh(grant.key(), now) {
-            return Ok(self.hit(state, now));
+        match self.at_once(grant) {
+            Some(answer) => Ok(answer),
+            None => self.ask(grant).await,
         }
+    }
+
+    async fn ask(&self, grant: &Grant) -> Result<Answer, Refusal> {
+        let now = Instant::now();
         let patience = self.desk.policy.patience;
         let seat = match self.desk.join(grant, Some(patience)) {
             Joined::Fresh(state) => return Ok(self.hit(state, now)),
@@ -111,7 +115,7 @@ impl Mirror {
         self.refreshed(grant, seat, now + patience).await
     }
 
-    /// The plain GET for somebody who waits no longer than `until`.
+    /// The plain GET for somebody who has found nothing [at once](Self::at_once) and waits no longer than `until`.
     ///
     /// # Errors
     /// As [`look`](Self::look).
@@ -123,7 +127,7 @@ impl Mirror {
         tokio::select! {
             biased;
             // Dropped, a look leaves its interest behind for a while, as a client does that goes away.
-            answer = self.look(grant) => answer,
+            answer = self.ask(grant) => answer,
             () = until => self.latest(grant, None),
         }
     }
@@ -284,7 +288,6 @@ impl Mirror {
                 return self.sent_away(grant, seat, forecast);
             }
         }
-        let known_before = self.desk.store.stand_in(grant.key(), Instant::now()).is_some();
         let outcome = seat.landing(start_by).await;
         let now = Instant::now();
         match outcome {
@@ -292,7 +295,8 @@ impl Mirror {
             Some(Outcome::Failure(failure)) => self.in_vain(grant, seat, failure, now),
             Some(Outcome::State { state, status, stored }) => {
                 seat.interest.linger(None);
-                let origin = Origin::Fetched { known_before, status, stored, collapsed: seat.collapsed };
+                let Seat { known_before, collapsed, .. } = seat;
+                let origin = Origin::Fetched { known_before, status, stored, collapsed };
                 let retry_after = self.next_look(&state, now);
                 Ok(Answer { state, origin, retry_after })
             }

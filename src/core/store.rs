@@ -44,6 +44,13 @@ pub struct Fill {
     pub evicted: u64,
 }
 
+/// What is held of one task.
+#[derive(Debug)]
+pub struct Held {
+    known: Option<Arc<State>>,
+    missing: Option<Arc<State>>,
+}
+
 /// What became of a state that was put into the store.
 #[derive(Debug)]
 pub enum Put {
@@ -82,15 +89,9 @@ impl Store {
         self.known.get(key).filter(|known| known.absorbs(now))
     }
 
-    /// The newest state held, however old: it tells when the task was first seen and is next due.
-    pub fn newest(&self, key: &TaskKey) -> Option<Arc<State>> {
-        let known = self.known.get(key);
-        let missing = self.missing.get(key);
-        match (known, missing) {
-            (Some(a), Some(b)) if b.snapshot.fetched > a.snapshot.fetched => Some(b),
-            (Some(a), _) => Some(a),
-            (None, b) => b,
-        }
+    /// All that is held of a task, for who has several questions.
+    pub fn held(&self, key: &TaskKey) -> Held {
+        Held { known: self.known.get(key), missing: self.missing.get(key) }
     }
 
     /// Keeps a new state, unless a terminal one absorbs it.
@@ -108,7 +109,10 @@ impl Store {
             }
             self.missing.insert(key.clone(), Arc::clone(state));
         } else {
-            self.missing.invalidate(key);
+            // Most tasks were never missing, and to invalidate costs more than to look.
+            if self.missing.contains_key(key) {
+                self.missing.invalidate(key);
+            }
             self.known.insert(key.clone(), Arc::clone(state));
         }
         Put::Stored
@@ -134,6 +138,24 @@ impl Store {
     pub fn remove(&self, key: &TaskKey) {
         self.known.invalidate(key);
         self.missing.invalidate(key);
+    }
+}
+
+impl Held {
+    /// The state to hand out without asking again, if there is one.
+    pub fn fresh(&self, now: Instant) -> Option<&Arc<State>> {
+        [&self.known, &self.missing].into_iter().flatten().find(|state| state.is_fresh(now))
+    }
+
+    /// Whether there is a state that may stand in for an answer that cannot be had.
+    pub fn has_stand_in(&self, now: Instant) -> bool {
+        self.known.as_ref().is_some_and(|state| state.is_usable(now))
+    }
+
+    /// The newest state, however old: it tells when the task was first seen and is next due.
+    pub fn newest(&self) -> Option<&Arc<State>> {
+        // The last of equals counts: what is known.
+        [&self.missing, &self.known].into_iter().flatten().max_by_key(|state| state.snapshot.fetched)
     }
 }
 

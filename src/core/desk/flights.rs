@@ -121,7 +121,9 @@ impl Desk {
                 (Outcome::State { state, status, stored: false }, due, true)
             }
             Ok(snapshot) => {
-                book.setbacks.invalidate(key);
+                if book.setbacks.contains_key(key) {
+                    book.setbacks.invalidate(key);
+                }
                 let outcome = self.keep(key, snapshot, outdated, now);
                 (outcome.0, outcome.1, true)
             }
@@ -173,7 +175,8 @@ impl Desk {
 
     /// An answer with its deadlines.
     pub(super) fn state(&self, key: &TaskKey, snapshot: Snapshot) -> Arc<State> {
-        let first_seen = self.store.newest(key).map_or(snapshot.fetched, |known| known.first_seen);
+        let held = self.store.held(key);
+        let first_seen = held.newest().map_or(snapshot.fetched, |known| known.first_seen);
         State::new(snapshot, first_seen, &self.policy.retention, &self.policy.pacing)
     }
 

@@ -32,7 +32,7 @@ use crate::core::ports::{Failure, Source};
 use crate::core::schedule::Schedule;
 use crate::core::setback::Setback;
 use crate::core::snapshot::{Retention, State};
-use crate::core::store::Store;
+use crate::core::store::{Held, Store};
 use crate::core::tally::Tally;
 use crate::core::task::TaskKey;
 use crate::lifecycle::Lifecycle;
@@ -183,21 +183,25 @@ impl Desk {
     /// Registers interest. `linger` is how long it outlives a client that leaves without an answer.
     pub(in crate::core) fn join(self: &Arc<Self>, grant: &Grant, linger: Option<Duration>) -> Joined {
         let book = self.book();
-        // Between the caller's look and this lock a flight may have landed.
-        if let Some(state) = self.store.fresh(grant.key(), Instant::now()) {
-            return Joined::Fresh(state);
+        // Under the lock: between the caller's look and this one a flight may have landed.
+        let held = self.store.held(grant.key());
+        if let Some(state) = held.fresh(Instant::now()) {
+            return Joined::Fresh(Arc::clone(state));
         }
-        self.seat(book, grant, linger).map_or(Joined::Full, Joined::Seat)
+        self.seat(book, &held, grant, linger).map_or(Joined::Full, Joined::Seat)
     }
 
     /// Registers interest that lasts, however fresh the state is. `None` where too many tasks have some.
     pub(in crate::core) fn watch(self: &Arc<Self>, grant: &Grant) -> Option<Seat> {
-        self.seat(self.book(), grant, None)
+        let book = self.book();
+        let held = self.store.held(grant.key());
+        self.seat(book, &held, grant, None)
     }
 
     fn seat(
         self: &Arc<Self>,
         mut book: MutexGuard<'_, Book>,
+        held: &Held,
         grant: &Grant,
         linger: Option<Duration>,
     ) -> Option<Seat> {
@@ -209,7 +213,7 @@ impl Desk {
             self.tally.too_many_tasks.add();
             return None;
         }
-        let known = self.store.newest(key).map_or(now, |state| state.fresh_until);
+        let known = held.newest().map_or(now, |state| state.fresh_until);
         let barred = book.setbacks.get(key).map_or(known, |setback| setback.until);
         book.schedule.want(key, client, known.max(barred), now);
         let picture = book.pictures.entry(key.clone()).or_insert_with(Picture::new);
@@ -219,12 +223,12 @@ impl Desk {
         drop(book);
         // Last: its end takes the lock, so nothing that could panic may come between.
         let interest = Interest::new(Arc::clone(self), key.clone(), client.clone(), linger);
-        Some(Seat { frames, flight, collapsed, interest })
+        Some(Seat { frames, flight, known_before: held.has_stand_in(now), collapsed, interest })
     }
 
     /// Whether something is known of a key, or somebody is interested in it.
     pub(in crate::core) fn knows(&self, key: &TaskKey) -> bool {
-        self.store.newest(key).is_some() || self.book().schedule.contains(key)
+        self.store.held(key).newest().is_some() || self.book().schedule.contains(key)
     }
 
     /// Gives back interest; it lingers for `linger`.

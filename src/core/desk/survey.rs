@@ -55,7 +55,7 @@ impl Desk {
             }
         }
         for line in &mut lines {
-            line.state = self.store.newest(&line.key);
+            line.state = self.store.held(&line.key).newest().cloned();
         }
         lines.retain(|line| line.next != Next::Unwanted || line.state.as_deref().is_some_and(is_shown(now)));
         lines.sort_by_cached_key(|line| {
