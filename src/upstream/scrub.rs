@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::HeaderValue;
+use memchr::memmem::Finder;
 
 use crate::config::ApiKey;
 
@@ -9,12 +10,12 @@ const COVER: &[u8] = b"***";
 
 /// Knows the keys, and what they look like inside JSON.
 pub(super) struct Scrub {
-    spellings: Vec<Vec<u8>>,
+    spellings: Vec<Finder<'static>>,
 }
 
 impl Scrub {
     pub(super) fn new(keys: &[ApiKey]) -> Self {
-        let mut spellings = Vec::new();
+        let mut spellings: Vec<Vec<u8>> = Vec::new();
         for key in keys {
             let plain = key.expose().as_bytes().to_vec();
             // The one printable character that some JSON writers escape without need.
@@ -25,7 +26,7 @@ impl Scrub {
                 }
             }
         }
-        Self { spellings }
+        Self { spellings: spellings.iter().map(|spelling| Finder::new(spelling).into_owned()).collect() }
     }
 
     /// The body, with each occurrence of the key covered. Untouched bodies are not copied.
@@ -43,7 +44,7 @@ impl Scrub {
     pub(super) fn content_type(&self, value: Option<&HeaderValue>) -> HeaderValue {
         let json = HeaderValue::from_static("application/json");
         match value {
-            Some(value) if !self.spellings.iter().any(|key| find(value.as_bytes(), key).is_some()) => {
+            Some(value) if !self.spellings.iter().any(|key| key.find(value.as_bytes()).is_some()) => {
                 if value == json { json } else { HeaderValue::from_bytes(value.as_bytes()).unwrap_or(json) }
             }
             _ => json,
@@ -51,17 +52,13 @@ impl Scrub {
     }
 }
 
-fn find(text: &[u8], word: &[u8]) -> Option<usize> {
-    text.windows(word.len()).position(|window| window == word)
-}
-
-fn cover(text: &[u8], word: &[u8]) -> Option<Vec<u8>> {
+fn cover(text: &[u8], word: &Finder<'_>) -> Option<Vec<u8>> {
     let mut rest = text;
     let mut covered = Vec::new();
-    while let Some(at) = find(rest, word) {
+    while let Some(at) = word.find(rest) {
         covered.extend_from_slice(&rest[..at]);
         covered.extend_from_slice(COVER);
-        rest = &rest[at + word.len()..];
+        rest = &rest[at + word.needle().len()..];
     }
     (rest.len() < text.len()).then(|| {
         covered.extend_from_slice(rest);
@@ -87,7 +84,7 @@ mod tests {
     fn a_content_type_does_not_keep_the_buffer_it_was_read_into() {
         for text in ["application/json", "application/json; charset=utf-8"] {
             let buffer = Bytes::from(format!("HTTP/1.1 200 OK\r\nContent-Type: {text}\r\n\r\n"));
-            let at = find(&buffer, text.as_bytes()).unwrap();
+            let at = memchr::memmem::find(&buffer, text.as_bytes()).unwrap();
             let value = HeaderValue::from_maybe_shared(buffer.slice(at..at + text.len())).unwrap();
             let kept = Scrub::new(&[ApiKey::new("sk-1")]).content_type(Some(&value));
             assert_eq!(kept, text);
