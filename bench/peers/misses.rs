@@ -16,6 +16,8 @@ const KINDS: [Kind; 6] =
     [Kind::Direct, Kind::Pass, Kind::Taskgate, Kind::Nginx, Kind::Haproxy, Kind::Varnish];
 /// Misses are as many as are asked for: no budget holds them.
 const PER_MINUTE: u32 = 10_000_000;
+/// How many are asked for in a row, before it is another's turn.
+const BLOCK: usize = 250;
 
 #[derive(Default)]
 struct Entry {
@@ -31,14 +33,26 @@ pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<
     let origin = Origin::start()?;
     let count = order.pick(5000, 1000);
     // Direct is an origin on the core where all the others are: as far from the client as they.
-    let mut subjects = stage.start_all(&KINDS, &origin, Setup::Budget(PER_MINUTE)).await?;
+    let subjects = stage.start_all(&KINDS, &origin, Setup::Budget(PER_MINUTE)).await?;
     let mut entries: Vec<(Kind, Entry)> =
         subjects.iter().map(|subject| (subject.kind, Entry::default())).collect();
     for round in 0..order.rounds {
-        let mut times = Vec::new();
+        let mut asking = Vec::new();
         for Running { kind, address, .. } in &subjects {
-            let mut took = ask(*kind, *address, round, count).await?;
-            let at = [0.5, 0.99].map(|share| part(&mut took, share).unwrap_or(f64::NAN));
+            asking.push(Asking::open(*kind, *address).await?);
+        }
+        // In turns: what else the machine does then falls on all of them alike.
+        for block in 0..count / BLOCK {
+            for asking in &mut asking {
+                asking.ask(round, block).await?;
+            }
+            asking.rotate_left(1);
+        }
+        let mut times = Vec::new();
+        for Asking { kind, took, .. } in &mut asking {
+            // The first ones open the way.
+            let took = took.split_at_mut(count / 20).1;
+            let at = [0.5, 0.99].map(|share| part(took, share).unwrap_or(f64::NAN));
             progress(&format!(
                 "misses, round {}, {}: p50 {:.0} µs, p99 {:.0} µs",
                 round + 1,
@@ -58,8 +72,6 @@ pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<
             entry.added_p99.add(p99 - direct[1]);
             entry.ratio.add((p50 - direct[0]) / (pass[0] - direct[0]));
         }
-        // Each round, another is asked first.
-        subjects.rotate_left(1);
     }
     for (kind, entry) in &entries {
         table.put("miss p50, µs", *kind, entry.p50.show(0));
@@ -73,25 +85,35 @@ pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<
     Ok(())
 }
 
-/// Each id once, one after another on one connection: microseconds.
-async fn ask(kind: Kind, address: SocketAddr, round: usize, count: usize) -> Result<Vec<f64>, Failure> {
-    let mut connection = Connection::open(address).await?;
-    let mut took = Vec::with_capacity(count);
-    for number in 0..count {
-        let path = format!("/v1/tasks/done-{round}-{number}");
-        let begun = Instant::now();
-        let asked = async {
-            match kind {
-                Kind::Direct => connection.get_direct(&path).await,
-                _ => connection.get(&path).await,
-            }
-        };
-        let answer = timeout(Duration::from_secs(15), asked).await??;
-        took.push(begun.elapsed().as_secs_f64() * 1e6);
-        if answer.status != 200 {
-            return Err(format!("a miss through {}: {answer:?}", kind.name()).into());
-        }
+/// One subject, and how long it took each time.
+struct Asking {
+    kind: Kind,
+    connection: Connection,
+    took: Vec<f64>,
+}
+
+impl Asking {
+    async fn open(kind: Kind, address: SocketAddr) -> Result<Self, Failure> {
+        Ok(Self { kind, connection: Connection::open(address).await?, took: Vec::new() })
     }
-    // The first ones open the way.
-    Ok(took.split_off(count / 20))
+
+    /// A block of ids, each once, one after another: microseconds.
+    async fn ask(&mut self, round: usize, block: usize) -> Result<(), Failure> {
+        for number in block * BLOCK..(block + 1) * BLOCK {
+            let path = format!("/v1/tasks/done-{round}-{number}");
+            let begun = Instant::now();
+            let asked = async {
+                match self.kind {
+                    Kind::Direct => self.connection.get_direct(&path).await,
+                    _ => self.connection.get(&path).await,
+                }
+            };
+            let answer = timeout(Duration::from_secs(15), asked).await??;
+            self.took.push(begun.elapsed().as_secs_f64() * 1e6);
+            if answer.status != 200 {
+                return Err(format!("a miss through {}: {answer:?}", self.kind.name()).into());
+            }
+        }
+        Ok(())
+    }
 }

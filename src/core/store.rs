@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::snapshot::{Phase, State};
 use super::tally::Counter;
-use super::task::TaskKey;
+use super::task::{ByKey, TaskKey};
 
 /// What an entry weighs beside its body and path: both maps' own bookkeeping, measured and rounded up.
 const OVERHEAD: usize = 1000;
@@ -25,8 +25,8 @@ const MISSING_PART: u64 = 16;
 /// Bounded memory of states.
 #[derive(Debug)]
 pub struct Store {
-    known: Cache<TaskKey, Arc<State>>,
-    missing: Cache<TaskKey, Arc<State>>,
+    known: Cache<TaskKey, Arc<State>, ByKey>,
+    missing: Cache<TaskKey, Arc<State>, ByKey>,
     known_evicted: Arc<Counter>,
     missing_evicted: Arc<Counter>,
 }
@@ -94,23 +94,25 @@ impl Store {
         Held { known: self.known.get(key), missing: self.missing.get(key) }
     }
 
-    /// Keeps a new state, unless a terminal one absorbs it.
-    pub fn put(&self, key: &TaskKey, state: &Arc<State>, now: Instant) -> Put {
+    /// Keeps a new state, unless a terminal one absorbs it. `held` is what is held of the task now.
+    pub fn put(&self, key: &TaskKey, state: &Arc<State>, held: Held, now: Instant) -> Put {
+        let Held { known, missing } = held;
+        let is_live = known.as_ref().is_some_and(|known| known.snapshot.phase == Phase::Live);
         if state.snapshot.phase != Phase::Terminal
-            && let Some(terminal) = self.absorbing(key, now)
+            && let Some(terminal) = known.filter(|known| known.absorbs(now))
         {
             return Put::Absorbed(terminal);
         }
         if state.snapshot.phase == Phase::Missing {
             // Who was told that a task is gone must not see it run again: only what is finished can
             // still stand in.
-            if self.known.get(key).is_some_and(|known| known.snapshot.phase == Phase::Live) {
+            if is_live {
                 self.known.invalidate(key);
             }
             self.missing.insert(key.clone(), Arc::clone(state));
         } else {
-            // Most tasks were never missing, and to invalidate costs more than to look.
-            if self.missing.contains_key(key) {
+            // To invalidate what is not there costs something too.
+            if missing.is_some() {
                 self.missing.invalidate(key);
             }
             self.known.insert(key.clone(), Arc::clone(state));
@@ -159,7 +161,7 @@ impl Held {
     }
 }
 
-fn cache(max_bytes: u64, evicted: &Arc<Counter>) -> Cache<TaskKey, Arc<State>> {
+fn cache(max_bytes: u64, evicted: &Arc<Counter>) -> Cache<TaskKey, Arc<State>, ByKey> {
     let evicted = Arc::clone(evicted);
     Cache::builder()
         .max_capacity(max_bytes)
@@ -173,5 +175,5 @@ fn cache(max_bytes: u64, evicted: &Arc<Counter>) -> Cache<TaskKey, Arc<State>> {
                 evicted.add();
             }
         })
-        .build()
+        .build_with_hasher(ByKey::default())
 }

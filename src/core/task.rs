@@ -4,7 +4,7 @@
 //! holds one need not check it again, and may append it to the upstream's base URL as it is.
 
 use std::fmt;
-use std::hash::{BuildHasher as _, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher as _, BuildHasherDefault, Hash, Hasher, RandomState};
 use std::sync::{Arc, LazyLock};
 
 use thiserror::Error;
@@ -244,6 +244,30 @@ impl Ord for TaskKey {
 impl fmt::Debug for TaskKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.path)
+    }
+}
+
+/// For maps by key: each key carries its hash along.
+pub type ByKey = BuildHasherDefault<CarriedHash>;
+
+/// Hands on the hash that a [`TaskKey`] writes.
+#[derive(Debug, Default)]
+pub struct CarriedHash(u64);
+
+impl Hasher for CarriedHash {
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    /// Keys write nothing else.
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 

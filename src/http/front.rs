@@ -21,34 +21,31 @@ impl Gateway {
         request: Request<B>,
         peer: SocketAddr,
     ) -> impl Future<Output = Response> + Send + use<B> {
-        self.lead(request.map(drop), peer)
+        let request = request.map(drop);
+        let note = Note::new(self.clone(), request_id::of(&request));
+        note.beside(self.lead(request, peer))
     }
 
     async fn lead(self, request: Head, peer: SocketAddr) -> Response {
-        let id = request_id::of(&request);
-        let gateway = self.clone();
-        let way = async move {
-            let logged = self.0.log_access.then(|| (request.method().clone(), request.uri().clone()));
-            let leaves_body = method::leaves_body(&request);
-            let mut response = match rules(&self, &request) {
-                Err(error) => error.into_response(),
-                Ok(()) if cors::concerns(&request) => Box::pin(cors::answer(&self, request, peer)).await,
-                Ok(()) => cors::vary(route(&self, &request, peer).await),
-            };
-            note::answered(response.status());
-            if let Some((method, uri)) = logged {
-                note::log(&method, uri.path(), response.status());
-            }
-            seal(&mut response);
-            if leaves_body {
-                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
-            if let Some(id) = note::take_request_id() {
-                response.headers_mut().insert(REQUEST_ID, id);
-            }
-            response
+        let logged = self.0.log_access.then(|| (request.method().clone(), request.uri().clone()));
+        let leaves_body = method::leaves_body(&request);
+        let mut response = match rules(&self, &request) {
+            Err(error) => error.into_response(),
+            Ok(()) if cors::concerns(&request) => Box::pin(cors::answer(&self, request, peer)).await,
+            Ok(()) => cors::vary(route(&self, &request, peer).await),
         };
-        Note::new(gateway, id).beside(way).await
+        note::answered(response.status());
+        if let Some((method, uri)) = logged {
+            note::log(&method, uri.path(), response.status());
+        }
+        seal(&mut response);
+        if leaves_body {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        if let Some(id) = note::take_request_id() {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+        response
     }
 }
 

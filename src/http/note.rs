@@ -44,8 +44,8 @@ impl Note {
     }
 
     /// Runs the rest of the request's way with this note beside it.
-    pub(super) async fn beside<F: Future>(self, way: F) -> F::Output {
-        NOTE.scope(self, way).await
+    pub(super) fn beside<F: Future>(self, way: F) -> impl Future<Output = F::Output> {
+        NOTE.scope(self, way)
     }
 }
 

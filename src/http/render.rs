@@ -17,24 +17,25 @@ pub(super) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("prefe
 /// RFC 9211.
 pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
+/// Room for those of most answers, with what later steps add: growing would move them.
+const HEADERS: usize = 12;
+
 /// Renders an answer, or 304 where the client has these bytes already.
 pub(super) fn answer(answer: &Answer, request: &HeaderMap, now: Instant) -> Response {
     let state = &*answer.state;
     let snapshot = &state.snapshot;
     let unchanged = snapshot.status.is_success() && has_already(request, &snapshot.etag);
+    let mut headers = HeaderMap::with_capacity(HEADERS);
     let mut response = if unchanged {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         response
     } else {
+        headers.insert(header::CONTENT_TYPE, snapshot.content_type.clone());
         let mut response = Response::new(Body::from(snapshot.body.clone()));
         *response.status_mut() = snapshot.status;
-        response.headers_mut().insert(header::CONTENT_TYPE, snapshot.content_type.clone());
         response
     };
-    let headers = response.headers_mut();
-    // Room for all that is still to come: growing would move them.
-    headers.reserve(16);
     headers.insert(header::ETAG, snapshot.etag.clone());
     headers.insert(header::AGE, state.age(now).into());
     headers.insert(CACHE_STATUS, cache_status(answer.origin, state, now));
@@ -42,6 +43,7 @@ pub(super) fn answer(answer: &Answer, request: &HeaderMap, now: Instant) -> Resp
     if let Some(seconds) = answer.retry_after.filter(|_| snapshot.status.is_success()) {
         headers.insert(header::RETRY_AFTER, seconds.into());
     }
+    *response.headers_mut() = headers;
     response
 }
 

@@ -152,11 +152,12 @@ impl Upstream {
         attempt: Attempt,
         sent: &Credentials,
     ) -> Result<Received, Failure> {
-        let (status, headers) = (response.status(), response.headers().clone());
-        if let Some(failure) = classify::by_status(status, &headers, (self.clock)()) {
+        let status = response.status();
+        if let Some(failure) = classify::by_status(status, response.headers(), (self.clock)()) {
             attempt.answered(status);
             return Err(failure);
         }
+        let content_type = response.headers().get(header::CONTENT_TYPE).cloned();
         let body = match self.read(response, status).await {
             Err(Failure::Unreachable) => {
                 attempt.failed();
@@ -169,7 +170,7 @@ impl Upstream {
         };
         // The key that was sent, and the one in force: it may have been replaced meanwhile, more than once.
         let now = self.credentials();
-        let content_type = sent.scrub.content_type(headers.get(header::CONTENT_TYPE));
+        let content_type = sent.scrub.content_type(content_type.as_ref());
         let content_type = now.scrub.content_type(Some(&content_type));
         Ok(Received { status, content_type, body: now.scrub.body(sent.scrub.body(body)) })
     }

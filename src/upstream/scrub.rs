@@ -8,6 +8,9 @@ use crate::config::ApiKey;
 
 const COVER: &[u8] = b"***";
 
+/// What most answers are: these cost a state no memory.
+const USUAL_TYPES: [&str; 2] = ["application/json", "application/json; charset=utf-8"];
+
 /// Knows the keys, and what they look like inside JSON.
 pub(super) struct Scrub {
     spellings: Vec<Finder<'static>>,
@@ -42,13 +45,13 @@ impl Scrub {
     /// It is copied: a header's value is a part of the buffer that its head was read into, and would keep all
     /// of that, 8 KiB and more, for as long as the state is kept.
     pub(super) fn content_type(&self, value: Option<&HeaderValue>) -> HeaderValue {
-        let json = HeaderValue::from_static("application/json");
-        match value {
-            Some(value) if !self.spellings.iter().any(|key| key.find(value.as_bytes()).is_some()) => {
-                if value == json { json } else { HeaderValue::from_bytes(value.as_bytes()).unwrap_or(json) }
-            }
-            _ => json,
+        let json = HeaderValue::from_static(USUAL_TYPES[0]);
+        let Some(value) = value else { return json };
+        if let Some(usual) = USUAL_TYPES.into_iter().find(|usual| value == usual) {
+            return HeaderValue::from_static(usual);
         }
+        let holds_key = self.spellings.iter().any(|key| key.find(value.as_bytes()).is_some());
+        if holds_key { json } else { HeaderValue::from_bytes(value.as_bytes()).unwrap_or(json) }
     }
 }
 
@@ -82,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_content_type_does_not_keep_the_buffer_it_was_read_into() {
-        for text in ["application/json", "application/json; charset=utf-8"] {
+        for text in ["application/json", "application/json; charset=utf-8", "application/problem+json"] {
             let buffer = Bytes::from(format!("HTTP/1.1 200 OK\r\nContent-Type: {text}\r\n\r\n"));
             let at = memchr::memmem::find(&buffer, text.as_bytes()).unwrap();
             let value = HeaderValue::from_maybe_shared(buffer.slice(at..at + text.len())).unwrap();

@@ -16,7 +16,7 @@ use crate::core::grant::{CancelGrant, Client};
 use crate::core::picture::Outcome;
 use crate::core::ports::{Failure, Reply, Scope};
 use crate::core::snapshot::{Phase, State};
-use crate::core::store::Store;
+use crate::core::store::{Held, Store};
 use crate::core::task::TaskKey;
 
 /// How many may wait for a permit at once …
@@ -80,11 +80,14 @@ impl Desk {
         while book.cancels.front().is_some_and(|wish| wish.sent.is_closed()) {
             book.cancels.pop_front();
         }
+        if book.cancels.is_empty() {
+            return false;
+        }
         let clients = book.schedule.clients_due(now);
         // A closed gate is tried by a flight, where there is one: what becomes of a cancellation tells less.
         let has_turn =
             book.flights_since_cancel >= clients && (clients == 0 || self.budget.gate() == Position::Open);
-        if book.cancels.is_empty() || !has_turn {
+        if !has_turn {
             return false;
         }
         let Some(permit) = self.budget.acquire(now) else { return false };
@@ -133,7 +136,9 @@ impl Desk {
         self.heed(&mut book, change, now);
         match result {
             Ok(Reply::Answer(snapshot)) if snapshot.phase == Phase::Terminal => {
-                book.end(&self.store, key, &self.state(key, snapshot.clone()));
+                let held = self.store.held(key);
+                let state = self.state(&held, snapshot.clone());
+                book.end(&self.store, key, &state, held);
             }
             Ok(Reply::Answer(snapshot)) if snapshot.phase == Phase::Missing => {}
             // Something has changed, and only the upstream knows what; unless the task was over before.
@@ -148,9 +153,9 @@ impl Desk {
 
 impl Book {
     /// A task is over: kept, told to everybody, and not asked about again.
-    fn end(&mut self, store: &Store, key: &TaskKey, state: &Arc<State>) {
+    fn end(&mut self, store: &Store, key: &TaskKey, state: &Arc<State>, held: Held) {
         let status = state.snapshot.status.as_u16();
-        store.put(key, state, state.snapshot.fetched);
+        store.put(key, state, held, state.snapshot.fetched);
         self.setbacks.invalidate(key);
         if let Some(picture) = self.pictures.get_mut(key) {
             picture.publish(Outcome::State { state: Arc::clone(state), status, stored: true });

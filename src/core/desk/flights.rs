@@ -12,7 +12,7 @@ use crate::core::picture::{Outcome, Picture};
 use crate::core::ports::{Failure, Scope};
 use crate::core::setback::Setback;
 use crate::core::snapshot::{Snapshot, State};
-use crate::core::store::Put;
+use crate::core::store::{Held, Put};
 use crate::core::task::TaskKey;
 
 impl Desk {
@@ -157,11 +157,12 @@ impl Desk {
     /// Keeps what a flight brought: what to publish, and when the key is due again.
     fn keep(&self, key: &TaskKey, snapshot: Snapshot, outdated: bool, now: Instant) -> (Outcome, Instant) {
         let status = snapshot.status.as_u16();
-        let state = self.state(key, snapshot);
+        let held = self.store.held(key);
+        let state = self.state(&held, snapshot);
         if outdated {
             return (Outcome::State { state, status, stored: false }, now);
         }
-        match self.store.put(key, &state, now) {
+        match self.store.put(key, &state, held, now) {
             Put::Stored => {
                 let due = state.fresh_until;
                 (Outcome::State { state, status, stored: true }, due)
@@ -174,8 +175,7 @@ impl Desk {
     }
 
     /// An answer with its deadlines.
-    pub(super) fn state(&self, key: &TaskKey, snapshot: Snapshot) -> Arc<State> {
-        let held = self.store.held(key);
+    pub(super) fn state(&self, held: &Held, snapshot: Snapshot) -> Arc<State> {
         let first_seen = held.newest().map_or(snapshot.fetched, |known| known.first_seen);
         State::new(snapshot, first_seen, &self.policy.retention, &self.policy.pacing)
     }

@@ -34,7 +34,7 @@ use crate::core::setback::Setback;
 use crate::core::snapshot::{Retention, State};
 use crate::core::store::{Held, Store};
 use crate::core::tally::Tally;
-use crate::core::task::TaskKey;
+use crate::core::task::{ByKey, TaskKey};
 use crate::lifecycle::Lifecycle;
 
 /// How the core behaves, from the settings.
@@ -71,9 +71,9 @@ pub(in crate::core) struct Desk {
 struct Book {
     schedule: Schedule,
     /// One for every key in the schedule.
-    pictures: HashMap<TaskKey, Picture>,
+    pictures: HashMap<TaskKey, Picture, ByKey>,
     /// Remembered failures; outlives interest, so that asking again does not undo the back-off.
-    setbacks: Cache<TaskKey, Setback>,
+    setbacks: Cache<TaskKey, Setback, ByKey>,
     /// Cancellations that wait for their turn and a permit.
     cancels: VecDeque<Wish>,
     /// How many flights have started since the last cancellation was sent.
@@ -156,11 +156,11 @@ impl Desk {
     ) -> Self {
         let book = Book {
             schedule: Schedule::default(),
-            pictures: HashMap::new(),
+            pictures: HashMap::default(),
             setbacks: Cache::builder()
                 .max_capacity(policy.max_tasks as u64)
                 .eviction_policy(EvictionPolicy::lru())
-                .build(),
+                .build_with_hasher(ByKey::default()),
             cancels: VecDeque::new(),
             flights_since_cancel: usize::MAX,
             alarm: None,

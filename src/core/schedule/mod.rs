@@ -17,12 +17,12 @@ use tokio::time::Instant;
 
 use self::lines::Lines;
 use super::grant::Client;
-use super::task::TaskKey;
+use super::task::{ByKey, TaskKey};
 
 /// Who wants what, and whose turn it is.
 #[derive(Debug, Default)]
 pub struct Schedule {
-    keys: HashMap<TaskKey, Entry>,
+    keys: HashMap<TaskKey, Entry, ByKey>,
     lines: Lines,
     /// Interest that nobody holds any more, by the time it ends.
     lingering: BTreeSet<(Instant, TaskKey, Client)>,
