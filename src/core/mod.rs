@@ -8,6 +8,7 @@
 //! (states, leases, the budget) goes through `store` and `budget`: a shared tier fits behind those two.
 
 pub mod budget;
+pub mod cause;
 pub mod chronicle;
 mod desk;
 pub mod grant;

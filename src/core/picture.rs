@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tracing::Span;
 
+use super::cause::Cause;
 use super::ports::Failure;
 use super::snapshot::{Phase, State};
 
@@ -45,8 +45,8 @@ pub struct Picture {
     frames: watch::Sender<Frame>,
     /// The first flight that answers somebody who asks now.
     answers_from: u64,
-    /// Within what the next flight was asked for: its log lines name the request.
-    cause: Option<Span>,
+    /// What the next flight was asked for by: its log lines name the request.
+    cause: Option<Cause>,
 }
 
 impl Picture {
@@ -68,13 +68,13 @@ impl Picture {
     /// Somebody asks: the first to do so since the last start is the cause of the next flight.
     pub fn ask(&mut self) {
         if self.cause.is_none() && self.answers_from > self.frames.borrow().started {
-            self.cause = Some(Span::current());
+            self.cause = Some(Cause::current());
         }
     }
 
     /// What caused the flight that starts now.
-    pub fn take_cause(&mut self) -> Span {
-        self.cause.take().unwrap_or_else(Span::none)
+    pub fn take_cause(&mut self) -> Cause {
+        self.cause.take().unwrap_or_default()
     }
 
     /// Whether somebody waits for what comes.

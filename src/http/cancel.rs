@@ -4,7 +4,6 @@ use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 use tokio::time::Instant;
-use tracing::Instrument as _;
 
 use super::Parts;
 use super::access::Visitor;
@@ -23,7 +22,7 @@ pub(super) async fn answer(gateway: &Parts, visitor: &Visitor, key: TaskKey) -> 
     let grant = visitor.grant_cancel(key)?;
     gateway.limits.request(grant.client(), Instant::now())?;
     let reply = tokio::select! {
-        reply = gateway.mirror.cancel(&grant).instrument(note::span()) => reply,
+        reply = note::cause().during(gateway.mirror.cancel(&grant)) => reply,
         // What was sent goes on; only its answer is not waited for.
         () = status::last_call(gateway) => Err(Refusal { reason: Reason::ShuttingDown, retry_after: 1 }),
     };

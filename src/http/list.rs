@@ -11,7 +11,6 @@ use http::{HeaderValue, header};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep_until};
-use tracing::Instrument as _;
 use url::form_urlencoded;
 use utoipa::ToSchema;
 
@@ -70,14 +69,14 @@ async fn answer(gateway: &Parts, wish: Wish) -> Result<Response, Error> {
         note::kind(Kind::ListStream);
         return Ok(match limited {
             _ if has_seen_the_end => sse::over(),
-            Ok(()) => note::span().in_scope(|| stream(gateway, &ids, &visitor)),
+            Ok(()) => note::cause().within(|| stream(gateway, &ids, &visitor)),
             Err(_) => sse::come_back(),
         });
     }
     limited?;
     let until = Instant::now() + gateway.patience;
     let looks = join_all(ids.iter().map(|id| look(gateway, id, &visitor, until)));
-    let items = looks.instrument(note::span()).await;
+    let items = note::cause().during(looks).await;
     note::outcome(Ending::Listed);
     Ok(list(&items))
 }

@@ -9,10 +9,10 @@ use std::fmt;
 use http::HeaderValue;
 use tokio::task_local;
 use tokio::time::{Duration, Instant};
-use tracing::Span;
 
 use super::Gateway;
 use super::tally::{Ending, Kind, Outcome};
+use crate::core::cause::Cause;
 use crate::core::grant::Client;
 
 task_local! {
@@ -80,13 +80,9 @@ pub(super) fn outcome(outcome: impl Into<Outcome>) {
     with(|note| note.outcome.set(Some(outcome.into())));
 }
 
-/// For log lines about what the request causes, as long as that goes on. Costs too much for a hit.
-pub(super) fn span() -> Span {
-    let span = |note: &Note| {
-        // An error's level: no filter that lets a line through may drop the name of its request.
-        tracing::error_span!("request", request_id = note.request_id.borrow().to_str().unwrap_or_default())
-    };
-    NOTE.try_with(span).unwrap_or_else(|_| Span::none())
+/// For log lines about what the request causes, as long as that goes on.
+pub(super) fn cause() -> Cause {
+    NOTE.try_with(|note| Cause::request(note.request_id.borrow().clone())).unwrap_or_default()
 }
 
 /// The access log's line, for a request that is answered with `status`. The path alone: a query may hold a ticket.

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, Method, header};
 use tokio::time::{Duration, Instant, sleep};
-use tracing::Instrument as _;
 
 use super::error::Error;
 use super::tally::Kind;
@@ -38,14 +37,14 @@ async fn answer(gateway: &Parts, request: &Head, peer: SocketAddr) -> Result<Res
     let headers = request.headers();
     let answer = match way {
         Way::Stream if limited.is_err() => return Ok(sse::come_back()),
-        Way::Stream => return Ok(note::span().in_scope(|| events::open(gateway, &grant, headers))),
+        Way::Stream => return Ok(note::cause().within(|| events::open(gateway, &grant, headers))),
         Way::Plain => {
             limited?;
             look(gateway, &grant).await
         }
         Way::Wait { time, .. } => {
             limited?;
-            Box::pin(wait(gateway, &grant, headers, time).instrument(note::span())).await
+            Box::pin(note::cause().during(wait(gateway, &grant, headers, time))).await
         }
     };
     let mut response = match answer {
@@ -63,13 +62,13 @@ async fn answer(gateway: &Parts, request: &Head, peer: SocketAddr) -> Result<Res
     Ok(response)
 }
 
-/// A hit is done with after one look-up; what goes further is worth a span.
+/// A hit is done with after one look-up; what goes further is worth a name in the log.
 async fn look(gateway: &Parts, grant: &Grant) -> Result<Answer, Refusal> {
     if let Some(answer) = gateway.mirror.at_once(grant) {
         return Ok(answer);
     }
     let until = latest_end(gateway, grant);
-    Box::pin(gateway.mirror.look_until(grant, until).instrument(note::span())).await
+    Box::pin(note::cause().during(gateway.mirror.look_until(grant, until))).await
 }
 
 /// The moment when whoever still waits has to be answered with what there is: its right ends, or the drain

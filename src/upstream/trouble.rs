@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::time::{Duration, Instant};
 
+use crate::core::cause;
 use crate::core::task::TaskKey;
 
 const REMINDER: Duration = Duration::from_secs(60);
@@ -23,9 +24,10 @@ impl Trouble {
     pub(super) fn tell(&self, task: &TaskKey, error: &reqwest::Error) {
         let cause = Causes(error).to_string();
         if self.is_news(&cause, Instant::now()) {
-            tracing::warn!(%task, %cause, "no answer from the upstream: check upstream.base_url and the network");
+            let hint = "no answer from the upstream: check upstream.base_url and the network";
+            cause::log(|| tracing::warn!(%task, %cause, "{hint}"));
         } else {
-            tracing::debug!(%task, %cause, "no answer from the upstream");
+            cause::log(|| tracing::debug!(%task, %cause, "no answer from the upstream"));
         }
     }
 

@@ -28,6 +28,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("reqwest", &["upstream"]),
     ("rustls", &["upstream"]),
     ("tower_http", &["http"]),
+    ("memchr", &["upstream"]),
+    ("mimalloc", &["main"]),
     ("moka", &["core", "http"]),
     ("jsonwebtoken", &["core"]),
     ("ring", &["core"]),

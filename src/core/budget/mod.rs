@@ -16,6 +16,7 @@ pub use bucket::{Bucket, Rate};
 use gate::Gate;
 pub use gate::{Change, Pass, Position};
 
+use super::cause;
 use super::ports::{Failure, Scope};
 use super::pulse::Pulse;
 use super::snapshot::later;
@@ -187,6 +188,12 @@ impl Budget {
     /// Logs what [`settle`](Self::settle) has changed. Apart from it, because a log may block, and the
     /// caller settles under a lock.
     pub fn report(&self, change: Change, now: Instant) {
+        if !matches!(change, Change::None) {
+            cause::log(|| self.tell(change, now));
+        }
+    }
+
+    fn tell(&self, change: Change, now: Instant) {
         match change {
             Change::None => {}
             Change::Opened { because } => {

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
-use tracing::{Instrument as _, Span};
 
 use super::{Book, Desk, Forecast, Reason};
 use crate::core::budget::{Change, Pass, Permit, Position};
+use crate::core::cause::Cause;
 use crate::core::grant::{CancelGrant, Client};
 use crate::core::picture::Outcome;
 use crate::core::ports::{Failure, Reply, Scope};
@@ -39,8 +39,8 @@ pub(super) struct Wish {
     key: TaskKey,
     client: Client,
     sent: oneshot::Sender<Answer>,
-    /// Within what it is wished: log lines about it name the request.
-    cause: Span,
+    /// What it is wished by: log lines about it name the request.
+    cause: Cause,
 }
 
 impl Desk {
@@ -57,7 +57,7 @@ impl Desk {
                 return unsent(now + self.policy.patience, Reason::Overloaded);
             }
             let (key, client) = (grant.key().clone(), grant.client().clone());
-            book.cancels.push_back(Wish { key, client, sent, cause: Span::current() });
+            book.cancels.push_back(Wish { key, client, sent, cause: Cause::current() });
             self.dispatch_beside(&mut book, now);
         }
         let answer = if let Ok(answer) = timeout(self.policy.patience, &mut waiting).await {
@@ -105,7 +105,7 @@ impl Desk {
         key: TaskKey,
         permit: Permit,
         answer: oneshot::Sender<Result<Reply, Failure>>,
-        cause: Span,
+        cause: Cause,
     ) {
         let pass = permit.pass();
         let desk = Arc::clone(self);
@@ -122,7 +122,7 @@ impl Desk {
             errand.result =
                 Some(timeout(desk.policy.timeout, cancelling).await.unwrap_or(Err(Failure::TimedOut)));
         };
-        self.lifecycle.spawn_background(errand.instrument(cause));
+        self.lifecycle.spawn_background(cause.during(errand));
     }
 
     fn cancelled(self: &Arc<Self>, key: &TaskKey, pass: Pass, result: &Result<Reply, Failure>) {

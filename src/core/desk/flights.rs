@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::time::{Duration, Instant, sleep_until, timeout};
-use tracing::{Instrument as _, Span};
 
 use super::{Book, Desk};
 use crate::core::budget::{Change, Pass, Permit, Position, Readiness};
+use crate::core::cause::{self, Cause};
 use crate::core::picture::{Outcome, Picture};
 use crate::core::ports::{Failure, Scope};
 use crate::core::setback::Setback;
@@ -64,7 +64,7 @@ impl Desk {
                 let since = book.opened.map_or(since, |opened| opened.max(since));
                 self.set_lag(now.saturating_duration_since(since));
             }
-            let mut cause = Span::none();
+            let mut cause = Cause::default();
             if let Some(picture) = book.pictures.get_mut(&key) {
                 picture.start();
                 cause = picture.take_cause();
@@ -85,7 +85,7 @@ impl Desk {
         }
     }
 
-    fn fly(self: &Arc<Self>, key: TaskKey, permit: Permit, cause: Span) {
+    fn fly(self: &Arc<Self>, key: TaskKey, permit: Permit, cause: Cause) {
         let pass = permit.pass();
         let desk = Arc::clone(self);
         // In the background: a drain waits for clients, not for what nobody wants any more.
@@ -103,7 +103,7 @@ impl Desk {
             landing.result =
                 Some(timeout(desk.policy.timeout, fetching).await.unwrap_or(Err(Failure::TimedOut)));
         };
-        self.lifecycle.spawn_background(flight.instrument(cause));
+        self.lifecycle.spawn_background(cause.during(flight));
     }
 
     fn land(self: &Arc<Self>, key: &TaskKey, pass: Pass, result: Result<Snapshot, Failure>) {
@@ -208,7 +208,10 @@ impl Drop for Landing {
     fn drop(&mut self) {
         let result = self.result.take().unwrap_or_else(|| {
             if !self.desk.lifecycle.is_stopping() {
-                tracing::error!(task = %self.key, "a flight broke off without a result; please report this");
+                let task = &self.key;
+                cause::log(
+                    || tracing::error!(%task, "a flight broke off without a result; please report this"),
+                );
             }
             Err(Failure::Unreachable)
         });
