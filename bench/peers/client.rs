@@ -6,10 +6,17 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-use crate::script::KEY;
+/// Where to ask, and what to show there.
+#[derive(Debug, Clone, Copy)]
+pub struct Door {
+    pub address: SocketAddr,
+    /// The value of `Authorization`.
+    pub credentials: Option<&'static str>,
+}
 
 pub struct Connection {
     stream: BufReader<TcpStream>,
+    credentials: Option<&'static str>,
 }
 
 #[derive(Debug)]
@@ -21,24 +28,16 @@ pub struct Answer {
 }
 
 impl Connection {
-    pub async fn open(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
+    pub async fn open(door: Door) -> io::Result<Self> {
+        let stream = TcpStream::connect(door.address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream: BufReader::with_capacity(2048, stream) })
+        Ok(Self { stream: BufReader::with_capacity(2048, stream), credentials: door.credentials })
     }
 
-    /// Without the key, as clients of a gateway ask.
     pub async fn get(&mut self, path: &str) -> io::Result<Answer> {
-        self.ask(path, "").await
-    }
-
-    /// With the key, as the origin wants it.
-    pub async fn get_direct(&mut self, path: &str) -> io::Result<Answer> {
-        self.ask(path, &format!("Authorization: {KEY}\r\n")).await
-    }
-
-    async fn ask(&mut self, path: &str, header: &str) -> io::Result<Answer> {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{header}\r\n");
+        let credentials = self.credentials.map(|value| format!("Authorization: {value}\r\n"));
+        let credentials = credentials.unwrap_or_default();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{credentials}\r\n");
         self.stream.write_all(request.as_bytes()).await?;
         self.receive().await
     }

@@ -43,7 +43,7 @@ pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<
             };
             at_work.spawn(async move {
                 origin.script.begin(Mood::Willing, Some(PER_MINUTE));
-                let seen = crowd.poll(running.address).await;
+                let seen = crowd.poll(running.door).await;
                 // The origin goes with them: it serves for as long as it is kept.
                 (running, origin, seen)
             });

@@ -72,7 +72,7 @@ pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<
 impl Entry {
     /// Brings the task into its cache, and sees that it is answered from there, with the same bytes.
     async fn prime(running: Running, origin: &Origin) -> Result<Self, Failure> {
-        let mut connection = Connection::open(running.address).await?;
+        let mut connection = Connection::open(running.door).await?;
         connection.get(PATH).await?;
         let asked = origin.script.count();
         let head = connection.get(PATH).await?;
@@ -93,7 +93,7 @@ impl Entry {
     async fn load(&self, stage: &Stage, time: std::time::Duration) -> Result<wrk::Load, Failure> {
         let directory = &self.running.directory.join("wrk");
         std::fs::create_dir_all(directory)?;
-        wrk::run(self.running.address, PATH, time, directory, stage.cores.load).await
+        wrk::run(self.running.door, PATH, time, directory, stage.cores.load).await
     }
 }
 

@@ -1,7 +1,6 @@
 //! Owns the part about size: what is resident idle and with many tasks kept, how soon each is ready, its binary.
 
 use std::io::{Read, Write};
-use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -10,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Duration, sleep, timeout};
 
 use crate::Failure;
-use crate::client::Connection;
+use crate::client::{Connection, Door};
 use crate::figure::Figure;
 use crate::order::Order;
 use crate::script::BODY;
@@ -74,11 +73,11 @@ struct Filling {
 impl Filling {
     async fn run(running: &Running, origin: &Origin, tasks: usize) -> Result<Self, Failure> {
         let empty = running.process.resident();
-        fill(running.address, tasks).await?;
+        fill(running.door, tasks).await?;
         sleep(Duration::from_millis(500)).await;
         let full = running.process.resident();
         let asked = origin.script.count().requests;
-        let mut connection = Connection::open(running.address).await?;
+        let mut connection = Connection::open(running.door).await?;
         let sample = SAMPLE.min(tasks);
         for number in 0..sample {
             connection.get(&path(number * tasks / sample)).await?;
@@ -110,11 +109,11 @@ fn path(number: usize) -> String {
     format!("/v1/tasks/done-{number:026}")
 }
 
-async fn fill(address: SocketAddr, tasks: usize) -> Result<(), Failure> {
+async fn fill(door: Door, tasks: usize) -> Result<(), Failure> {
     let mut clients = JoinSet::new();
     for client in 0..CLIENTS {
         clients.spawn(async move {
-            let mut connection = Connection::open(address).await?;
+            let mut connection = Connection::open(door).await?;
             for number in (client..tasks).step_by(CLIENTS) {
                 let answer = timeout(Duration::from_secs(30), connection.get(&path(number))).await??;
                 if answer.status != 200 {

@@ -1,11 +1,9 @@
 //! Owns the part where nothing is known: what does the way through cost?
 
-use std::net::SocketAddr;
-
 use tokio::time::{Duration, Instant, timeout};
 
 use crate::Failure;
-use crate::client::Connection;
+use crate::client::{Connection, Door};
 use crate::figure::{Figure, part};
 use crate::order::Order;
 use crate::stage::{Origin, Stage, progress};
@@ -38,8 +36,8 @@ pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<
         subjects.iter().map(|subject| (subject.kind, Entry::default())).collect();
     for round in 0..order.rounds {
         let mut asking = Vec::new();
-        for Running { kind, address, .. } in &subjects {
-            asking.push(Asking::open(*kind, *address).await?);
+        for Running { kind, door, .. } in &subjects {
+            asking.push(Asking::open(*kind, *door).await?);
         }
         // In turns: what else the machine does then falls on all of them alike.
         for block in 0..count / BLOCK {
@@ -93,8 +91,8 @@ struct Asking {
 }
 
 impl Asking {
-    async fn open(kind: Kind, address: SocketAddr) -> Result<Self, Failure> {
-        Ok(Self { kind, connection: Connection::open(address).await?, took: Vec::new() })
+    async fn open(kind: Kind, door: Door) -> Result<Self, Failure> {
+        Ok(Self { kind, connection: Connection::open(door).await?, took: Vec::new() })
     }
 
     /// A block of ids, each once, one after another: microseconds.
@@ -102,13 +100,7 @@ impl Asking {
         for number in block * BLOCK..(block + 1) * BLOCK {
             let path = format!("/v1/tasks/done-{round}-{number}");
             let begun = Instant::now();
-            let asked = async {
-                match self.kind {
-                    Kind::Direct => self.connection.get_direct(&path).await,
-                    _ => self.connection.get(&path).await,
-                }
-            };
-            let answer = timeout(Duration::from_secs(15), asked).await??;
+            let answer = timeout(Duration::from_secs(15), self.connection.get(&path)).await??;
             self.took.push(begun.elapsed().as_secs_f64() * 1e6);
             if answer.status != 200 {
                 return Err(format!("a miss through {}: {answer:?}", self.kind.name()).into());

@@ -25,9 +25,9 @@ pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<
             let origin = Origin::start()?;
             let Some(running) = stage.start(kind, &origin, Setup::Ordinary).await? else { continue };
             at_work.spawn(async move {
-                let before = calm.poll(running.address).await;
+                let before = calm.poll(running.door).await;
                 origin.script.begin(mood, None);
-                let seen = trouble.poll(running.address).await;
+                let seen = trouble.poll(running.door).await;
                 // The origin goes with them: it serves for as long as it is kept.
                 (running, origin, mood, before, seen)
             });

@@ -1,12 +1,11 @@
 //! Owns clients that poll once a second, whatever they are told, and what they see.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, MissedTickBehavior, interval_at, timeout};
 
-use crate::client::Connection;
+use crate::client::{Connection, Door};
 use crate::figure::part;
 use crate::script::wall_micros;
 
@@ -53,19 +52,19 @@ struct Poll {
 }
 
 impl Crowd {
-    pub async fn poll(self, address: SocketAddr) -> Seen {
+    pub async fn poll(self, door: Door) -> Seen {
         let (start, begun) = (Instant::now(), wall_micros());
         let mut clients = JoinSet::new();
         for number in 0..self.clients {
             let path = format!("/v1/tasks/live-{}", number % self.tasks);
             // Spread over the first second.
-            clients.spawn(client(address, path, start + EVERY * number / self.clients, start + self.time));
+            clients.spawn(client(door, path, start + EVERY * number / self.clients, start + self.time));
         }
         Seen { begun, time: self.time, clients: clients.join_all().await }
     }
 }
 
-async fn client(address: SocketAddr, path: String, first: Instant, end: Instant) -> Vec<Poll> {
+async fn client(door: Door, path: String, first: Instant, end: Instant) -> Vec<Poll> {
     let mut polls = Vec::new();
     let mut connection = None;
     let mut ticks = interval_at(first, EVERY);
@@ -80,7 +79,7 @@ async fn client(address: SocketAddr, path: String, first: Instant, end: Instant)
         let ask = async {
             let mut open = match connection.take() {
                 Some(open) => open,
-                None => Connection::open(address).await?,
+                None => Connection::open(door).await?,
             };
             let answer = open.get(&path).await?;
             connection = answer.goes_on().then_some(open);

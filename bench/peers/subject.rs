@@ -3,11 +3,13 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use taskgate::core::token;
 use tokio::time::{Duration, Instant, sleep, timeout};
 
 use crate::Failure;
-use crate::client::Connection;
+use crate::client::{Connection, Door};
 use crate::process::{Process, Program};
+use crate::script::KEY;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -27,6 +29,9 @@ pub enum Kind {
 
 /// Everything that Varnish would write into its log in memory for a request: it can only be named one by one.
 const VARNISH_QUIET: &str = "vsl_mask=-Begin,-End,-Link,-Timestamp,-SessOpen,-SessClose,-ReqStart,-ReqMethod,-ReqURL,-ReqProtocol,-ReqHeader,-ReqUnset,-ReqAcct,-RespProtocol,-RespStatus,-RespReason,-RespHeader,-RespUnset,-Hit,-VCL_call,-VCL_return";
+
+/// What taskgate asks of its clients, as by default it does.
+const TOKEN: &str = "Bearer tg_jGQyWcR5mZ8nXv3sT7bKqLd2hYf4pA6e";
 
 type Environment = Vec<(String, String)>;
 
@@ -53,7 +58,7 @@ pub struct Place<'p> {
 /// A subject at work.
 pub struct Running {
     pub kind: Kind,
-    pub address: SocketAddr,
+    pub door: Door,
     pub process: Process,
     pub directory: PathBuf,
     /// From the start of the process to its first answer with a task.
@@ -96,6 +101,15 @@ impl Kind {
         }
     }
 
+    /// What it asks of its clients: the peers let everybody in.
+    fn credentials(self) -> Option<&'static str> {
+        match self {
+            Self::Taskgate => Some(TOKEN),
+            Self::Direct => Some(KEY),
+            Self::Nginx | Self::Haproxy | Self::Varnish | Self::Ceiling | Self::Lookup | Self::Pass => None,
+        }
+    }
+
     /// How the program says its version.
     pub fn version_flag(self) -> Option<&'static str> {
         match self {
@@ -125,14 +139,15 @@ impl Kind {
         let program = Program { path: &path, arguments, environment, directory: place.directory };
         let begun = Instant::now();
         let mut process = Process::spawn(&program, place.core)?;
-        while !answers(address).await {
+        let door = Door { address, credentials: self.credentials() };
+        while !answers(door).await {
             if process.ended().is_some() || begun.elapsed() > Duration::from_secs(20) {
                 return Err(format!("{} does not start:\n{}", self.name(), process.said()).into());
             }
             sleep(Duration::from_millis(1)).await;
         }
         let ready_after = begun.elapsed();
-        Ok(Running { kind: self, address, process, directory: place.directory.to_owned(), ready_after })
+        Ok(Running { kind: self, door, process, directory: place.directory.to_owned(), ready_after })
     }
 
     /// Arguments and environment.
@@ -147,7 +162,7 @@ impl Kind {
         let (listen, origin) = (address.to_string(), place.origin.to_string());
         let hit = place.hit.display().to_string();
         Ok(match self {
-            Self::Taskgate => (words(&["serve"]), taskgate_environment(&listen, &origin, setup)),
+            Self::Taskgate => (words(&["serve"]), taskgate_environment(&listen, &origin, place, setup)?),
             Self::Nginx => {
                 let file = adapted("nginx.conf", place.directory, &ports)?;
                 (words(&["-p", ".", "-e", "stderr", "-c", &file]), Vec::new())
@@ -190,14 +205,22 @@ impl Kind {
 }
 
 /// Defaults, save what the bench cannot do without.
-fn taskgate_environment(listen: &str, origin: &str, setup: Setup) -> Environment {
+fn taskgate_environment(
+    listen: &str,
+    origin: &str,
+    place: &Place<'_>,
+    setup: Setup,
+) -> Result<Environment, Failure> {
+    let tokens = place.directory.join("tokens");
+    let token = TOKEN.trim_start_matches("Bearer ");
+    std::fs::write(&tokens, format!("bench {}\n", token::hex(&token::hash(token))))?;
     let mut variables = vec![
         ("LEMONDATA_API_KEY", "sk-bench".to_owned()),
         ("TASKGATE_SERVER__LISTEN", listen.to_owned()),
         // The default port may be taken.
         ("TASKGATE_ADMIN__LISTEN", "127.0.0.1:0".to_owned()),
         ("TASKGATE_UPSTREAM__BASE_URL", format!("http://{origin}")),
-        ("TASKGATE_ACCESS__MODE", "open".to_owned()),
+        ("TASKGATE_ACCESS__TOKEN_FILE", tokens.display().to_string()),
     ];
     match setup {
         Setup::Ordinary => {}
@@ -209,7 +232,7 @@ fn taskgate_environment(listen: &str, origin: &str, setup: Setup) -> Environment
             variables.push(("TASKGATE_CACHE__MAX_BYTES", "8GiB".to_owned()));
         }
     }
-    variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    Ok(variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
 /// Where Debian's packages are unpacked by `bench/peers/run`.
@@ -265,10 +288,7 @@ fn free_address() -> std::io::Result<SocketAddr> {
     std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()
 }
 
-async fn answers(address: SocketAddr) -> bool {
-    let ask = async {
-        // With the key, as the origin is a subject too.
-        Connection::open(address).await?.get_direct("/v1/tasks/done-0").await
-    };
+async fn answers(door: Door) -> bool {
+    let ask = async { Connection::open(door).await?.get("/v1/tasks/done-0").await };
     matches!(timeout(Duration::from_secs(1), ask).await, Ok(Ok(answer)) if answer.status == 200)
 }

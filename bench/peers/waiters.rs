@@ -1,12 +1,10 @@
 //! Owns the part where many wait for one answer: how soon after it does each of them have it?
 
-use std::net::SocketAddr;
-
 use tokio::task::JoinSet;
 use tokio::time::{Duration, timeout};
 
 use crate::Failure;
-use crate::client::Connection;
+use crate::client::{Connection, Door};
 use crate::figure::{Figure, part};
 use crate::order::Order;
 use crate::script::{Mood, wall_micros};
@@ -48,7 +46,7 @@ pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<
                 // nginx' waiters look every 500 ms: where the answer falls between two looks is not the bench's choice.
                 let delay = order.pick(2000, 700) + 500 * round / order.rounds;
                 let path = format!("/v1/tasks/slow-{delay}-{count}-{round}");
-                let wake = flight(subject.address, subject.kind, count, &path).await?;
+                let wake = flight(subject.door, count, &path).await?;
                 let upstream = origin.script.count().requests;
                 progress(&format!("{count} waiters, {}: {wake:?}, {upstream} upstream", subject.kind.name()));
                 if let Some((_, entry)) = entries.iter_mut().find(|(kind, _)| *kind == subject.kind) {
@@ -75,22 +73,16 @@ pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<
 }
 
 /// All connect, all ask, and all are answered.
-async fn flight(address: SocketAddr, kind: Kind, count: usize, path: &str) -> Result<Wake, Failure> {
+async fn flight(door: Door, count: usize, path: &str) -> Result<Wake, Failure> {
     let mut connections = Vec::with_capacity(count);
     for _ in 0..count {
-        connections.push(Connection::open(address).await?);
+        connections.push(Connection::open(door).await?);
     }
     let mut waiters = JoinSet::new();
     for mut connection in connections {
         let path = path.to_owned();
         waiters.spawn(async move {
-            let asked = async {
-                match kind {
-                    Kind::Direct => connection.get_direct(&path).await,
-                    _ => connection.get(&path).await,
-                }
-            };
-            let answer = timeout(Duration::from_secs(25), asked).await.ok()?.ok()?;
+            let answer = timeout(Duration::from_secs(25), connection.get(&path)).await.ok()?.ok()?;
             let now = wall_micros();
             // The connection ends with the round, not in it.
             (answer.status == 200).then(|| Some((now.saturating_sub(answer.number("at")?), connection)))?

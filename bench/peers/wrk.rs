@@ -1,11 +1,11 @@
 //! Owns the load: wrk, on the core for load.
 
-use std::net::SocketAddr;
 use std::path::Path;
 
 use tokio::time::{Duration, Instant, sleep};
 
 use crate::Failure;
+use crate::client::Door;
 use crate::process::{Process, Program};
 use crate::subject;
 
@@ -23,7 +23,7 @@ pub struct Load {
 }
 
 pub async fn run(
-    address: SocketAddr,
+    door: Door,
     path: &str,
     time: Duration,
     directory: &Path,
@@ -31,10 +31,13 @@ pub async fn run(
 ) -> Result<Load, Failure> {
     let wrk = subject::find("wrk").ok_or("wrk is missing: bench/peers/run fetches it")?;
     let (connections, seconds) = (CONNECTIONS.to_string(), format!("{}s", time.as_secs()));
-    let url = format!("http://{address}{path}");
+    let url = format!("http://{}{path}", door.address);
     let arguments =
         ["--threads", "1", "--connections", &connections, "--duration", &seconds, "--latency", &url];
-    let arguments = arguments.map(str::to_owned).to_vec();
+    let mut arguments = arguments.map(str::to_owned).to_vec();
+    if let Some(credentials) = door.credentials {
+        arguments.extend(["--header".to_owned(), format!("Authorization: {credentials}")]);
+    }
     let program = Program { path: &wrk, arguments, environment: subject::libraries(), directory };
     let begun = Instant::now();
     let mut process = Process::spawn(&program, core)?;
