@@ -1,6 +1,7 @@
 //! Owns the proof that a client may read a task, and the name under which clients take turns.
 
 use std::future::pending;
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use super::task::TaskKey;
 
 /// Who asks: limits are counted and turns are taken by it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Client {
     /// A token's name.
     Named(Arc<str>),
@@ -17,6 +18,18 @@ pub enum Client {
     User(Arc<str>),
     /// Nobody in particular, by address: an IPv4 address, or an IPv6 /64 (what one site gets).
     Address(IpAddr),
+}
+
+// In one piece: a client is looked up in several maps for each request that goes upstream. Who is named and who is
+// a user under the same name meet in one place of a map, no more.
+impl Hash for Client {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Self::Named(name) | Self::User(name) => state.write(name.as_bytes()),
+            Self::Address(IpAddr::V4(v4)) => state.write_u32((*v4).into()),
+            Self::Address(IpAddr::V6(v6)) => state.write_u128((*v6).into()),
+        }
+    }
 }
 
 impl Client {

@@ -58,69 +58,98 @@ impl Judge {
     ) -> Result<Snapshot, Failure> {
         let invalid = Failure::InvalidResponse { status: status.as_u16() };
         let document: &RawValue = serde_json::from_slice(&body).map_err(|_| invalid)?;
-        let word = status.is_success().then(|| self.status(document)).flatten();
-        let (phase, lifetime) = if status.is_success() {
-            if word.is_none() && has_error_object(document) {
-                return Err(invalid);
+        if !status.is_success() {
+            return Ok(Snapshot::new(status, content_type, body, fetched, Phase::Missing));
+        }
+        let first = self.pointer.first().map_or("", String::as_str);
+        let [first, error, expires_at] = members(document, [first, "error", "expires_at"]);
+        let word = self.status(document, first);
+        // An error envelope inside a 2xx. LemonData's failed tasks carry a *string* `error`, which is fine.
+        if word.is_none() && error.is_some_and(|error| error.get().starts_with('{')) {
+            return Err(invalid);
+        }
+        let (phase, lifetime) = match &word {
+            Some(word) if self.is_terminal(word) => {
+                (Phase::Terminal, expiry::result_lifetime(document, expires_at, now))
             }
-            match &word {
-                Some(word) if self.is_terminal(word) => {
-                    (Phase::Terminal, expiry::result_lifetime(document, now))
-                }
-                _ => (Phase::Live, None),
-            }
-        } else {
-            (Phase::Missing, None)
+            _ => (Phase::Live, None),
         };
         let mut snapshot = Snapshot::new(status, content_type, body, fetched, phase);
         snapshot.result_lifetime = lifetime;
-        snapshot.word = word.map(|word| word.chars().take(MAX_WORD).collect());
+        snapshot.word = word.map(cut);
         Ok(snapshot)
     }
 
-    fn status(&self, document: &RawValue) -> Option<String> {
-        let mut place = document;
-        for token in &self.pointer {
+    /// The status word. `first` is what the pointer's first token names, where the document is an object.
+    fn status(&self, document: &RawValue, first: Option<&RawValue>) -> Option<String> {
+        let mut tokens = self.pointer.iter();
+        let mut place = match tokens.next() {
+            None => document,
+            Some(token) if is_array(document) => item(document, token)?,
+            Some(_) => first?,
+        };
+        for token in tokens {
             place = step(place, token)?;
         }
         serde_json::from_str(place.get()).ok()
     }
 
     fn is_terminal(&self, word: &str) -> bool {
-        let word = word.to_lowercase();
-        self.terminal.contains(&word)
+        let is_listed = |word: &str| self.terminal.iter().any(|listed| listed == word);
+        is_listed(word) || is_listed(&word.to_lowercase())
     }
+}
+
+/// A word of any length, as it is remembered.
+fn cut(word: String) -> Box<str> {
+    if word.len() <= MAX_WORD { word.into() } else { word.chars().take(MAX_WORD).collect() }
 }
 
 /// One step of a JSON pointer (RFC 6901, 4).
 fn step<'d>(place: &'d RawValue, token: &str) -> Option<&'d RawValue> {
-    if place.get().starts_with('[') {
-        let items: Vec<&RawValue> = serde_json::from_str(place.get()).ok()?;
-        let is_index = token == "0" || !token.starts_with('0');
-        return is_index.then(|| token.parse::<usize>().ok())?.and_then(|index| items.get(index).copied());
+    if is_array(place) {
+        return item(place, token);
     }
-    member(place, token)
+    let [found] = members(place, [token]);
+    found
 }
 
-pub(super) fn member<'d>(object: &'d RawValue, name: &str) -> Option<&'d RawValue> {
-    serde_json::Deserializer::from_str(object.get()).deserialize_map(Member(name)).ok()?
+fn is_array(place: &RawValue) -> bool {
+    place.get().starts_with('[')
 }
 
-/// Finds one member of an object. Of a repeated name the last counts, as in most readers.
-struct Member<'n>(&'n str);
+fn item<'d>(array: &'d RawValue, token: &str) -> Option<&'d RawValue> {
+    let items: Vec<&RawValue> = serde_json::from_str(array.get()).ok()?;
+    let is_index = token == "0" || !token.starts_with('0');
+    is_index.then(|| token.parse::<usize>().ok())?.and_then(|index| items.get(index).copied())
+}
 
-impl<'de> Visitor<'de> for Member<'_> {
-    type Value = Option<&'de RawValue>;
+/// The members of these names, found in one walk over an object. Of a repeated name the last counts, as in most
+/// readers.
+pub(super) fn members<'d, const N: usize>(
+    object: &'d RawValue,
+    names: [&str; N],
+) -> [Option<&'d RawValue>; N] {
+    serde_json::Deserializer::from_str(object.get()).deserialize_map(Members(names)).unwrap_or([None; N])
+}
+
+struct Members<'n, const N: usize>([&'n str; N]);
+
+impl<'de, const N: usize> Visitor<'de> for Members<'_, N> {
+    type Value = [Option<&'de RawValue>; N];
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        let mut found = None;
-        while let Some(is_it) = members.next_key_seed(IsName(self.0))? {
-            if is_it {
-                found = Some(members.next_value()?);
+        let mut found = [None; N];
+        while let Some(wanted) = members.next_key_seed(AnyOf(self.0))? {
+            if wanted.contains(&true) {
+                let value = members.next_value()?;
+                for (found, _) in found.iter_mut().zip(wanted).filter(|(_, is_it)| *is_it) {
+                    *found = Some(value);
+                }
             } else {
                 members.next_value::<IgnoredAny>()?;
             }
@@ -129,32 +158,27 @@ impl<'de> Visitor<'de> for Member<'_> {
     }
 }
 
-/// Compares a name as bytes: one that is no text, such as half an emoji, must not hide the others.
-struct IsName<'n>(&'n str);
+/// Compares a name with several, as bytes: one that is no text, such as half an emoji, must not hide the others.
+struct AnyOf<'n, const N: usize>([&'n str; N]);
 
-impl<'de> DeserializeSeed<'de> for IsName<'_> {
-    type Value = bool;
+impl<'de, const N: usize> DeserializeSeed<'de> for AnyOf<'_, N> {
+    type Value = [bool; N];
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_bytes(self)
     }
 }
 
-impl Visitor<'_> for IsName<'_> {
-    type Value = bool;
+impl<const N: usize> Visitor<'_> for AnyOf<'_, N> {
+    type Value = [bool; N];
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a name")
     }
 
-    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<bool, E> {
-        Ok(bytes == self.0.as_bytes())
+    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Self::Value, E> {
+        Ok(self.0.map(|name| bytes == name.as_bytes()))
     }
-}
-
-/// An error envelope inside a 2xx. LemonData's failed tasks carry a *string* `error`, which is fine.
-fn has_error_object(document: &RawValue) -> bool {
-    member(document, "error").is_some_and(|error| error.get().starts_with('{'))
 }
 
 fn pointer(text: &str) -> Vec<String> {

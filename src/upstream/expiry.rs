@@ -10,11 +10,14 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::classify::member;
-
 /// The time until the first result dies, zero where one is dead already; `None` where none says so.
-pub(super) fn result_lifetime(document: &RawValue, now: SystemTime) -> Option<Duration> {
-    let stated = member(document, "expires_at").and_then(|value| moment(value.get()));
+/// `stated` is the value of the document's `expires_at`.
+pub(super) fn result_lifetime(
+    document: &RawValue,
+    stated: Option<&RawValue>,
+    now: SystemTime,
+) -> Option<Duration> {
+    let stated = stated.and_then(|value| moment(value.get()));
     let end = links(document.get()).filter_map(|link| link_end(&link)).chain(stated).min()?;
     Some(end.duration_since(now).unwrap_or(Duration::ZERO))
 }
@@ -68,6 +71,7 @@ fn epoch(text: &str) -> Option<SystemTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upstream::classify::members;
 
     /// 2026-07-14T00:00:00Z.
     const NOW: u64 = 1_783_987_200;
@@ -75,7 +79,8 @@ mod tests {
     fn lifetime(json: &str) -> Option<u64> {
         let document: &RawValue = serde_json::from_str(json).unwrap();
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW);
-        result_lifetime(document, now).map(|span| span.as_secs())
+        let [stated] = members(document, ["expires_at"]);
+        result_lifetime(document, stated, now).map(|span| span.as_secs())
     }
 
     fn link(query: &str) -> Option<u64> {

@@ -170,9 +170,13 @@ impl Upstream {
         };
         // The key that was sent, and the one in force: it may have been replaced meanwhile, more than once.
         let now = self.credentials();
-        let content_type = sent.scrub.content_type(content_type.as_ref());
-        let content_type = now.scrub.content_type(Some(&content_type));
-        Ok(Received { status, content_type, body: now.scrub.body(sent.scrub.body(body)) })
+        let mut content_type = sent.scrub.content_type(content_type.as_ref());
+        let mut body = sent.scrub.body(body);
+        if !std::ptr::eq(sent, Arc::as_ptr(&now)) {
+            content_type = now.scrub.content_type(Some(&content_type));
+            body = now.scrub.body(body);
+        }
+        Ok(Received { status, content_type, body })
     }
 
     fn judge(&self, Received { status, content_type, body }: Received) -> Result<Snapshot, Failure> {
@@ -188,9 +192,8 @@ impl Upstream {
         permit: &Permit,
         credentials: &Credentials,
     ) -> Result<(Response, Attempt, Option<Permit>), Failure> {
-        let url = self.url(key);
         let ask = |client: &Client| {
-            client.get(url.clone()).header(header::AUTHORIZATION, &credentials.header).send()
+            client.get(self.url(key)).header(header::AUTHORIZATION, &credentials.header).send()
         };
         let attempt = Attempt::begin(&self.tally, Kind::Fetch);
         let broken = match ask(&self.pooled).await {

@@ -89,7 +89,7 @@ impl Desk {
         let pass = permit.pass();
         let desk = Arc::clone(self);
         // In the background: a drain waits for clients, not for what nobody wants any more.
-        let flight = async move {
+        let flight = Box::pin(async move {
             // From here on the landing happens, on return, panic and abort. Not sooner: a runtime that
             // goes down drops new tasks within `spawn`, and the book is locked there.
             let mut landing = Landing {
@@ -102,7 +102,7 @@ impl Desk {
             let fetching = desk.source.fetch(&key, permit);
             landing.result =
                 Some(timeout(desk.policy.timeout, fetching).await.unwrap_or(Err(Failure::TimedOut)));
-        };
+        });
         self.lifecycle.spawn_background(cause.during(flight));
     }
 

@@ -82,12 +82,13 @@ impl Schedule {
             in_flight: false,
             wants: HashMap::new(),
         });
-        let is_new = !entry.wants.contains_key(client);
+        let wants = entry.wants.len();
         let want = entry.wants.entry(client.clone()).or_default();
         want.held += 1;
         if let Some(end) = want.lingers.take() {
             self.lingering.remove(&(end, key.clone(), client.clone()));
         }
+        let is_new = entry.wants.len() > wants;
         if is_new && !entry.in_flight {
             self.lines.insert(client, key, entry.due);
         }
