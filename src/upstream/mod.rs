@@ -14,8 +14,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
-use reqwest::{Client, Response, redirect, retry};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use reqwest::{Client, Request, Response, redirect, retry};
 use thiserror::Error;
 use tokio::time::Instant;
 use url::Url;
@@ -68,7 +68,8 @@ pub struct Upstream {
 
 /// The key, as requests carry it, and what keeps it from coming back.
 struct Credentials {
-    header: HeaderValue,
+    /// All that a request carries.
+    headers: HeaderMap,
     scrub: Scrub,
     key: ApiKey,
 }
@@ -88,12 +89,11 @@ impl Upstream {
     pub fn new(settings: &config::Upstream, clock: fn() -> SystemTime) -> Result<Self, SetupError> {
         // The process-wide choice of ring; a second call changes nothing.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let headers = fixed_headers(settings);
         let client = |max_idle: usize| {
             Client::builder()
-                .default_headers(headers.clone())
                 .redirect(redirect::Policy::none())
-                .retry(retry::never())
+                // With none allowed, it does not keep a copy of each request.
+                .retry(retry::never().max_retries_per_request(0))
                 .no_proxy()
                 .http1_only()
                 .tcp_nodelay(true)
@@ -127,9 +127,9 @@ impl Upstream {
     /// On a connection of its own: one that the upstream has given up unnoticed would cost the only attempt.
     async fn ask_to_cancel(&self, key: &TaskKey, permit: Permit) -> Result<Reply, Failure> {
         let credentials = self.credentials();
-        let request = self.fresh.delete(self.url(key)).header(header::AUTHORIZATION, &credentials.header);
+        let request = self.request(Method::DELETE, key, &credentials);
         let attempt = Attempt::begin(&self.tally, Kind::Cancel);
-        let response = match request.send().await {
+        let response = match self.fresh.execute(request).await {
             Ok(response) => response,
             Err(error) => {
                 attempt.failed();
@@ -192,9 +192,7 @@ impl Upstream {
         permit: &Permit,
         credentials: &Credentials,
     ) -> Result<(Response, Attempt, Option<Permit>), Failure> {
-        let ask = |client: &Client| {
-            client.get(self.url(key)).header(header::AUTHORIZATION, &credentials.header).send()
-        };
+        let ask = |client: &Client| client.execute(self.request(Method::GET, key, credentials));
         let attempt = Attempt::begin(&self.tally, Kind::Fetch);
         let broken = match ask(&self.pooled).await {
             Ok(response) => return Ok((response, attempt, None)),
@@ -243,10 +241,18 @@ impl Upstream {
         Arc::clone(&self.credentials.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    fn request(&self, method: Method, key: &TaskKey, credentials: &Credentials) -> Request {
+        let mut request = Request::new(method, self.url(key));
+        request.headers_mut().clone_from(&credentials.headers);
+        request
+    }
+
     fn url(&self, key: &TaskKey) -> Url {
         let mut url = self.base_url.clone();
-        let prefix = self.base_url.path().trim_end_matches('/');
-        url.set_path(&format!("{prefix}{}", key.path()));
+        match self.base_url.path().trim_end_matches('/') {
+            "" => url.set_path(key.path()),
+            prefix => url.set_path(&format!("{prefix}{}", key.path())),
+        }
         url
     }
 
@@ -283,10 +289,12 @@ impl Credentials {
     /// `before` are keys that answers under way may still echo.
     fn new(settings: &config::Upstream, before: &[ApiKey]) -> Result<Self, SetupError> {
         let text = format!("{} {}", settings.auth_scheme, settings.api_key.expose());
-        let mut header = HeaderValue::try_from(text).map_err(|_| SetupError::Key)?;
-        header.set_sensitive(true);
+        let mut authorization = HeaderValue::try_from(text).map_err(|_| SetupError::Key)?;
+        authorization.set_sensitive(true);
+        let mut headers = fixed_headers(settings);
+        headers.insert(header::AUTHORIZATION, authorization);
         let keys: Vec<ApiKey> = before.iter().chain([&settings.api_key]).cloned().collect();
-        Ok(Self { header, scrub: Scrub::new(&keys), key: settings.api_key.clone() })
+        Ok(Self { headers, scrub: Scrub::new(&keys), key: settings.api_key.clone() })
     }
 }
 
