@@ -8,7 +8,7 @@ REVISION = $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 TIME = 600
 MAX_LEN = 8192
 
-.PHONY: help test lint format-check clippy docs bench-peers run demo image fuzz deny lint-deploy ci
+.PHONY: help test lint format-check clippy docs instructions bench-peers run demo image fuzz deny lint-deploy ci
 
 help: ## list the targets (the default)
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -35,6 +35,10 @@ clippy:
 docs: ## build the source's documentation and run its examples; no warning passes
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 	cargo test --locked --doc
+
+instructions: ## count the instructions of a cached hit (valgrind), and compare with the figure in bench/instructions
+	@.ci/install instructions
+	cargo bench --quiet --locked --bench instructions
 
 bench-peers: ## measure taskgate beside nginx, HAProxy and Varnish; docs/performance.md says how (ten minutes)
 	bench/peers/run
