@@ -33,7 +33,8 @@ pub(super) fn open(gateway: &Parts, grant: &Grant, headers: &HeaderMap) -> Respo
     }
     let Some(slot) = gateway.streams.open(grant.client(), grant.ends()) else { return sse::come_back() };
     let Ok(watch) = gateway.mirror.watch(grant, seen.clone()) else { return sse::come_back() };
-    let events = Events { watch, slot, seen };
+    // In a box: `unfold` keeps room for it twice.
+    let events = Box::new(Events { watch, slot, seen });
     sse::response(stream::unfold(Some(events), |events| async move {
         let mut events = events?;
         let (bytes, is_last) = events.next().await;

@@ -70,10 +70,10 @@ pub async fn serve_counted<A, F>(
             biased;
             () = lifecycle.stopped() => return,
             guest = door.next() => {
-                let connection =
-                    connection::run(guest.stream, guest.peer, answer.clone(), limits, lifecycle.clone());
+                let (answer, ending) = (answer.clone(), lifecycle.clone());
                 drop(lifecycle.spawn(async move {
-                    connection.await;
+                    // Called here: a future that is moved into this one takes its room twice.
+                    connection::run(guest.stream, guest.peer, answer, limits, ending).await;
                     drop(guest.place);
                 }));
             }
