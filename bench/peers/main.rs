@@ -84,12 +84,12 @@ async fn measure(order: &Order, cores: Cores) -> Result<(), Failure> {
             Part::Memory => memory::measure(&stage, order, &mut memory).await?,
         }
     }
-    let tables: Vec<String> =
-        [main, misses, memory].iter().filter(|table| !table.is_empty()).map(Table::to_string).collect();
-    let text = format!("{}\n{}{}", tables.join("\n"), notes.concat(), stage.told(order));
+    let tables = [main, misses, memory];
+    let shown: Vec<String> = tables.iter().filter(|table| !table.is_empty()).map(Table::to_string).collect();
+    let text = format!("{}\n{}{}", shown.join("\n"), notes.concat(), stage.told(order));
     println!("{text}");
     if order.write {
-        page::write(&text)?;
+        page::write(&text, &tables)?;
     }
     Ok(())
 }

@@ -22,6 +22,11 @@ impl Table {
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
+
+    /// The cells of one row.
+    pub fn row(&self, name: &str) -> Option<&[(Kind, String)]> {
+        self.rows.iter().find(|(of, _)| of == name).map(|(_, cells)| cells.as_slice())
+    }
 }
 
 impl fmt::Display for Table {

@@ -5,6 +5,7 @@
 mod connection;
 mod connections;
 mod door;
+mod gather;
 mod pulse;
 mod silence;
 mod stall;
