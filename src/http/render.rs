@@ -1,10 +1,7 @@
 //! Owns what an answer looks like on the wire: a snapshot's bytes, and headers from it and its age.
 
-use std::fmt::Write;
-
 use axum::body::Body;
 use axum::response::Response;
-use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use tokio::time::{Duration, Instant};
 
@@ -75,18 +72,18 @@ pub(super) fn has_already(request: &HeaderMap, etag: &HeaderValue) -> bool {
 }
 
 fn cache_status(origin: Origin, state: &State, now: Instant) -> HeaderValue {
-    let mut text = BytesMut::with_capacity(64);
-    // Writing into memory does not fail.
-    let _ = match origin {
-        Origin::Hit => write!(text, "taskgate; hit; ttl={}", state.ttl(now)),
+    let mut digits = itoa::Buffer::new();
+    let text = match origin {
+        Origin::Hit => ["taskgate; hit; ttl=", digits.format(state.ttl(now))].concat(),
         Origin::Fetched { known_before, status, stored, collapsed } => {
             let why = if known_before { "stale" } else { "miss" };
             let stored = if stored { "; stored" } else { "" };
             let collapsed = if collapsed { "; collapsed" } else { "" };
-            write!(text, "taskgate; fwd={why}; fwd-status={status}{stored}{collapsed}")
+            ["taskgate; fwd=", why, "; fwd-status=", digits.format(status), stored, collapsed].concat()
         }
         Origin::StandIn { reason, asked: false } => {
-            write!(text, "taskgate; hit; ttl={}; detail={}", state.ttl(now), code_of(reason).word())
+            let ttl = digits.format(state.ttl(now));
+            ["taskgate; hit; ttl=", ttl, "; detail=", code_of(reason).word()].concat()
         }
         Origin::StandIn { reason, asked: true } => {
             let status = match reason {
@@ -94,10 +91,10 @@ fn cache_status(origin: Origin, state: &State, now: Instant) -> HeaderValue {
                 Reason::Budget | Reason::Overloaded | Reason::ShuttingDown => None,
             };
             let status = status.map_or(String::new(), |status| format!("; fwd-status={status}"));
-            write!(text, "taskgate; fwd=stale{status}; detail={}", code_of(reason).word())
+            ["taskgate; fwd=stale", &status, "; detail=", code_of(reason).word()].concat()
         }
     };
-    HeaderValue::from_maybe_shared(text.freeze()).unwrap_or(HeaderValue::from_static("taskgate"))
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("taskgate"))
 }
 
 #[cfg(test)]

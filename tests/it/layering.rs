@@ -28,6 +28,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("reqwest", &["upstream"]),
     ("rustls", &["upstream"]),
     ("tower_http", &["http"]),
+    ("itoa", &["http"]),
     ("memchr", &["upstream"]),
     ("mimalloc", &["main"]),
     ("moka", &["core", "http"]),
