@@ -235,8 +235,12 @@ impl Desk {
     pub(in crate::core) fn release(&self, key: &TaskKey, client: &Client, linger: Option<Duration>) {
         // Somebody who never comes back costs one entry here for a while: bounded like the tasks.
         const LINGERING_PER_TASK: usize = 4;
-        let now = Instant::now();
         let mut book = self.book();
+        // Many may leave at once, with what they wanted.
+        if linger.is_none() && book.schedule.release_one_of_several(key, client) {
+            return;
+        }
+        let now = Instant::now();
         let room = book.schedule.lingering() < self.policy.max_tasks.saturating_mul(LINGERING_PER_TASK);
         let until = linger.filter(|_| room).map(|linger| now + linger);
         book.schedule.release(key, client, until, now);

@@ -94,6 +94,15 @@ impl Schedule {
         }
     }
 
+    /// Gives back one of several guards that a client holds, after which nothing is different. False where there are
+    /// no several.
+    pub fn release_one_of_several(&mut self, key: &TaskKey, client: &Client) -> bool {
+        let want = self.keys.get_mut(key).and_then(|entry| entry.wants.get_mut(client));
+        let Some(want) = want.filter(|want| want.held > 1) else { return false };
+        want.held -= 1;
+        true
+    }
+
     /// Gives back one guard. The interest lingers until `until`, where that lies ahead.
     pub fn release(&mut self, key: &TaskKey, client: &Client, until: Option<Instant>, now: Instant) {
         let Some(want) = self.keys.get_mut(key).and_then(|entry| entry.wants.get_mut(client)) else {
