@@ -5,20 +5,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::response::Response;
-use http::{HeaderValue, Method, header};
+use axum::body::Body;
+use http::{Method, Response, header};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+use super::content::{Content, other};
 use super::events::LAST_EVENT_ID;
 use super::origin::Origins;
 use super::render::{CACHE_STATUS, PREFERENCE_APPLIED};
 use super::request_id::REQUEST_ID;
 use super::way::PREFER;
 use super::{Gateway, Head, front, host};
-
-/// What an answer depends on beside its URL, whoever asks.
-const VARY: HeaderValue = HeaderValue::from_static("accept, prefer, origin");
 
 /// Whether a request is one of a page, or may be. Whoever sends no origin is no page of another one, and needs none
 /// of this.
@@ -27,20 +25,15 @@ pub(super) fn concerns(request: &Head) -> bool {
 }
 
 /// Answers a page's request in the way of CORS.
-pub(super) async fn answer(gateway: &Gateway, request: Head, peer: SocketAddr) -> Response {
-    let routed =
-        service_fn(async |request: Head| Ok::<_, Infallible>(front::route(gateway, &request, peer).await));
+pub(super) async fn answer(gateway: &Gateway, request: Head, peer: SocketAddr) -> Response<Content> {
+    let routed = service_fn(async |request: Head| {
+        Ok::<_, Infallible>(front::route(gateway, request, peer).await.map(Body::new))
+    });
     let answer = gateway.0.cors.layer(routed).oneshot(request).await;
-    answer.unwrap_or_else(|never| match never {})
+    other(answer.unwrap_or_else(|never| match never {}))
 }
 
-/// An answer to anybody else says no more than what it depends on.
-pub(super) fn vary(mut response: Response) -> Response {
-    response.headers_mut().insert(header::VARY, VARY);
-    response
-}
-
-/// The rule: exact origins, no credentials, preflights good for two hours. It also sets `Vary`.
+/// The rule: exact origins, no credentials, preflights good for two hours. `Vary` is set for all alike.
 pub(super) fn layer(origins: Arc<Origins>) -> CorsLayer {
     // The Origin rule has let the request through already; asking it again keeps this layer safe alone.
     let allowed = AllowOrigin::predicate(move |origin, request| {
@@ -67,5 +60,5 @@ pub(super) fn layer(origins: Arc<Origins>) -> CorsLayer {
             REQUEST_ID,
         ])
         .max_age(Duration::from_secs(7200))
-        .vary([header::ACCEPT, PREFER, header::ORIGIN])
+        .vary([])
 }

@@ -5,13 +5,12 @@
 
 use std::net::SocketAddr;
 
-use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, Request, header};
+use http::{HeaderValue, Request, Response, header};
 
+use super::content::{Content, other};
 use super::error::Error;
 use super::note::{self, Note};
 use super::request_id::{self, REQUEST_ID};
-use super::seal::seal;
 use super::{Gateway, Head, admin, cors, list, method, origin, status};
 
 impl Gateway {
@@ -20,25 +19,24 @@ impl Gateway {
         self,
         request: Request<B>,
         peer: SocketAddr,
-    ) -> impl Future<Output = Response> + Send + use<B> {
+    ) -> impl Future<Output = Response<Content>> + Send + use<B> {
         let request = request.map(drop);
         let note = Note::new(self.clone(), request_id::of(&request));
         note.beside(self.lead(request, peer))
     }
 
-    async fn lead(self, request: Head, peer: SocketAddr) -> Response {
+    async fn lead(self, request: Head, peer: SocketAddr) -> Response<Content> {
         let logged = self.0.log_access.then(|| (request.method().clone(), request.uri().clone()));
         let leaves_body = method::leaves_body(&request);
         let mut response = match rules(&self, &request) {
-            Err(error) => error.into_response(),
+            Err(error) => other(error),
             Ok(()) if cors::concerns(&request) => Box::pin(cors::answer(&self, request, peer)).await,
-            Ok(()) => cors::vary(route(&self, &request, peer).await),
+            Ok(()) => route(&self, request, peer).await,
         };
         note::answered(response.status());
         if let Some((method, uri)) = logged {
             note::log(&method, uri.path(), response.status());
         }
-        seal(&mut response);
         if leaves_body {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -56,13 +54,13 @@ fn rules(gateway: &Gateway, request: &Head) -> Result<(), Error> {
 }
 
 /// To the one who knows its path.
-pub(super) async fn route(gateway: &Gateway, request: &Head, peer: SocketAddr) -> Response {
+pub(super) async fn route(gateway: &Gateway, request: Head, peer: SocketAddr) -> Response<Content> {
     match request.uri().path() {
-        "/livez" => match gateway.0.methods.check_reading(request) {
-            Ok(()) => admin::livez().await,
-            Err(error) => error.into_response(),
+        "/livez" => match gateway.0.methods.check_reading(&request) {
+            Ok(()) => other(admin::livez().await),
+            Err(error) => other(error),
         },
-        "/v1/tasks" => Box::pin(list::read(gateway, request, peer)).await,
+        "/v1/tasks" => other(Box::pin(list::read(gateway, &request, peer)).await),
         // Every configured status path, judged on its raw bytes.
         _ => status::read(gateway, request, peer).await,
     }

@@ -1,11 +1,13 @@
 //! Owns what an answer looks like on the wire: a snapshot's bytes, and headers from it and its age.
 
-use axum::body::Body;
-use axum::response::Response;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use tokio::time::{Duration, Instant};
 
+use super::Head;
+use super::content::{Content, carried, whole};
 use super::error::code_of;
+use super::if_none_match::IfNoneMatch;
 use crate::core::mirror::{Answer, Origin, Reason};
 use crate::core::snapshot::{Phase, State};
 
@@ -16,36 +18,53 @@ pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-statu
 
 /// Room for those of most answers, with what later steps add: growing would move them.
 const HEADERS: usize = 12;
+/// More room than this is given back: a connection keeps it for as long as it lives.
+const MOST_HEADERS: usize = 24;
 
-/// Renders an answer, or 304 where the client has these bytes already.
-pub(super) fn answer(answer: &Answer, request: &HeaderMap, now: Instant) -> Response {
+/// What is known of an answer's headers before the answer is. Their room is that of the request's, where it is not too
+/// large: hyper uses it for the next request, and so on.
+pub(super) fn begin(request: Head) -> HeaderMap {
+    let mut headers = request.into_parts().0.headers;
+    if headers.capacity() > MOST_HEADERS {
+        headers = HeaderMap::new();
+    }
+    headers.clear();
+    headers.reserve(HEADERS);
+    carried(&mut headers);
+    headers
+}
+
+/// Renders an answer, or 304 where the client has these bytes already; `headers` is what was [begun](begin).
+pub(super) fn answer(
+    answer: &Answer,
+    unless: &IfNoneMatch,
+    mut headers: HeaderMap,
+    now: Instant,
+) -> Response<Content> {
     let state = &*answer.state;
     let snapshot = &state.snapshot;
-    let unchanged = snapshot.status.is_success() && has_already(request, &snapshot.etag);
-    let mut headers = HeaderMap::with_capacity(HEADERS);
-    let mut response = if unchanged {
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-        response
+    let unchanged = snapshot.status.is_success() && unless.names(&snapshot.etag);
+    let (status, body) = if unchanged {
+        (StatusCode::NOT_MODIFIED, Bytes::new())
     } else {
         headers.insert(header::CONTENT_TYPE, snapshot.content_type.clone());
-        let mut response = Response::new(Body::from(snapshot.body.clone()));
-        *response.status_mut() = snapshot.status;
-        response
+        (snapshot.status, snapshot.body.clone())
     };
     headers.insert(header::ETAG, snapshot.etag.clone());
-    headers.insert(header::AGE, state.age(now).into());
+    headers.insert(header::AGE, age(state.age(now)));
     headers.insert(CACHE_STATUS, cache_status(answer.origin, state, now));
     headers.insert(header::CACHE_CONTROL, cache_control(snapshot.phase));
     if let Some(seconds) = answer.retry_after.filter(|_| snapshot.status.is_success()) {
         headers.insert(header::RETRY_AFTER, seconds.into());
     }
+    let mut response = Response::new(whole(body));
+    *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
 }
 
 /// Tells the client that its `Prefer: wait` was honoured (RFC 7240, 3).
-pub(super) fn applied(response: &mut Response, wait: Duration) {
+pub(super) fn applied<B>(response: &mut Response<B>, wait: Duration) {
     let value = format!("wait={}", wait.as_secs());
     if let Ok(value) = HeaderValue::try_from(value) {
         response.headers_mut().insert(PREFERENCE_APPLIED, value);
@@ -61,20 +80,22 @@ fn cache_control(phase: Phase) -> HeaderValue {
     })
 }
 
-/// Whether `If-None-Match` names the tag, by weak comparison (RFC 9110, 13.1.2).
-pub(super) fn has_already(request: &HeaderMap, etag: &HeaderValue) -> bool {
-    request
-        .get_all(header::IF_NONE_MATCH)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .any(|tag| tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == etag.as_bytes())
+/// Whoever has waited for a state gets it fresh: that needs no rendering.
+fn age(seconds: u64) -> HeaderValue {
+    if seconds == 0 { HeaderValue::from_static("0") } else { seconds.into() }
 }
 
 fn cache_status(origin: Origin, state: &State, now: Instant) -> HeaderValue {
     let mut digits = itoa::Buffer::new();
     let text = match origin {
         Origin::Hit => ["taskgate; hit; ttl=", digits.format(state.ttl(now))].concat(),
+        // Those that many wait for together.
+        Origin::Fetched { known_before: false, status: 200, stored: true, collapsed: true } => {
+            return HeaderValue::from_static("taskgate; fwd=miss; fwd-status=200; stored; collapsed");
+        }
+        Origin::Fetched { known_before: true, status: 200, stored: true, collapsed: true } => {
+            return HeaderValue::from_static("taskgate; fwd=stale; fwd-status=200; stored; collapsed");
+        }
         Origin::Fetched { known_before, status, stored, collapsed } => {
             let why = if known_before { "stale" } else { "miss" };
             let stored = if stored { "; stored" } else { "" };
@@ -95,25 +116,4 @@ fn cache_status(origin: Origin, state: &State, now: Instant) -> HeaderValue {
         }
     };
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("taskgate"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn if_none_match_compares_weakly_and_takes_lists_and_stars() {
-        let etag = HeaderValue::from_static("\"abc\"");
-        let matches = |values: &[&'static str]| {
-            let headers = values.iter().map(|value| (header::IF_NONE_MATCH, HeaderValue::from_static(value)));
-            has_already(&headers.collect(), &etag)
-        };
-        for values in [&["\"abc\""][..], &["W/\"abc\""], &["*"], &["\"x\" , \"abc\""], &["\"x\"", "\"abc\""]]
-        {
-            assert!(matches(values), "{values:?}");
-        }
-        for values in [&[][..], &["abc"], &["\"ABC\""], &["\"abcd\""], &["w/\"abc\""], &[""]] {
-            assert!(!matches(values), "{values:?}");
-        }
-    }
 }

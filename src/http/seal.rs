@@ -1,17 +1,16 @@
 //! Owns the headers that every answer carries, of either listener.
 
-use axum::response::Response;
-use http::{HeaderValue, header};
+use axum::body::Body;
+use http::{HeaderMap, HeaderValue, Response, header};
 
 /// Keeps tickets in URLs out of `Referer`, and browsers from guessing types.
-pub(super) fn seal(response: &mut Response) {
-    let headers = response.headers_mut();
+pub(super) fn seal(headers: &mut HeaderMap) {
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
 
 /// The layer.
-pub(super) async fn sealed(mut response: Response) -> Response {
-    seal(&mut response);
+pub(super) async fn sealed(mut response: Response<Body>) -> Response<Body> {
+    seal(response.headers_mut());
     response
 }

@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 
-use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, Method, header};
+use http::{Method, Response};
 use tokio::time::{Duration, Instant, sleep};
 
+use super::content::{Content, other};
 use super::error::Error;
+use super::if_none_match::IfNoneMatch;
 use super::tally::Kind;
 use super::way::{self, Way};
 use super::{Gateway, Head, Parts, cancel, events, method, note, render, sse};
@@ -15,46 +16,47 @@ use crate::core::mirror::{Answer, Refusal};
 use crate::core::snapshot::State;
 
 /// Answers every path that is not the gateway's own.
-pub(super) async fn read(gateway: &Gateway, request: &Head, peer: SocketAddr) -> Response {
-    answer(&gateway.0, request, peer).await.unwrap_or_else(IntoResponse::into_response)
+pub(super) async fn read(gateway: &Gateway, request: Head, peer: SocketAddr) -> Response<Content> {
+    answer(&gateway.0, request, peer).await.unwrap_or_else(other)
 }
 
-async fn answer(gateway: &Parts, request: &Head, peer: SocketAddr) -> Result<Response, Error> {
-    gateway.methods.check(request)?;
+async fn answer(gateway: &Parts, request: Head, peer: SocketAddr) -> Result<Response<Content>, Error> {
+    gateway.methods.check(&request)?;
     let key = gateway.routes.find(request.uri().path()).map_err(Error::Path)?;
     note::kind(Kind::Task);
-    let visitor = gateway.access.visitor(request, peer)?;
+    let visitor = gateway.access.visitor(&request, peer)?;
     note::client(visitor.client());
     if *request.method() == Method::DELETE {
         method::check_cancelling(&gateway.routes, &key)?;
         note::kind(Kind::Cancel);
-        return Box::pin(cancel::answer(gateway, &visitor, key)).await;
+        return Box::pin(cancel::answer(gateway, &visitor, key)).await.map(other);
     }
     let grant = visitor.grant(key)?;
-    let way = way::of(request, gateway.max_wait)?;
+    let way = way::of(&request, gateway.max_wait)?;
     note::kind(Kind::from(way));
     let limited = within_limits(gateway, &grant);
-    let headers = request.headers();
+    let unless = IfNoneMatch::of(request.headers());
+    if way == Way::Stream {
+        return Ok(other(match limited {
+            Ok(()) => note::cause().within(|| events::open(gateway, &grant, request.headers())),
+            Err(_) => sse::come_back(),
+        }));
+    }
+    limited?;
+    // Now, and not when many have waited for the same: the bytes of the request are given back, and the answer begun.
+    let begun = render::begin(request);
     let answer = match way {
-        Way::Stream if limited.is_err() => return Ok(sse::come_back()),
-        Way::Stream => return Ok(note::cause().within(|| events::open(gateway, &grant, headers))),
-        Way::Plain => {
-            limited?;
-            look(gateway, &grant).await
-        }
-        Way::Wait { time, .. } => {
-            limited?;
-            Box::pin(note::cause().during(wait(gateway, &grant, headers, time))).await
-        }
+        Way::Wait { time, .. } => Box::pin(note::cause().during(wait(gateway, &grant, &unless, time))).await,
+        Way::Plain | Way::Stream => look(gateway, &grant).await,
     };
     let mut response = match answer {
         Ok(answer) => {
             let now = Instant::now();
             note::outcome(answer.origin);
             gateway.tally.answer(&answer.state, answer.origin, now);
-            render::answer(&answer, headers, now)
+            render::answer(&answer, &unless, begun, now)
         }
-        Err(refusal) => Error::Refused(refusal).into_response(),
+        Err(refusal) => other(Error::Refused(refusal)),
     };
     if let Way::Wait { time, preferred: true } = way {
         render::applied(&mut response, time);
@@ -97,7 +99,7 @@ fn within_limits(gateway: &Parts, grant: &Grant) -> Result<(), Error> {
 async fn wait(
     gateway: &Parts,
     grant: &Grant,
-    headers: &HeaderMap,
+    unless: &IfNoneMatch,
     time: Duration,
 ) -> Result<Answer, Refusal> {
     let until = async {
@@ -107,7 +109,6 @@ async fn wait(
             () = grant.ended() => {}
         }
     };
-    let is_conditional = headers.contains_key(header::IF_NONE_MATCH);
-    let is_news = |state: &State| is_conditional && !render::has_already(headers, &state.snapshot.etag);
+    let is_news = |state: &State| unless.is_some() && !unless.names(&state.snapshot.etag);
     gateway.mirror.wait(grant, until, is_news).await
 }

@@ -3,10 +3,11 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::Request;
-use axum::response::Response;
-use hyper::body::{Body as _, Incoming};
+use bytes::Bytes;
+use http::Response;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -23,7 +24,7 @@ use crate::lifecycle::Lifecycle;
 const MAX_HEAD: usize = 64 * 1024;
 
 /// Runs until either side has had enough.
-pub(super) async fn run<A, F>(
+pub(super) async fn run<A, F, B>(
     stream: TcpStream,
     peer: SocketAddr,
     answer: A,
@@ -31,7 +32,8 @@ pub(super) async fn run<A, F>(
     lifecycle: Lifecycle,
 ) where
     A: Fn(Request, SocketAddr) -> F,
-    F: Future<Output = Response>,
+    F: Future<Output = Response<B>>,
+    B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Unpin + 'static,
 {
     // Without it, the kernel would hold back a small event until the one before is acknowledged.
     if let Err(error) = stream.set_nodelay(true) {

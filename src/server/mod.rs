@@ -15,8 +15,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::{Body, HttpBody};
 use axum::extract::Request;
-use axum::response::Response;
+use bytes::Bytes;
+use http::Response;
 use tokio::net::TcpListener;
 use tokio::time::Duration;
 use tower::ServiceExt as _;
@@ -39,7 +41,7 @@ pub struct Limits {
 }
 
 /// An answer to come.
-type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
+type Answering = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 
 /// Serves a router until the process stops; then requests already read are finished.
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits, lifecycle: Lifecycle) {
@@ -55,7 +57,7 @@ pub fn routed(router: Router) -> impl Fn(Request, SocketAddr) -> Answering + Clo
 }
 
 /// The same with whatever answers a request from an address; and counts the connections.
-pub async fn serve_counted<A, F>(
+pub async fn serve_counted<A, F, B>(
     listener: TcpListener,
     answer: A,
     limits: Limits,
@@ -63,7 +65,8 @@ pub async fn serve_counted<A, F>(
     connections: Arc<Connections>,
 ) where
     A: Fn(Request, SocketAddr) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Response> + Send + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + Unpin + 'static,
 {
     let mut door = Door::new(listener, limits.max_connections, connections);
     loop {

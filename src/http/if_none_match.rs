@@ -1,0 +1,47 @@
+//! Owns which states a client has already: what its `If-None-Match` names (RFC 9110, 13.1.2).
+
+use http::{HeaderMap, HeaderValue, header};
+
+/// The header's values as they came, so that the rest of the request need not be kept. Empty where there is none.
+pub(super) struct IfNoneMatch(Vec<HeaderValue>);
+
+impl IfNoneMatch {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        Self(headers.get_all(header::IF_NONE_MATCH).iter().cloned().collect())
+    }
+
+    /// Whether the client has sent it.
+    pub(super) fn is_some(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    /// Whether it names the tag, by weak comparison.
+    pub(super) fn names(&self, etag: &HeaderValue) -> bool {
+        self.0
+            .iter()
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            .map(<[u8]>::trim_ascii)
+            .any(|tag| tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == etag.as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_compares_weakly_and_takes_lists_and_stars() {
+        let etag = HeaderValue::from_static("\"abc\"");
+        let names = |values: &[&'static str]| {
+            let headers = values.iter().map(|value| (header::IF_NONE_MATCH, HeaderValue::from_static(value)));
+            IfNoneMatch::of(&headers.collect()).names(&etag)
+        };
+        for values in [&["\"abc\""][..], &["W/\"abc\""], &["*"], &["\"x\" , \"abc\""], &["\"x\"", "\"abc\""]]
+        {
+            assert!(names(values), "{values:?}");
+        }
+        for values in [&[][..], &["abc"], &["\"ABC\""], &["\"abcd\""], &["w/\"abc\""], &[""]] {
+            assert!(!names(values), "{values:?}");
+        }
+    }
+}
