@@ -3,16 +3,15 @@
 //!
 //! It lies beside the request's task and not in it: extensions would cost each hit an allocation.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, OnceCell};
 use std::fmt;
 
-use http::HeaderValue;
 use tokio::task_local;
 use tokio::time::{Duration, Instant};
 
 use super::Gateway;
 use super::tally::{Ending, Kind, Outcome};
-use crate::core::cause::Cause;
+use crate::core::cause::{Cause, Name};
 use crate::core::grant::Client;
 
 task_local! {
@@ -22,7 +21,7 @@ task_local! {
 /// One request's note.
 pub(super) struct Note {
     gateway: Gateway,
-    request_id: RefCell<HeaderValue>,
+    name: Name,
     /// Where an access log is to tell how long it took.
     start: Option<Instant>,
     kind: Cell<Kind>,
@@ -32,11 +31,11 @@ pub(super) struct Note {
 }
 
 impl Note {
-    pub(super) fn new(gateway: Gateway, request_id: HeaderValue) -> Self {
+    pub(super) fn new(gateway: Gateway, name: Name) -> Self {
         Self {
             start: gateway.0.log_access.then(Instant::now),
             gateway,
-            request_id: RefCell::new(request_id),
+            name,
             kind: Cell::new(Kind::Other),
             outcome: Cell::new(None),
             client: OnceCell::new(),
@@ -82,7 +81,7 @@ pub(super) fn outcome(outcome: impl Into<Outcome>) {
 
 /// For log lines about what the request causes, as long as that goes on.
 pub(super) fn cause() -> Cause {
-    NOTE.try_with(|note| Cause::request(note.request_id.borrow().clone())).unwrap_or_default()
+    NOTE.try_with(|note| Cause::request(note.name)).unwrap_or_default()
 }
 
 /// The access log's line, for a request that is answered with `status`. The path alone: a query may hold a ticket.
@@ -92,7 +91,7 @@ pub(super) fn log(method: &http::Method, path: &str, status: http::StatusCode) {
         let took = note.start.map_or(Duration::ZERO, |start| start.elapsed());
         tracing::info!(
             target: "taskgate::access",
-            request_id = note.request_id.borrow().to_str().unwrap_or_default(),
+            request_id = note.name.as_str(),
             %method,
             path = %path.escape_debug(),
             route = note.kind.get().word(),
@@ -114,11 +113,6 @@ pub(super) fn answered(status: http::StatusCode) {
             note.outcome.set(Some(ending.into()));
         }
     });
-}
-
-/// Takes the request's name out, as the last thing done: to clone it would allocate.
-pub(super) fn take_request_id() -> Option<HeaderValue> {
-    NOTE.try_with(|note| note.request_id.replace(HeaderValue::from_static("-"))).ok()
 }
 
 /// A client as logs name it: nothing in it is a secret, and nothing can end the line.
