@@ -23,12 +23,13 @@ use tokio::task::JoinSet;
 use crate::script::{KEY, Script};
 use crate::{Failure, origin};
 
-/// Plays one role until it is killed: `ceiling ADDRESS HIT`, `lookup ADDRESS HIT`, `pass ADDRESS ORIGIN`,
-/// `origin ADDRESS`. HIT is a file with an answer of taskgate's to copy.
+/// Plays one role until it is killed: `ceiling ADDRESS HIT`, `together ADDRESS HIT`, `lookup ADDRESS HIT`,
+/// `pass ADDRESS ORIGIN`, `origin ADDRESS`. HIT is a file with an answer of taskgate's to copy.
 pub fn play(words: &[String]) -> Result<(), Failure> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match *words {
         ["ceiling", address, hit] => one_thread()?.block_on(ceiling(address.parse()?, Kept::read(hit)?)),
+        ["together", address, hit] => one_thread()?.block_on(together(address.parse()?, Kept::read(hit)?)),
         ["lookup", address, hit] => as_taskgate()?.block_on(lookup(address.parse()?, Kept::read(hit)?)),
         ["pass", address, origin] => as_taskgate()?.block_on(pass(address.parse()?, origin.to_owned())),
         ["origin", address] => one_thread()?.block_on(async {
@@ -79,7 +80,11 @@ impl Kept {
     }
 
     fn answer(&self) -> Response {
-        let mut response = Response::new(Body::from(self.body.clone()));
+        self.answer_with(self.body.clone())
+    }
+
+    fn answer_with(&self, body: Bytes) -> Response {
+        let mut response = Response::new(Body::from(body));
         *response.headers_mut() = self.headers.clone();
         response
     }
@@ -94,6 +99,28 @@ async fn ceiling(address: SocketAddr, kept: Kept) -> Result<(), Failure> {
             let service = service_fn(move |_: Request<Incoming>| {
                 let answer = kept.answer();
                 async move { Ok::<_, std::convert::Infallible>(answer) }
+            });
+            http1::Builder::new().serve_connection(TokioIo::new(stream), service).await
+        }
+    })
+    .await
+}
+
+/// hyper and nothing else, in the origin's place: each task when it is time for it, to all who ask.
+async fn together(address: SocketAddr, kept: Kept) -> Result<(), Failure> {
+    let shared = Arc::new((kept, Script::default()));
+    accept(address, move |stream| {
+        let shared = Arc::clone(&shared);
+        async move {
+            let service = service_fn(move |request: Request<Incoming>| {
+                let shared = Arc::clone(&shared);
+                async move {
+                    let id = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+                    drop(request);
+                    let (kept, script) = &*shared;
+                    let body = script.finished(&id).await;
+                    Ok::<_, std::convert::Infallible>(kept.answer_with(body.into()))
+                }
             });
             http1::Builder::new().serve_connection(TokioIo::new(stream), service).await
         }

@@ -26,7 +26,7 @@ pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<
     let origin = Origin::start()?;
     let taskgate = stage.start(Kind::Taskgate, &origin, Setup::Ordinary).await?.ok_or("no taskgate")?;
     let taskgate = Entry::prime(taskgate, &origin).await?;
-    std::fs::write(stage.hit(), [taskgate.head.head.as_bytes(), &taskgate.head.body].concat())?;
+    stage.copy(&taskgate.head)?;
     let mut entries = vec![taskgate];
     for running in stage.start_all(&PEERS, &origin, Setup::Ordinary).await? {
         entries.push(Entry::prime(running, &origin).await?);

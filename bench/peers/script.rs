@@ -118,19 +118,21 @@ impl Script {
         if let Err(seconds) = share {
             return self.refuse(seconds);
         }
-        if let Some(rest) = id.strip_prefix("slow-") {
-            let delay = rest.split('-').next().and_then(|ms| ms.parse().ok()).unwrap_or_default();
-            let flight = self.flight(id, Duration::from_millis(delay));
-            sleep_until(flight.due).await;
-            let at = flight.answered.get_or_init(wall_micros);
-            return render("200 OK", "Cache-Control: max-age=3600\r\n", &body(id, "completed", 100, *at));
-        }
         if id.starts_with("live-") {
             let now = wall_micros();
             let progress = now / 3_000_000 % 90;
             return render("200 OK", "Cache-Control: max-age=2\r\n", &body(id, "processing", progress, now));
         }
-        render("200 OK", "Cache-Control: max-age=3600\r\n", &body(id, "completed", 100, 0))
+        render("200 OK", "Cache-Control: max-age=3600\r\n", &self.finished(id).await)
+    }
+
+    /// The JSON of a finished task, once it is time for it.
+    pub async fn finished(&self, id: &str) -> String {
+        let Some(rest) = id.strip_prefix("slow-") else { return body(id, "completed", 100, 0) };
+        let delay = rest.split('-').next().and_then(|ms| ms.parse().ok()).unwrap_or_default();
+        let flight = self.flight(id, Duration::from_millis(delay));
+        sleep_until(flight.due).await;
+        body(id, "completed", 100, *flight.answered.get_or_init(wall_micros))
     }
 
     fn flight(&self, id: &str, delay: Duration) -> Arc<Flight> {

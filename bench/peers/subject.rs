@@ -40,6 +40,8 @@ type Environment = Vec<(String, String)>;
 pub enum Setup {
     /// taskgate with its defaults; the peers by the files beside this one.
     Ordinary,
+    /// The same, and bare hyper in the origin's place.
+    Together,
     /// taskgate told how many requests a minute its key has.
     Budget(u32),
     /// Room for so many tasks, and requests enough to fetch them.
@@ -171,7 +173,7 @@ impl Kind {
                 let mib = match setup {
                     // About three blocks of 1 KiB a task.
                     Setup::Large(tasks) => (tasks * 3 / 1024).clamp(256, 4095),
-                    Setup::Ordinary | Setup::Budget(_) => 256,
+                    Setup::Ordinary | Setup::Together | Setup::Budget(_) => 256,
                 };
                 let size = ("total-max-size 256", format!("total-max-size {mib}"));
                 let [listen, origin] = ports;
@@ -183,7 +185,7 @@ impl Kind {
                 let file = adapted("varnish.vcl", place.directory, &[port])?;
                 let storage = match setup {
                     Setup::Large(_) => "malloc,8g",
-                    Setup::Ordinary | Setup::Budget(_) => "malloc,256m",
+                    Setup::Ordinary | Setup::Together | Setup::Budget(_) => "malloc,256m",
                 };
                 let state = place.directory.join("varnish").display().to_string();
                 let vmods = format!("vmod_path={}", vmods());
@@ -195,6 +197,9 @@ impl Kind {
                     arguments.extend(words(&["-p", parameter]));
                 }
                 (arguments, libraries())
+            }
+            Self::Ceiling if setup == Setup::Together => {
+                (words(&["role", "together", &listen, &hit]), Vec::new())
             }
             Self::Ceiling => (words(&["role", "ceiling", &listen, &hit]), Vec::new()),
             Self::Lookup => (words(&["role", "lookup", &listen, &hit]), Vec::new()),
@@ -223,7 +228,7 @@ fn taskgate_environment(
         ("TASKGATE_ACCESS__TOKEN_FILE", tokens.display().to_string()),
     ];
     match setup {
-        Setup::Ordinary => {}
+        Setup::Ordinary | Setup::Together => {}
         Setup::Budget(per_minute) => {
             variables.push(("TASKGATE_BUDGET__REQUESTS_PER_MINUTE", per_minute.to_string()));
         }

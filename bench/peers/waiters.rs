@@ -12,8 +12,8 @@ use crate::stage::{Origin, Stage, progress};
 use crate::subject::{Kind, Setup};
 use crate::table::Table;
 
-const KINDS: [Kind; 6] =
-    [Kind::Taskgate, Kind::Nginx, Kind::Haproxy, Kind::Varnish, Kind::Pass, Kind::Direct];
+const KINDS: [Kind; 7] =
+    [Kind::Taskgate, Kind::Nginx, Kind::Haproxy, Kind::Varnish, Kind::Ceiling, Kind::Pass, Kind::Direct];
 
 /// Milliseconds from the origin's answer to the waiters'.
 #[derive(Debug, Default)]
@@ -29,18 +29,25 @@ struct Entry {
     first: Figure,
     median: Figure,
     last: Figure,
+    /// The last one's, as a multiple of that of direct requests in the same round.
+    ratio: Figure,
     upstream: Figure,
     errors: usize,
 }
 
 pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<(), Failure> {
     let origin = Origin::start()?;
-    let mut subjects = stage.start_all(&KINDS, &origin, Setup::Ordinary).await?;
+    // Bare hyper copies an answer.
+    let taskgate = stage.start(Kind::Taskgate, &origin, Setup::Together).await?.ok_or("no taskgate")?;
+    stage.copy(&Connection::open(taskgate.door).await?.get("/v1/tasks/done-0").await?)?;
+    let mut subjects = vec![taskgate];
+    subjects.extend(stage.start_all(&KINDS[1..], &origin, Setup::Together).await?);
     for count in [500, 2000] {
         let mut entries: Vec<(Kind, Entry)> =
             KINDS.into_iter().map(|kind| (kind, Entry::default())).collect();
         for round in 0..order.rounds {
             subjects.rotate_left(usize::from(round > 0));
+            let mut last = Vec::new();
             for subject in &subjects {
                 origin.script.begin(Mood::Willing, None);
                 // nginx' waiters look every 500 ms: where the answer falls between two looks is not the bench's choice.
@@ -56,6 +63,14 @@ pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<
                     entry.upstream.add(upstream as f64);
                     entry.errors += wake.errors;
                 }
+                last.push((subject.kind, wake.last));
+            }
+            let direct =
+                last.iter().find(|(kind, _)| *kind == Kind::Direct).map_or(f64::NAN, |(_, last)| *last);
+            for (kind, entry) in &mut entries {
+                if let Some((_, last)) = last.iter().find(|(of, _)| of == kind) {
+                    entry.ratio.add(last / direct);
+                }
             }
         }
         let here = |kind: &Kind| subjects.iter().any(|subject| subject.kind == *kind);
@@ -64,7 +79,9 @@ pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<
             table.put(&row("first answered after, ms"), *kind, entry.first.show(1));
             table.put(&row("median, ms"), *kind, entry.median.show(1));
             table.put(&row("last, ms"), *kind, entry.last.show(1));
-            let upstream = if *kind == Kind::Direct { count.to_string() } else { entry.upstream.show(0) };
+            table.put(&row("last, as a multiple of direct"), *kind, entry.ratio.show(2));
+            let is_origin = matches!(kind, Kind::Ceiling | Kind::Direct);
+            let upstream = if is_origin { count.to_string() } else { entry.upstream.show(0) };
             table.put(&row("requests upstream"), *kind, upstream);
             table.put(&row("errors, all rounds"), *kind, entry.errors.to_string());
         }
