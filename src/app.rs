@@ -132,7 +132,7 @@ pub fn start(
     let gateway = Gateway::new(settings, Arc::clone(&access), mirror.clone(), lifecycle);
     let answer = {
         let gateway = gateway.clone();
-        move |request, peer| gateway.clone().answer(request, peer)
+        move |request, peer| Box::pin(gateway.clone().answer(request, peer))
     };
     let main = Listener::new("main", limits);
     let connections = Arc::clone(&main.connections);

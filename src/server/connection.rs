@@ -13,8 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::answering::Answering;
-use super::pulse::{Doing, Pulse};
+use super::pulse::{Answering, Doing, Pulse};
 use super::stall::Stalling;
 use super::{Limits, silence};
 use crate::lifecycle::Lifecycle;
@@ -50,7 +49,7 @@ pub(super) async fn run<A, F, B>(
         let response = answer(request, peer);
         async {
             let response = response.await;
-            Ok::<_, Infallible>(response.map(|body| Answering::new(body, guard)))
+            Ok::<_, Infallible>(response.map(|body| Answering { body, _answer: guard }))
         }
     });
     let connection = http1::Builder::new()

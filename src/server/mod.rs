@@ -2,10 +2,10 @@
 //!
 //! Not `axum::serve`: that has no read timeouts, and sleeps a second after an accept error.
 
-mod answering;
 mod connection;
 mod connections;
 mod door;
+mod gather;
 mod pulse;
 mod silence;
 mod stall;

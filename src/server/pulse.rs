@@ -3,8 +3,12 @@
 //! hyper does not tell. It is read off what passes: bytes, calls of the service, and ends of answers. All of
 //! it happens in the connection's own task, so no order between the numbers has to be enforced.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::task::{Context, Poll};
+
+use hyper::body::{Body, Frame, SizeHint};
 
 /// One connection's. A clone feels the same pulse.
 #[derive(Clone, Default)]
@@ -72,5 +76,31 @@ pub(super) struct Answer(Pulse);
 impl Drop for Answer {
     fn drop(&mut self) {
         self.0.0.ended.fetch_add(1, Relaxed);
+    }
+}
+
+/// A body that is an answer on its way until it is dropped.
+pub(super) struct Answering<B> {
+    pub(super) body: B,
+    pub(super) _answer: Answer,
+}
+
+impl<B: Body + Unpin> Body for Answering<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
