@@ -2,12 +2,12 @@
 
 use http::{HeaderMap, HeaderValue, header};
 
-/// The header's values as they came, so that the rest of the request need not be kept. Empty where there is none.
-pub(super) struct IfNoneMatch(Vec<HeaderValue>);
+/// A copy of the header's values, so that nothing of the request need be kept. Empty where there are none.
+pub(super) struct IfNoneMatch(Vec<Box<[u8]>>);
 
 impl IfNoneMatch {
     pub(super) fn of(headers: &HeaderMap) -> Self {
-        Self(headers.get_all(header::IF_NONE_MATCH).iter().cloned().collect())
+        Self(headers.get_all(header::IF_NONE_MATCH).iter().map(|value| value.as_bytes().into()).collect())
     }
 
     /// Whether the client has sent it.
@@ -19,7 +19,7 @@ impl IfNoneMatch {
     pub(super) fn names(&self, etag: &HeaderValue) -> bool {
         self.0
             .iter()
-            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            .flat_map(|value| value.split(|byte| *byte == b','))
             .map(<[u8]>::trim_ascii)
             .any(|tag| tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == etag.as_bytes())
     }

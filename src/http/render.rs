@@ -80,6 +80,16 @@ fn cache_control(phase: Phase) -> HeaderValue {
     })
 }
 
+const COLLAPSED_MISS: &str = "taskgate; fwd=miss; fwd-status=200; stored; collapsed";
+const COLLAPSED_STALE: &str = "taskgate; fwd=stale; fwd-status=200; stored; collapsed";
+
+fn fetched(known_before: bool, status: u16, stored: bool, collapsed: bool) -> String {
+    let why = if known_before { "stale" } else { "miss" };
+    let stored = if stored { "; stored" } else { "" };
+    let collapsed = if collapsed { "; collapsed" } else { "" };
+    ["taskgate; fwd=", why, "; fwd-status=", itoa::Buffer::new().format(status), stored, collapsed].concat()
+}
+
 /// Whoever has waited for a state gets it fresh: that needs no rendering.
 fn age(seconds: u64) -> HeaderValue {
     if seconds == 0 { HeaderValue::from_static("0") } else { seconds.into() }
@@ -89,18 +99,15 @@ fn cache_status(origin: Origin, state: &State, now: Instant) -> HeaderValue {
     let mut digits = itoa::Buffer::new();
     let text = match origin {
         Origin::Hit => ["taskgate; hit; ttl=", digits.format(state.ttl(now))].concat(),
-        // Those that many wait for together.
+        // What many wait for together needs no rendering.
         Origin::Fetched { known_before: false, status: 200, stored: true, collapsed: true } => {
-            return HeaderValue::from_static("taskgate; fwd=miss; fwd-status=200; stored; collapsed");
+            return HeaderValue::from_static(COLLAPSED_MISS);
         }
         Origin::Fetched { known_before: true, status: 200, stored: true, collapsed: true } => {
-            return HeaderValue::from_static("taskgate; fwd=stale; fwd-status=200; stored; collapsed");
+            return HeaderValue::from_static(COLLAPSED_STALE);
         }
         Origin::Fetched { known_before, status, stored, collapsed } => {
-            let why = if known_before { "stale" } else { "miss" };
-            let stored = if stored { "; stored" } else { "" };
-            let collapsed = if collapsed { "; collapsed" } else { "" };
-            ["taskgate; fwd=", why, "; fwd-status=", digits.format(status), stored, collapsed].concat()
+            fetched(known_before, status, stored, collapsed)
         }
         Origin::StandIn { reason, asked: false } => {
             let ttl = digits.format(state.ttl(now));
@@ -116,4 +123,31 @@ fn cache_status(origin: Origin, state: &State, now: Instant) -> HeaderValue {
         }
     };
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("taskgate"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_rendered_reads_as_if_it_were() {
+        assert_eq!(fetched(false, 200, true, true), COLLAPSED_MISS);
+        assert_eq!(fetched(true, 200, true, true), COLLAPSED_STALE);
+    }
+
+    #[test]
+    fn of_the_request_only_the_room_is_used() {
+        for count in [0, 5, 20, 90] {
+            let mut request = http::Request::new(());
+            for number in 0..count {
+                let name = HeaderName::try_from(format!("x-{number}")).unwrap();
+                request.headers_mut().append(&name, HeaderValue::from_static("one"));
+                request.headers_mut().append(name, HeaderValue::from_static("two"));
+            }
+            let begun = begin(request);
+            let names: Vec<&str> = begun.keys().map(HeaderName::as_str).collect();
+            assert_eq!(names, ["referrer-policy", "x-content-type-options", "vary"]);
+            assert!((HEADERS..=2 * MOST_HEADERS).contains(&begun.capacity()), "{}", begun.capacity());
+        }
+    }
 }

@@ -36,18 +36,20 @@ async fn answer(gateway: &Parts, request: Head, peer: SocketAddr) -> Result<Resp
     note::kind(Kind::from(way));
     let limited = within_limits(gateway, &grant);
     let unless = IfNoneMatch::of(request.headers());
-    if way == Way::Stream {
-        return Ok(other(match limited {
-            Ok(()) => note::cause().within(|| events::open(gateway, &grant, request.headers())),
-            Err(_) => sse::come_back(),
-        }));
-    }
+    let time = match way {
+        Way::Stream if limited.is_err() => return Ok(other(sse::come_back())),
+        Way::Stream => {
+            return Ok(other(note::cause().within(|| events::open(gateway, &grant, request.headers()))));
+        }
+        Way::Plain => None,
+        Way::Wait { time, .. } => Some(time),
+    };
     limited?;
     // Now, and not when many have waited for the same: the bytes of the request are given back, and the answer begun.
     let begun = render::begin(request);
-    let answer = match way {
-        Way::Wait { time, .. } => Box::pin(note::cause().during(wait(gateway, &grant, &unless, time))).await,
-        Way::Plain | Way::Stream => look(gateway, &grant).await,
+    let answer = match time {
+        None => look(gateway, &grant).await,
+        Some(time) => Box::pin(note::cause().during(wait(gateway, &grant, &unless, time))).await,
     };
     let mut response = match answer {
         Ok(answer) => {

@@ -187,6 +187,22 @@ fn departures_during_a_flight_leave_it_alone_and_nothing_after_it() {
 }
 
 #[test]
+fn of_several_guards_all_but_the_last_can_be_given_back_alone() {
+    let mut bench = Bench::new();
+    let (key, client) = (bench.key("a"), named("x"));
+    bench.want("x", "a", 0);
+    bench.want("x", "a", 0);
+    bench.want("y", "a", 0);
+    assert!(bench.schedule.release_one_of_several(&key, &client));
+    assert!(!bench.schedule.release_one_of_several(&key, &client), "the last one changes something");
+    assert!(!bench.schedule.release_one_of_several(&key, &named("nobody")));
+    bench.release("y", "a", None, 0);
+    assert_eq!(bench.schedule.len(), 1, "x has one left");
+    bench.release("x", "a", None, 0);
+    bench.assert_empty();
+}
+
+#[test]
 fn lingering_interest_is_served_once_and_ends_with_the_refresh() {
     let mut bench = Bench::new();
     bench.want("x", "a", 0);
