@@ -7,6 +7,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, header};
 use http_body_util::{Either, Full};
 
+use super::note;
+use super::request_id::REQUEST_ID;
 use super::seal::seal;
 
 /// What an answer depends on beside its URL, whoever asks.
@@ -27,8 +29,11 @@ pub(super) fn other(answer: impl IntoResponse) -> Response<Content> {
     answer.map(Either::Right)
 }
 
-/// The headers that every answer of the main listener carries.
+/// The headers that every answer of the main listener carries, and that are known before the answer is.
 pub(super) fn carried(headers: &mut HeaderMap) {
     seal(headers);
     headers.insert(header::VARY, VARY);
+    if let Some(id) = note::request_id() {
+        headers.insert(REQUEST_ID, id);
+    }
 }

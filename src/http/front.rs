@@ -10,9 +10,8 @@ use http::{HeaderValue, Request, Response, header};
 use super::content::{Content, other};
 use super::error::Error;
 use super::note::{self, Note};
-use super::request_id::{self, REQUEST_ID};
+use super::request_id;
 use super::{Gateway, Head, admin, cors, list, method, origin, status};
-use crate::core::cause::Name;
 
 impl Gateway {
     /// Answers a request of a client at this address. Its body is left unread.
@@ -22,11 +21,11 @@ impl Gateway {
         peer: SocketAddr,
     ) -> impl Future<Output = Response<Content>> + Send + use<B> {
         let request = request.map(drop);
-        let name = request_id::of(&request);
-        Note::new(self.clone(), name).beside(self.lead(request, name, peer))
+        let note = Note::new(self.clone(), request_id::of(&request));
+        note.beside(self.lead(request, peer))
     }
 
-    async fn lead(self, request: Head, name: Name, peer: SocketAddr) -> Response<Content> {
+    async fn lead(self, request: Head, peer: SocketAddr) -> Response<Content> {
         let logged = self.0.log_access.then(|| (request.method().clone(), request.uri().clone()));
         let leaves_body = method::leaves_body(&request);
         let mut response = match rules(&self, &request) {
@@ -41,7 +40,6 @@ impl Gateway {
         if leaves_body {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        response.headers_mut().insert(REQUEST_ID, request_id::header(&name));
         response
     }
 }

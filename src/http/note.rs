@@ -6,10 +6,12 @@
 use std::cell::{Cell, OnceCell};
 use std::fmt;
 
+use http::HeaderValue;
 use tokio::task_local;
 use tokio::time::{Duration, Instant};
 
 use super::Gateway;
+use super::request_id;
 use super::tally::{Ending, Kind, Outcome};
 use crate::core::cause::{Cause, Name};
 use crate::core::grant::Client;
@@ -113,6 +115,11 @@ pub(super) fn answered(status: http::StatusCode) {
             note.outcome.set(Some(ending.into()));
         }
     });
+}
+
+/// The name of the request, as a header.
+pub(super) fn request_id() -> Option<HeaderValue> {
+    NOTE.try_with(|note| request_id::header(&note.name)).ok()
 }
 
 /// A client as logs name it: nothing in it is a secret, and nothing can end the line.

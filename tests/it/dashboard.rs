@@ -102,7 +102,9 @@ async fn the_figures_tell_what_happens_and_no_secret() {
     let now: Value = serde_json::from_str(text).unwrap();
     assert_eq!(now["version"], env!("CARGO_PKG_VERSION"));
     let answers = &now["answers"];
-    assert_eq!((&answers["hit"], &answers["refused"]), (&19.into(), &1.into()), "{answers}");
+    assert_eq!(answers["refused"], 1, "{answers}");
+    // The first request asks. The second and third watcher may come before the landing, or after it: a hit then.
+    assert!((19..=21).contains(&answers["hit"].as_u64().unwrap()), "{answers}");
     assert!(answers["handed_out"].as_u64() >= Some(23), "{answers}");
     assert_eq!(answers["handed_out_a_second"].as_array().unwrap().len(), 120);
     assert!(answers["asked"].as_u64() >= Some(3) && answers["saved"].as_u64() > Some(10), "{answers}");
