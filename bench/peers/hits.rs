@@ -17,6 +17,8 @@ struct Entry {
     running: Running,
     head: Answer,
     cpu: Figure,
+    /// What a hit costs, as a multiple of what it costs bare axum and moka in the same round.
+    ratio: Figure,
     rate: Figure,
     p99: Figure,
 }
@@ -39,12 +41,15 @@ pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<
     for round in 0..order.rounds {
         // Nobody always comes first.
         entries.rotate_left(usize::from(round > 0));
+        let mut costs = Vec::new();
         for entry in &mut entries {
             let asked = origin.script.count().requests;
             let before = entry.running.process.cpu();
             let load = entry.load(stage, order.time(5, 1)).await?;
             let cpu = entry.running.process.cpu().saturating_sub(before);
-            entry.cpu.add(cpu.as_secs_f64() * 1e6 / load.requests);
+            let cost = cpu.as_secs_f64() * 1e6 / load.requests;
+            entry.cpu.add(cost);
+            costs.push((entry.running.kind, cost));
             entry.rate.add(load.per_second);
             entry.p99.add(load.p99_micros / 1e3);
             let name = entry.running.kind.name();
@@ -59,10 +64,16 @@ pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<
                 ));
             }
         }
+        let of = |kind: Kind| costs.iter().find(|(of, _)| *of == kind).map(|(_, cost)| *cost);
+        let lookup = of(Kind::Lookup).unwrap_or(f64::NAN);
+        for entry in &mut entries {
+            entry.ratio.add(of(entry.running.kind).unwrap_or(f64::NAN) / lookup);
+        }
     }
     for entry in &entries {
         let kind = entry.running.kind;
         table.put("CPU per cached hit, µs", kind, entry.cpu.show(2));
+        table.put("CPU per cached hit / that of axum + moka", kind, entry.ratio.show(2));
         table.put("cached hits/s on one core", kind, entry.rate.show(0));
         table.put("their p99, ms", kind, entry.p99.show(2));
     }
@@ -87,7 +98,14 @@ impl Entry {
         if count.strangers > 0 {
             return Err(format!("{name} asks the origin without the key").into());
         }
-        Ok(Self { running, head, cpu: Figure::default(), rate: Figure::default(), p99: Figure::default() })
+        Ok(Self {
+            running,
+            head,
+            cpu: Figure::default(),
+            ratio: Figure::default(),
+            rate: Figure::default(),
+            p99: Figure::default(),
+        })
     }
 
     async fn load(&self, stage: &Stage, time: std::time::Duration) -> Result<wrk::Load, Failure> {
