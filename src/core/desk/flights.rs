@@ -115,23 +115,23 @@ impl Desk {
         let outdated = book.pictures.get(key).is_some_and(Picture::is_outdated);
         // A cancellation has ended the task while this flight was under way.
         let ended = outdated.then(|| self.store.absorbing(key, now)).flatten();
-        let (outcome, due, refreshed) = match result {
-            _ if let Some(state) = ended => {
+        let (outcome, due, refreshed) = match (ended, result) {
+            (Some(state), _) => {
                 let (status, due) = (state.snapshot.status.as_u16(), state.fresh_until);
                 (Outcome::State { state, status, stored: false }, due, true)
             }
-            Ok(snapshot) => {
+            (None, Ok(snapshot)) => {
                 if book.setbacks.contains_key(key) {
                     book.setbacks.invalidate(key);
                 }
                 let outcome = self.keep(key, snapshot, outdated, now);
                 (outcome.0, outcome.1, true)
             }
-            Err(failure) if failure.scope() == Scope::Account => {
+            (None, Err(failure)) if failure.scope() == Scope::Account => {
                 let due = book.schedule.due(key).unwrap_or(now);
                 (Outcome::Failure(failure), due, false)
             }
-            Err(failure) => {
+            (None, Err(failure)) => {
                 let setback = Setback::after(book.setbacks.get(key), failure, now);
                 book.setbacks.insert(key.clone(), setback);
                 (Outcome::Failure(failure), setback.until, true)
