@@ -1,7 +1,9 @@
 //! Owns the life of the process: one token that says "stop", and the tasks to wait for.
 //! The only place that spawns, so that nothing is left running unseen.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 
 use tokio::task::JoinHandle;
 use tokio::time::Duration;
@@ -51,6 +53,21 @@ impl Lifecycle {
         self.stop.cancelled().await;
     }
 
+    /// The same for a task that other things wake often: to go on waiting costs it no more than a look. Not to be
+    /// handed to another task.
+    pub async fn stopped_meanwhile(&self) {
+        let mut stopped = pin!(self.stopped());
+        let mut waits = false;
+        poll_fn(|cx| {
+            if waits && !self.is_stopping() {
+                return Poll::Pending;
+            }
+            waits = true;
+            stopped.as_mut().poll(cx)
+        })
+        .await;
+    }
+
     /// Whether the process is to stop.
     pub fn is_stopping(&self) -> bool {
         self.stop.is_cancelled()
@@ -67,5 +84,25 @@ impl Lifecycle {
         let all_done = tokio::time::timeout(grace, self.tasks.wait()).await.is_ok();
         self.ended.cancel();
         all_done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::task::yield_now;
+
+    #[tokio::test]
+    async fn who_does_other_things_meanwhile_is_told_of_the_stop_all_the_same() {
+        let lifecycle = Lifecycle::default();
+        let other_things = async {
+            for _ in 0..10 {
+                yield_now().await;
+            }
+            lifecycle.stop();
+        };
+        // In one task: each turn of the other things is a look at the stop.
+        tokio::join!(lifecycle.stopped_meanwhile(), other_things);
+        lifecycle.stopped_meanwhile().await;
     }
 }

@@ -60,7 +60,7 @@ pub(super) async fn run<A, F, B>(
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let mut silent = std::pin::pin!(silence::too_long(&pulse, limits));
-    let mut stopped = std::pin::pin!(lifecycle.stopped());
+    let mut stopped = std::pin::pin!(lifecycle.stopped_meanwhile());
     let mut is_stopping = false;
     let result = loop {
         tokio::select! {

@@ -16,7 +16,7 @@ use super::pulse::{Doing, Pulse};
 /// Resolves when a client has been silent for too long. It has to be polled whenever the connection is.
 pub(super) async fn too_long(pulse: &Pulse, limits: Limits) {
     let now = Instant::now();
-    let mut silence = Silence { doing: Doing::Answering, until: now };
+    let mut silence = Silence { doing: Doing::Answering, until: now, is_set: false };
     let mut timer = std::pin::pin!(sleep_until(now + limits.header_read_timeout));
     poll_fn(|cx| silence.poll(cx, pulse.doing(), limits, timer.as_mut())).await;
 }
@@ -26,6 +26,8 @@ struct Silence {
     doing: Doing,
     /// When that is to end, unless an answer is on its way.
     until: Instant,
+    /// Whether the timer has been asked, and will wake the connection.
+    is_set: bool,
 }
 
 impl Silence {
@@ -43,14 +45,19 @@ impl Silence {
                 Doing::Asking { .. } | Doing::Silent { after: 0 } => limits.header_read_timeout,
                 Doing::Silent { .. } => limits.idle_timeout,
             };
-            self.until = Instant::now() + limit;
+            let now = Instant::now();
+            self.until = now + limit;
+            if self.until < timer.deadline() {
+                timer.as_mut().reset(self.until);
+            } else if self.is_set && now < timer.deadline() {
+                return Poll::Pending;
+            }
         } else if doing == Doing::Answering {
             return Poll::Pending;
         }
-        if self.until < timer.deadline() {
-            timer.as_mut().reset(self.until);
-        }
         loop {
+            // Once asked it wakes the connection, and needs not be asked each time that something else does.
+            self.is_set = true;
             ready!(timer.as_mut().poll(cx));
             if timer.deadline() >= self.until {
                 return Poll::Ready(());

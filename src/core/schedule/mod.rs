@@ -11,7 +11,7 @@ mod lines;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tokio::time::Instant;
 
@@ -35,7 +35,8 @@ struct Entry {
     /// Since when somebody wants it.
     wanted: Instant,
     in_flight: bool,
-    wants: HashMap<Client, Want>,
+    /// Few for most keys: to compare a name costs less than to hash it.
+    wants: BTreeMap<Client, Want>,
 }
 
 /// One client's interest in one key.
@@ -80,7 +81,7 @@ impl Schedule {
             due,
             wanted: now,
             in_flight: false,
-            wants: HashMap::new(),
+            wants: BTreeMap::new(),
         });
         let wants = entry.wants.len();
         let want = entry.wants.entry(client.clone()).or_default();
