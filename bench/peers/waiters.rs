@@ -36,7 +36,9 @@ struct Entry {
     median: Figure,
     last: Figure,
     /// The last one's, as a multiple of that of direct requests in the same round.
-    ratio: Figure,
+    to_direct: Figure,
+    /// And of that of requests that bare hyper answers, which sends the same head.
+    to_hyper: Figure,
     upstream: Figure,
     errors: usize,
 }
@@ -79,12 +81,11 @@ pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<
                 entry.upstream.add(wake.upstream as f64);
                 last.push((kind, wake.last));
             }
-            let direct =
-                last.iter().find(|(kind, _)| *kind == Kind::Direct).map_or(f64::NAN, |(_, last)| *last);
+            let last_of = |wanted| last.iter().find(|(kind, _)| *kind == wanted).map(|(_, last)| *last);
             for (kind, entry) in &mut entries {
-                if let Some((_, last)) = last.iter().find(|(of, _)| of == kind) {
-                    entry.ratio.add(last / direct);
-                }
+                let Some(last) = last_of(*kind) else { continue };
+                entry.to_direct.add(last / last_of(Kind::Direct).unwrap_or(f64::NAN));
+                entry.to_hyper.add(last / last_of(Kind::Ceiling).unwrap_or(f64::NAN));
             }
         }
         let here = |kind: &Kind| subjects.iter().any(|subject| subject.kind == *kind);
@@ -93,7 +94,12 @@ pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<
             table.put(&row("first answered after, ms"), *kind, entry.first.show(1));
             table.put(&row("median, ms"), *kind, entry.median.show(1));
             table.put(&row("last, ms"), *kind, entry.last.show(1));
-            table.put(&row("last, as a multiple of direct"), *kind, entry.ratio.show(2));
+            table.put(&row("last, as a multiple of direct"), *kind, entry.to_direct.show(2));
+            table.put(
+                &row("last, as a multiple of bare hyper's, with the same head"),
+                *kind,
+                entry.to_hyper.show(2),
+            );
             let is_origin = matches!(kind, Kind::Ceiling | Kind::Direct);
             let upstream = if is_origin { count.to_string() } else { entry.upstream.show(0) };
             table.put(&row("requests upstream"), *kind, upstream);
