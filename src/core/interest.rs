@@ -53,8 +53,8 @@ impl Seat {
         self.frames.borrow().started >= self.flight
     }
 
-    /// What the flight brings; `None` where it has not started by `start_by`. Once started it is waited
-    /// for: every flight lands. Cancel safe.
+    /// What the flight brings; `None` where it has not started by `start_by`, or the process ends first. Once started
+    /// it is waited for: every flight lands. Cancel safe.
     pub(super) async fn landing(&mut self, start_by: Instant) -> Option<Outcome> {
         let mut patience = std::pin::pin!(sleep_until(start_by));
         // A timer costs something, and who comes to a flight that has started needs none.
@@ -64,6 +64,9 @@ impl Seat {
                 let frame = self.frames.borrow_and_update();
                 if frame.landed >= self.flight {
                     return frame.outcome.clone();
+                }
+                if frame.closed {
+                    return None;
                 }
             }
             tokio::select! {

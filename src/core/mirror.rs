@@ -241,6 +241,11 @@ impl Mirror {
         self.desk.purge(key);
     }
 
+    /// The last call in a drain: whoever waits for a refresh is answered with what there is, and so is who comes yet.
+    pub fn last_call(&self) {
+        self.desk.close();
+    }
+
     /// The budget has changed: what waits for it is looked at again.
     pub fn nudge(&self) {
         self.desk.nudge();

@@ -37,6 +37,8 @@ pub struct Frame {
     pub landed: u64,
     /// What it brought.
     pub outcome: Option<Outcome>,
+    /// Whether it is too late to wait for another.
+    pub closed: bool,
 }
 
 /// The desk's end: it publishes.
@@ -112,6 +114,11 @@ impl Picture {
             frame.outcome = Some(outcome);
         });
         self.answers_from = self.frames.borrow().started + 1;
+    }
+
+    /// From now on nobody is to wait for a flight: the process ends.
+    pub fn close(&mut self) {
+        self.frames.send_modify(|frame| frame.closed = true);
     }
 
     /// Something other than a flight has told the task's end: everybody who waits has it now, and a flight

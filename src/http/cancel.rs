@@ -10,7 +10,6 @@ use super::access::Visitor;
 use super::error::Error;
 use super::note;
 use super::render::CACHE_STATUS;
-use super::status;
 use super::tally::Ending;
 use crate::core::mirror::{Reason, Refusal};
 use crate::core::ports::Reply;
@@ -24,7 +23,7 @@ pub(super) async fn answer(gateway: &Parts, visitor: &Visitor, key: TaskKey) -> 
     let reply = tokio::select! {
         reply = note::cause().during(gateway.mirror.cancel(&grant)) => reply,
         // What was sent goes on; only its answer is not waited for.
-        () = status::last_call(gateway) => Err(Refusal { reason: Reason::ShuttingDown, retry_after: 1 }),
+        () = gateway.last_call() => Err(Refusal { reason: Reason::ShuttingDown, retry_after: 1 }),
     };
     let reply = reply.map_err(Error::NotCancelled)?;
     note::outcome(Ending::PassedOn);

@@ -35,7 +35,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::routing::get;
-use tokio::time::{Duration, Instant};
+use tokio::time::{Duration, Instant, sleep};
 use tower_http::cors::CorsLayer;
 
 pub use self::access::Access;
@@ -81,7 +81,7 @@ impl Gateway {
     pub fn new(settings: &Settings, access: Arc<Access>, mirror: Mirror, lifecycle: &Lifecycle) -> Self {
         let tally = Arc::new(Tally::new(Instant::now()));
         let origins = Arc::new(Origins::new(settings));
-        Self(Arc::new(Parts {
+        let gateway = Self(Arc::new(Parts {
             mirror,
             routes: settings.upstream.routes.clone(),
             access,
@@ -100,7 +100,14 @@ impl Gateway {
                 create_at: settings.upstream.base_url.as_str().trim_end_matches('/').to_owned(),
             },
             log_access: settings.log.access,
-        }))
+        }));
+        // One for all: for each of the many who wait for a task, waiting for this too would cost.
+        let parts = Arc::clone(&gateway.0);
+        lifecycle.spawn_background(async move {
+            parts.last_call().await;
+            parts.mirror.last_call();
+        });
+        gateway
     }
 
     /// Takes other limits per client.
@@ -117,6 +124,14 @@ impl Gateway {
     /// Streams that are open just now.
     pub fn open_streams(&self) -> u64 {
         self.0.streams.count()
+    }
+}
+
+impl Parts {
+    /// The moment in a drain after which an answer would not be out before the process is gone.
+    async fn last_call(&self) {
+        self.lifecycle.stopped().await;
+        sleep(self.last_call).await;
     }
 }
 

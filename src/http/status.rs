@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use http::{Method, Response};
+use http::{HeaderMap, Method, Response};
 use tokio::time::{Duration, Instant, sleep};
 
 use super::content::{Content, other};
@@ -45,18 +45,26 @@ async fn answer(gateway: &Parts, request: Head, peer: SocketAddr) -> Result<Resp
         Way::Wait { time, .. } => Some(time),
     };
     limited?;
-    // Now, and not when many have waited for the same: the bytes of the request are given back, and the answer begun.
-    let begun = render::begin(request);
-    let answer = match time {
-        None => look(gateway, &grant).await,
-        Some(time) => Box::pin(note::cause().during(wait(gateway, &grant, &unless, time))).await,
+    let hit = if time.is_none() { gateway.mirror.at_once(&grant) } else { None };
+    let (answer, room) = if let Some(hit) = hit {
+        (Ok(hit), render::room(request))
+    } else {
+        // What many hold while they wait for the same adds up, and is cold when they are answered.
+        drop(request);
+        // What goes further than a look-up is worth a name in the log.
+        let cause = note::cause();
+        let answer = match time {
+            None => Box::pin(cause.during(gateway.mirror.look_until(&grant, grant.ended()))).await,
+            Some(time) => Box::pin(cause.during(wait(gateway, &grant, &unless, time))).await,
+        };
+        (answer, HeaderMap::new())
     };
     let mut response = match answer {
         Ok(answer) => {
             let now = Instant::now();
             note::outcome(answer.origin);
             gateway.tally.answer(&answer.state, answer.origin, now);
-            render::answer(&answer, &unless, begun, now)
+            render::answer(&answer, &unless, room, now)
         }
         Err(refusal) => other(Error::Refused(refusal)),
     };
@@ -64,30 +72,6 @@ async fn answer(gateway: &Parts, request: Head, peer: SocketAddr) -> Result<Resp
         render::applied(&mut response, time);
     }
     Ok(response)
-}
-
-/// A hit is done with after one look-up; what goes further is worth a name in the log.
-async fn look(gateway: &Parts, grant: &Grant) -> Result<Answer, Refusal> {
-    if let Some(answer) = gateway.mirror.at_once(grant) {
-        return Ok(answer);
-    }
-    let until = latest_end(gateway, grant);
-    Box::pin(note::cause().during(gateway.mirror.look_until(grant, until))).await
-}
-
-/// The moment when whoever still waits has to be answered with what there is: its right ends, or the drain
-/// comes to its end.
-async fn latest_end(gateway: &Parts, grant: &Grant) {
-    tokio::select! {
-        () = last_call(gateway) => {}
-        () = grant.ended() => {}
-    }
-}
-
-/// The moment in a drain after which an answer would not be out before the process is gone.
-pub(super) async fn last_call(gateway: &Parts) {
-    gateway.lifecycle.stopped().await;
-    sleep(gateway.last_call).await;
 }
 
 fn within_limits(gateway: &Parts, grant: &Grant) -> Result<(), Error> {

@@ -82,6 +82,8 @@ struct Book {
     alarm: Option<Instant>,
     /// When the gate opened last: waiting before that was for the gate, not for a turn.
     opened: Option<Instant>,
+    /// Whether it is too late to wait for a flight.
+    closed: bool,
 }
 
 /// What is held because somebody is interested: all zero once everybody is gone.
@@ -165,6 +167,7 @@ impl Desk {
             flights_since_cancel: usize::MAX,
             alarm: None,
             opened: None,
+            closed: false,
         };
         Self {
             store,
@@ -216,8 +219,12 @@ impl Desk {
         let known = held.newest().map_or(now, |state| state.fresh_until);
         let barred = book.setbacks.get(key).map_or(known, |setback| setback.until);
         book.schedule.want(key, client, known.max(barred), now);
+        let closed = book.closed;
         let picture = book.pictures.entry(key.clone()).or_insert_with(Picture::new);
         picture.ask();
+        if closed {
+            picture.close();
+        }
         let (frames, flight) = (picture.subscribe(), picture.answering_flight());
         self.dispatch_beside(&mut book, now);
         drop(book);
@@ -294,6 +301,13 @@ impl Desk {
     pub(in crate::core) fn purge(&self, key: &TaskKey) {
         self.book().forget(&self.store, key, Instant::now());
         self.nudge();
+    }
+
+    /// The process ends: whoever waits for a flight is answered with what there is.
+    pub(in crate::core) fn close(&self) {
+        let mut book = self.book();
+        book.closed = true;
+        book.pictures.values_mut().for_each(Picture::close);
     }
 
     /// Makes the driver look at once.

@@ -165,6 +165,28 @@ async fn a_stand_in_is_never_older_than_stale_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn at_the_last_call_of_a_drain_who_waits_gets_what_there_is() {
+    let house = House::new();
+    house.fetch("x", "a", live("1")).await.unwrap();
+    pass(3.0).await;
+    let (known, unknown) = (house.ask("x", "a").await, house.ask("x", "b").await);
+    let under_way = house.calls();
+    assert_eq!(under_way.len(), 2);
+    house.lifecycle.stop();
+    settle().await;
+    assert!(known.is_waiting() && unknown.is_waiting(), "a drain lets flights land");
+    house.mirror.last_call();
+    settle().await;
+    let known = known.got().await;
+    assert_eq!((stands_in(&known), body(&known)), ((Reason::ShuttingDown, false), "1"));
+    assert_eq!(unknown.got().await.unwrap_err().reason, Reason::ShuttingDown);
+    // And who comes after it.
+    let late = house.ask("y", "b").await.got().await.unwrap_err();
+    let new = house.ask("y", "c").await.got().await.unwrap_err();
+    assert_eq!((late.reason, new.reason), (Reason::ShuttingDown, Reason::ShuttingDown));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_terminal_stand_in_says_nothing_of_returning() {
     let house = House::with(|setup| setup.policy.retention.terminal_ttl = seconds(60.0));
     house.fetch("x", "a", terminal("done")).await.unwrap();
