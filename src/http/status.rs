@@ -45,33 +45,35 @@ async fn answer(gateway: &Parts, request: Head, peer: SocketAddr) -> Result<Resp
         Way::Wait { time, .. } => Some(time),
     };
     limited?;
-    let hit = if time.is_none() { gateway.mirror.at_once(&grant) } else { None };
-    let (answer, room) = if let Some(hit) = hit {
-        (Ok(hit), render::room(request))
-    } else {
-        // What many hold while they wait for the same adds up, and is cold when they are answered.
-        drop(request);
-        // What goes further than a look-up is worth a name in the log.
-        let cause = note::cause();
-        let answer = match time {
-            None => Box::pin(cause.during(gateway.mirror.look_until(&grant, grant.ended()))).await,
-            Some(time) => Box::pin(cause.during(wait(gateway, &grant, &unless, time))).await,
-        };
-        (answer, HeaderMap::new())
+    if time.is_none()
+        && let Some(hit) = gateway.mirror.at_once(&grant)
+    {
+        return Ok(told(gateway, &hit, &unless, render::room(request)));
+    }
+    // What many hold while they wait for the same adds up, and is cold when they are answered.
+    drop(request);
+    // What goes further than a look-up is worth a name in the log.
+    let cause = note::cause();
+    let answer = match time {
+        None => Box::pin(cause.during(gateway.mirror.look_until(&grant, grant.ended()))).await,
+        Some(time) => Box::pin(cause.during(wait(gateway, &grant, &unless, time))).await,
     };
     let mut response = match answer {
-        Ok(answer) => {
-            let now = Instant::now();
-            note::outcome(answer.origin);
-            gateway.tally.answer(&answer.state, answer.origin, now);
-            render::answer(&answer, &unless, room, now)
-        }
+        Ok(answer) => told(gateway, &answer, &unless, HeaderMap::new()),
         Err(refusal) => other(Error::Refused(refusal)),
     };
     if let Way::Wait { time, preferred: true } = way {
         render::applied(&mut response, time);
     }
     Ok(response)
+}
+
+/// An answer, counted and rendered.
+fn told(gateway: &Parts, answer: &Answer, unless: &IfNoneMatch, room: HeaderMap) -> Response<Content> {
+    let now = Instant::now();
+    note::outcome(answer.origin);
+    gateway.tally.answer(&answer.state, answer.origin, now);
+    render::answer(answer, unless, room, now)
 }
 
 fn within_limits(gateway: &Parts, grant: &Grant) -> Result<(), Error> {
