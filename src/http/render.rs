@@ -32,7 +32,7 @@ pub(super) fn room(request: Head) -> HeaderMap {
     headers
 }
 
-/// Renders an answer, or 304 where the client has these bytes already; `headers` is [room](room), or none.
+/// Renders an answer, or 304 where the client has these bytes already; `headers` is [`room`], or none.
 pub(super) fn answer(
     answer: &Answer,
     unless: &IfNoneMatch,
