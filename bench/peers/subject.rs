@@ -218,7 +218,7 @@ fn taskgate_environment(
 ) -> Result<Environment, Failure> {
     let tokens = place.directory.join("tokens");
     let token = TOKEN.trim_start_matches("Bearer ");
-    std::fs::write(&tokens, format!("bench {}\n", token::hex(&token::hash(token))))?;
+    std::fs::write(&tokens, format!("bench {}\n", taskgate::core::hex::encode(&token::hash(token))))?;
     let mut variables = vec![
         ("LEMONDATA_API_KEY", "sk-bench".to_owned()),
         ("TASKGATE_SERVER__LISTEN", listen.to_owned()),

@@ -7,11 +7,14 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use taskgate::core::budget::{Budget, Permit, Rate};
+use taskgate::core::failure::Failure;
 use taskgate::core::grant::{Client, Grant};
-use taskgate::core::mirror::{Mirror, Policy};
+use taskgate::core::mirror::Mirror;
 use taskgate::core::pacing::Pacing;
-use taskgate::core::ports::{Cancelling, Failure, Fetching, Source};
-use taskgate::core::snapshot::{Phase, Retention, Snapshot};
+use taskgate::core::policy::Policy;
+use taskgate::core::ports::{Cancelling, Fetching, Source};
+use taskgate::core::snapshot::{Phase, Snapshot};
+use taskgate::core::state::Retention;
 use taskgate::core::task::{Route, Routes, TaskKey};
 use taskgate::lifecycle::Lifecycle;
 use tokio::time::{Duration, Instant, sleep};
@@ -108,7 +111,7 @@ async fn poll(mirror: Mirror, grant: Grant, listens: bool, known_from: Instant, 
     // Not everybody arrives at once.
     sleep(Duration::from_millis(fastrand::u64(0..5_000))).await;
     loop {
-        let result = mirror.look(&grant).await;
+        let result = mirror.look(&grant, std::future::pending()).await;
         let now = Instant::now();
         let retry_after = {
             let mut tally = tally.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use taskgate::app::{self, Listeners};
+use taskgate::app::{self, Listeners, listeners};
 use taskgate::config::{self, Sources};
 use taskgate::lifecycle::Lifecycle;
 use taskgate::sandbox::{Course, Medium, Options, Pin, Plan, Sandbox};
-use taskgate::server::{self, Limits};
+use taskgate::server::{self, ConnectionLimits};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
@@ -74,9 +74,9 @@ async fn storm(obedient: f64, seconds: u64) -> Result<Tally, Box<dyn std::error:
 
 async fn start_sandbox(lifecycle: &Lifecycle) -> Result<(Sandbox, SocketAddr), Box<dyn std::error::Error>> {
     let sandbox = Sandbox::new(Options { requests_per_minute: PER_MINUTE, ..Options::default() });
-    let listener = app::listen("127.0.0.1:0".parse()?, "sandbox").await?;
+    let listener = listeners::listen("127.0.0.1:0".parse()?, "sandbox").await?;
     let address = listener.local_addr()?;
-    let limits = Limits {
+    let limits = ConnectionLimits {
         max_connections: 4096,
         header_read_timeout: Duration::from_secs(30),
         idle_timeout: Duration::from_secs(75),

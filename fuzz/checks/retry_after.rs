@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use taskgate::core::budget::{Budget, Position, Rate};
-use taskgate::core::ports::Failure;
+use taskgate::core::failure::Failure;
 use taskgate::core::task::{Route, Routes};
 use taskgate::upstream::classify;
 use tokio::time::Instant;

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::Value;
 use taskgate::config::{self, Sources};
-use taskgate::core::ports::Failure;
+use taskgate::core::failure::Failure;
 use taskgate::core::snapshot::Phase;
 use taskgate::upstream::classify::{self, Judge};
 use tokio::time::Instant;

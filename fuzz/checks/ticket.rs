@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use taskgate::core::ticket::{LONGEST, LONGEST_LIFE, LONGEST_USER, Ring, Ticket, TicketFault};
+use taskgate::core::ticket::{Keyring, LONGEST, LONGEST_LIFE, LONGEST_USER, Ticket, TicketFault};
 
 const SECRET: &[u8] = b"a-secret-of-more-than-32-bytes-for-tests";
 const NOW: u64 = 1_800_000_000;
@@ -80,7 +80,7 @@ fn as_header(data: &[u8]) {
 }
 
 fn verify(text: &str) -> Result<Ticket, TicketFault> {
-    Ring::new(vec![SECRET.to_vec()]).verify(text, SystemTime::UNIX_EPOCH + Duration::from_secs(NOW))
+    Keyring::new(vec![SECRET.to_vec()]).verify(text, SystemTime::UNIX_EPOCH + Duration::from_secs(NOW))
 }
 
 fn signed(header: &[u8], claims: &[u8]) -> String {

@@ -5,22 +5,23 @@ use std::time::SystemTime;
 
 use tokio::time::Instant;
 
-use crate::core::budget::{Budget, Position};
+use crate::core::budget::{Budget, Position, Reading};
+use crate::core::failure::Failure;
+use crate::core::metric::Histogram;
 use crate::core::mirror::Mirror;
-use crate::core::ports::Failure;
-use crate::core::tally::Histogram;
+use crate::core::refresh::Overview;
 use crate::http::Gateway;
-use crate::server::{Connections, Limits};
+use crate::server::{ConnectionLimits, Connections};
 use crate::telemetry::exposition::{Metric, Page};
 use crate::telemetry::{metrics, process};
-use crate::upstream;
+use crate::upstream::UpstreamCounters;
 
 /// The parts that count, each read when the page is asked for.
 pub(super) struct Figures {
     pub(super) gateway: Gateway,
     pub(super) mirror: Mirror,
     pub(super) budget: Budget,
-    pub(super) upstream: Arc<upstream::Tally>,
+    pub(super) upstream: Arc<UpstreamCounters>,
     pub(super) listeners: Vec<Listener>,
     pub(super) started: SystemTime,
 }
@@ -34,7 +35,7 @@ pub(super) struct Listener {
 
 impl Listener {
     /// One that nobody has come to yet.
-    pub(super) fn new(name: &'static str, limits: Limits) -> Self {
+    pub(super) fn new(name: &'static str, limits: ConnectionLimits) -> Self {
         Self { name, connections: Arc::default(), limit: limits.max_connections }
     }
 }
@@ -53,45 +54,45 @@ impl Figures {
     /// The page.
     pub(super) fn page(&self) -> String {
         let mut page = Page::default();
+        let (core, budget) = (self.mirror.overview(), self.budget.reading(Instant::now()));
         self.clients(&mut page);
-        self.calls(&mut page);
-        self.spending(&mut page);
-        self.interest(&mut page);
-        self.memory(&mut page);
+        self.calls(&mut page, &core, &budget);
+        Self::spending(&mut page, &budget);
+        self.interest(&mut page, &core);
+        Self::memory(&mut page, &core);
         self.sockets(&mut page);
         self.process(&mut page);
         page.finish()
     }
 
     fn clients(&self, page: &mut Page) {
-        let tally = self.gateway.tally();
+        let counters = self.gateway.counters();
         let mut requests = page.family(&metrics::REQUESTS);
-        for (kind, outcome, count) in tally.requests().filter(|(.., count)| *count > 0) {
+        for (kind, outcome, count) in counters.requests().filter(|(.., count)| *count > 0) {
             requests.sample(&[kind, outcome], count);
         }
-        histogram(page, &metrics::ANSWER_AGE, &tally.age);
-        page.single(&metrics::SAVED, tally.saved.get());
+        histogram(page, &metrics::ANSWER_AGE, &counters.age);
+        page.single(&metrics::SAVED, counters.saved.get());
     }
 
-    fn calls(&self, page: &mut Page) {
+    fn calls(&self, page: &mut Page, core: &Overview<'_>, budget: &Reading) {
         let mut requests = page.family(&metrics::UPSTREAM_REQUESTS);
         for (kind, code, count) in self.upstream.requests() {
             requests.sample(&[kind, &code], count);
         }
         histogram(page, &metrics::UPSTREAM_LATENCY, &self.upstream.latency);
-        page.single(&metrics::IN_FLIGHT, self.budget.in_flight());
-        page.single(&metrics::RATE_LIMITED, self.mirror.tally().rate_limited.get());
-        page.single(&metrics::ABSORBED, self.mirror.tally().absorbed.get());
+        page.single(&metrics::IN_FLIGHT, budget.in_flight);
+        page.single(&metrics::RATE_LIMITED, core.counters.rate_limited.get());
+        page.single(&metrics::ABSORBED, core.counters.absorbed.get());
     }
 
-    fn spending(&self, page: &mut Page) {
-        page.single(&metrics::BUDGET_TOKENS, self.budget.tokens(Instant::now()));
-        page.single(&metrics::BUDGET_EFFECTIVE, self.budget.effective_per_minute() / 60.0);
-        page.single(&metrics::BUDGET_CONFIGURED, self.budget.configured_per_minute() / 60.0);
-        let position = self.budget.gate();
+    fn spending(page: &mut Page, budget: &Reading) {
+        page.single(&metrics::BUDGET_TOKENS, budget.tokens);
+        page.single(&metrics::BUDGET_EFFECTIVE, budget.effective_per_minute / 60.0);
+        page.single(&metrics::BUDGET_CONFIGURED, budget.rate.per_minute / 60.0);
         let mut gate = page.family(&metrics::GATE);
-        gate.sample(&["open", "none"], u8::from(position == Position::Open));
-        let (closed, probing) = match position {
+        gate.sample(&["open", "none"], u8::from(budget.gate == Position::Open));
+        let (closed, probing) = match budget.gate {
             Position::Open => (None, None),
             Position::Closed { because, .. } => (Some(because), None),
             Position::Probing { because } => (None, Some(because)),
@@ -105,22 +106,19 @@ impl Figures {
         }
     }
 
-    fn interest(&self, page: &mut Page) {
-        let tally = self.mirror.tally();
-        histogram(page, &metrics::LAST_WATCHER, &tally.last_watcher);
+    fn interest(&self, page: &mut Page, core: &Overview<'_>) {
+        histogram(page, &metrics::LAST_WATCHER, &core.counters.last_watcher);
         page.single(&metrics::STREAMS, self.gateway.open_streams());
-        page.single(&metrics::WATCHERS, tally.watchers.get());
-        let census = self.mirror.census();
-        page.single(&metrics::INTEREST, census.tasks);
-        page.single(&metrics::LINGERING, census.lingering);
-        let queue = self.mirror.queue();
+        page.single(&metrics::WATCHERS, core.counters.watchers.get());
+        page.single(&metrics::INTEREST, core.census.tasks);
+        page.single(&metrics::LINGERING, core.census.lingering);
         let mut family = page.family(&metrics::QUEUE);
-        family.sample(&["waiting"], queue.waiting);
-        family.sample(&["due"], queue.due);
+        family.sample(&["waiting"], core.waiting);
+        family.sample(&["due"], core.due);
     }
 
-    fn memory(&self, page: &mut Page) {
-        let [known, missing] = self.mirror.fill();
+    fn memory(page: &mut Page, core: &Overview<'_>) {
+        let [known, missing] = core.memory;
         for (metric, values) in [
             (&metrics::STORE_ENTRIES, [known.entries, missing.entries]),
             (&metrics::STORE_BYTES, [known.bytes, missing.bytes]),
@@ -146,10 +144,10 @@ impl Figures {
         show(&metrics::ACCEPTED, |listener| listener.connections.accepted());
         show(&metrics::NOT_ACCEPTED, |listener| listener.connections.failed());
         let mut hit = page.family(&metrics::LIMITS_HIT);
-        for (limit, count) in self.gateway.tally().strikes() {
+        for (limit, count) in self.gateway.counters().strikes() {
             hit.sample(&[limit], count);
         }
-        hit.sample(&["max_tasks"], self.mirror.tally().too_many_tasks.get());
+        hit.sample(&["max_tasks"], self.mirror.overview().counters.too_many_tasks.get());
     }
 
     fn process(&self, page: &mut Page) {

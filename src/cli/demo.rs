@@ -6,7 +6,7 @@ use tokio::time::Duration;
 
 use super::signals::Stop;
 use super::{CommandError, sandbox, serve, tell};
-use crate::app::{self, Listeners};
+use crate::app::{self, Listeners, listeners};
 use crate::config::{self, Sources};
 use crate::lifecycle::Lifecycle;
 use crate::sandbox::{Course, Ending, Medium, Options, Plan, Sandbox};
@@ -46,7 +46,7 @@ const TASKS: [(Medium, u64, u64, Ending, &str, &str); 5] = {
 pub(super) async fn run(arguments: Arguments) -> Result<(), CommandError> {
     let stop = Stop::listen()?;
     let lifecycle = Lifecycle::default();
-    let upstream = app::listen(arguments.sandbox, "--sandbox").await?;
+    let upstream = listeners::listen(arguments.sandbox, "--sandbox").await?;
     let upstream_address = upstream.local_addr()?;
     let options = Options { results_url: format!("http://{upstream_address}"), ..Options::default() };
     let variable = |name: &str, value: String| (name.to_owned(), value);
@@ -61,8 +61,8 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CommandError> {
         ],
     })?;
     telemetry::start_logs(&settings.log);
-    let main = app::listen(arguments.listen, "--listen").await?;
-    let operators = app::listen(arguments.admin, "--admin").await?;
+    let main = listeners::listen(arguments.listen, "--listen").await?;
+    let operators = listeners::listen(arguments.admin, "--admin").await?;
     let admin = operators.local_addr()?;
     let listeners = Listeners { main, admin: Some(operators) };
     let sandbox = Sandbox::new(options.clone());

@@ -21,6 +21,7 @@ use clap::{Parser, Subcommand};
 use thiserror::Error;
 
 use crate::app::StartError;
+use crate::app::listeners::ListenError;
 use crate::config::{Faults, Sources};
 
 /// A local gateway in front of an async-task API: many pollers, one rate-limited key, and the key stays
@@ -69,6 +70,8 @@ enum CommandError {
     Settings(#[from] Faults),
     #[error("{0}")]
     Start(#[from] StartError),
+    #[error("{0}")]
+    Listen(#[from] ListenError),
     #[error("not ready: {0}")]
     NotReady(String),
     #[error("the system has no random numbers to give; try again")]
@@ -89,7 +92,9 @@ impl CommandError {
         match self {
             Self::Settings(_) | Self::NoTicketSecret => ExitCode::from(78),
             Self::TicketTooLong => ExitCode::from(2),
-            Self::Start(_) | Self::NotReady(_) | Self::NoRandomness | Self::Io(_) => ExitCode::FAILURE,
+            Self::Start(_) | Self::Listen(_) | Self::NotReady(_) | Self::NoRandomness | Self::Io(_) => {
+                ExitCode::FAILURE
+            }
         }
     }
 }

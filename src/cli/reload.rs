@@ -34,11 +34,11 @@ struct Reloader {
     lifecycle: Lifecycle,
     /// The files as they were before they were read last with success.
     known: Vec<Print>,
-    trouble: Option<Trouble>,
+    fault: Option<ReadFault>,
 }
 
 /// What was wrong when the files were read last.
-struct Trouble {
+struct ReadFault {
     /// In words, told once.
     told: String,
     /// The files as they were then: others are worth a try at once.
@@ -61,7 +61,7 @@ pub(super) async fn run(
     load: Load,
 ) {
     let mut last = known.clone();
-    let mut reloader = Reloader { running, load, lifecycle, known, trouble: None };
+    let mut reloader = Reloader { running, load, lifecycle, known, fault: None };
     let mut ticks = interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -81,7 +81,7 @@ pub(super) async fn run(
 
 impl Reloader {
     fn may_try(&self, seen: &[Print]) -> bool {
-        self.trouble.as_ref().is_none_or(|trouble| trouble.of != seen || trouble.again <= Instant::now())
+        self.fault.as_ref().is_none_or(|fault| fault.of != seen || fault.again <= Instant::now())
     }
 
     /// `seen` is how the files looked before: what is written while they are read is a change once more.
@@ -95,7 +95,7 @@ impl Reloader {
         match result {
             Ok(later) => {
                 self.known = seen;
-                self.trouble = None;
+                self.fault = None;
                 if later.is_empty() {
                     tracing::info!("the settings were read again");
                 } else {
@@ -103,14 +103,14 @@ impl Reloader {
                     tracing::warn!(settings, "the settings were read again; these differ and need a restart");
                 }
             }
-            Err(trouble) => {
-                if self.trouble.as_ref().is_none_or(|known| known.told != trouble) {
+            Err(fault) => {
+                if self.fault.as_ref().is_none_or(|known| known.told != fault) {
                     tracing::error!(
                         "the settings were read again and are at fault; the old ones stay in force, and with \
-                         them every token and secret of before:\n{trouble}"
+                         them every token and secret of before:\n{fault}"
                     );
                 }
-                self.trouble = Some(Trouble { told: trouble, of: seen, again: Instant::now() + TRY_AGAIN });
+                self.fault = Some(ReadFault { told: fault, of: seen, again: Instant::now() + TRY_AGAIN });
             }
         }
     }

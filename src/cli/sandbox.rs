@@ -6,15 +6,15 @@ use tokio::time::Duration;
 
 use super::signals::Stop;
 use super::{CommandError, tell};
-use crate::app;
+use crate::app::listeners;
 use crate::config::{Log, LogFormat};
 use crate::lifecycle::Lifecycle;
 use crate::sandbox::{Options, Sandbox};
-use crate::server::{self, Limits};
+use crate::server::{self, ConnectionLimits};
 use crate::telemetry;
 
 /// The sandbox takes fewer liberties than the gateway: it is for one developer.
-pub(super) const LIMITS: Limits = Limits {
+pub(super) const LIMITS: ConnectionLimits = ConnectionLimits {
     max_connections: 4096,
     header_read_timeout: Duration::from_secs(10),
     idle_timeout: Duration::from_secs(75),
@@ -37,7 +37,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CommandError> {
     telemetry::start_logs(&Log { format: LogFormat::Text, filter: arguments.log, access: false });
     let stop = Stop::listen()?;
     let lifecycle = Lifecycle::default();
-    let listener = app::listen(arguments.listen, "--listen").await?;
+    let listener = listeners::listen(arguments.listen, "--listen").await?;
     let address = listener.local_addr()?;
     let key = arguments.options.api_key.clone();
     let sandbox = Sandbox::new(arguments.options);

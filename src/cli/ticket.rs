@@ -7,6 +7,7 @@ use super::{CommandError, Surroundings, tell};
 use crate::config;
 use crate::core::task::is_task_id;
 use crate::core::ticket::{Claims, LONGEST, LONGEST_LIFE, LONGEST_USER};
+use crate::core::time::seconds_up;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -34,7 +35,7 @@ pub(super) fn run(
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let Arguments { tasks, ttl, sub, cancel } = arguments;
     let end = now + ttl;
-    let claims = Claims { tasks, exp: end.as_secs() + u64::from(end.subsec_nanos() > 0), sub, cancel };
+    let claims = Claims { tasks, exp: seconds_up(end), sub, cancel };
     let ticket = secrets.sign(&claims).ok_or(CommandError::NoTicketSecret)?;
     if ticket.len() > LONGEST {
         return Err(CommandError::TicketTooLong);

@@ -1,6 +1,7 @@
 //! Owns `taskgate token`.
 
 use super::{CommandError, tell};
+use crate::core::hex;
 use crate::core::token;
 
 #[derive(Debug, clap::Args)]
@@ -12,7 +13,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let token = token::random().ok_or(CommandError::NoRandomness)?;
-    let hash = token::hex(&token::hash(&token));
+    let hash = hex::encode(&token::hash(&token));
     tell(&format!(
         "The token, for the program that asks; it is shown this once:\n  {token}\n\
          The line for the token file (access.token_file), which needs no restart:\n  {} {hash}",

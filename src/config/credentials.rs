@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::reader::Reader;
 use super::sources::{read_file, why};
 use super::units::size_text;
-use crate::core::ticket::{Ring, SHORTEST_SECRET};
+use crate::core::ticket::{Keyring, SHORTEST_SECRET};
 use crate::core::token::{self, Hash, PREFIX, Tokens};
 
 /// The setting that names the token file.
@@ -35,8 +35,8 @@ pub(super) fn tokens(reader: &mut Reader, file: Option<&Path>) -> Option<Tokens>
 }
 
 /// The secrets of a file, none without one; `None` where that is at fault.
-pub(super) fn ticket_secrets(reader: &mut Reader, file: Option<&Path>) -> Option<Ring> {
-    let Some(file) = file else { return Some(Ring::default()) };
+pub(super) fn ticket_secrets(reader: &mut Reader, file: Option<&Path>) -> Option<Keyring> {
+    let Some(file) = file else { return Some(Keyring::default()) };
     match read("secret file", file).and_then(|text| parse_secrets(&text)) {
         Ok(ring) => Some(ring),
         Err(fault) => {
@@ -101,7 +101,7 @@ fn hash_of(text: &str) -> Option<Hash> {
 }
 
 /// One or two lines, each a secret as it stands.
-fn parse_secrets(text: &str) -> Result<Ring, String> {
+fn parse_secrets(text: &str) -> Result<Keyring, String> {
     const CURE: &str = "put one secret into it, such as `openssl rand -hex 32` prints";
     let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
     if lines.is_empty() {
@@ -122,5 +122,5 @@ fn parse_secrets(text: &str) -> Result<Ring, String> {
             "a secret in the secret file is shorter than {SHORTEST_SECRET} bytes and could be guessed; {CURE}"
         ));
     }
-    Ok(Ring::new(lines.into_iter().map(|line| line.as_bytes().to_vec()).collect()))
+    Ok(Keyring::new(lines.into_iter().map(|line| line.as_bytes().to_vec()).collect()))
 }

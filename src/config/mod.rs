@@ -21,6 +21,7 @@ mod target;
 mod tests;
 mod units;
 mod value;
+mod variable;
 
 pub use fault::{Fault, Faults};
 pub use key::read_key_file;
@@ -31,7 +32,7 @@ pub use sources::Sources;
 
 use std::net::SocketAddr;
 
-use crate::core::ticket::Ring;
+use crate::core::ticket::Keyring;
 use reader::Reader;
 
 /// When settings are read.
@@ -88,7 +89,7 @@ pub fn listeners(sources: &Sources) -> Result<(SocketAddr, Option<SocketAddr>), 
 ///
 /// # Errors
 /// What is wrong with them; other settings are not judged.
-pub fn ticket_secrets(sources: &Sources) -> Result<Ring, Faults> {
+pub fn ticket_secrets(sources: &Sources) -> Result<Keyring, Faults> {
     Ok(part(sources, sections::ticket_secrets)?.unwrap_or_default())
 }
 

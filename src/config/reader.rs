@@ -3,35 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::fault::Fault;
-use super::sources::variable_of;
 use super::spelling::nearest;
-use super::value::{Parsed, Value};
+use super::value::{Given, Parsed, SetBy, Value};
+use super::variable::{CONFIG_VARIABLE, variable_of};
 
 /// How to say where the API key goes. The words of every fault that finds it elsewhere.
 pub(super) const KEY_CURE: &str =
     "put the key into the variable LEMONDATA_API_KEY, or into a file named by LEMONDATA_API_KEY_FILE";
-
-/// A value and where it was written.
-#[derive(Clone)]
-pub(super) struct Given {
-    pub(super) value: Value,
-    pub(super) origin: Origin,
-}
-
-/// Where a value was written.
-#[derive(Clone)]
-pub(super) enum Origin {
-    Default,
-    File(String),
-    Variable(String),
-}
 
 /// All values as given, on their way to becoming settings.
 pub(super) struct Reader {
     file: BTreeMap<String, Given>,
     variables: BTreeMap<String, Given>,
     /// Sections of the file, as some may be empty.
-    sections: Vec<(String, Origin)>,
+    sections: Vec<(String, SetBy)>,
     known: Vec<&'static str>,
     /// Values that passed their own check, for the rules between them.
     passed: BTreeMap<&'static str, Given>,
@@ -41,7 +26,7 @@ pub(super) struct Reader {
 impl Reader {
     pub(super) fn new(
         file: BTreeMap<String, Given>,
-        sections: Vec<(String, Origin)>,
+        sections: Vec<(String, SetBy)>,
         variables: BTreeMap<String, Given>,
     ) -> Self {
         Self { file, variables, sections, known: Vec::new(), passed: BTreeMap::new(), faults: Vec::new() }
@@ -58,14 +43,14 @@ impl Reader {
         let (variable, file) = (self.variables.remove(key), self.file.remove(key));
         let given = variable
             .or(file)
-            .unwrap_or_else(|| Given { value: Value::Text(default.to_owned()), origin: Origin::Default });
+            .unwrap_or_else(|| Given { value: Value::Text(default.to_owned()), set_by: SetBy::Default });
         match parse(&given.value) {
             Ok(value) => {
                 self.passed.insert(key, given);
                 Some(value)
             }
             Err(messages) => {
-                let place = place(key, &given.origin);
+                let place = place(key, &given.set_by);
                 self.faults.extend(messages.iter().map(|message| Fault::new(&place, message)));
                 None
             }
@@ -89,8 +74,8 @@ impl Reader {
 
     /// Notes a fault of a key that was taken.
     pub(super) fn fault(&mut self, key: &str, message: impl AsRef<str>) {
-        let origin = self.passed.get(key).map_or(&Origin::Default, |given| &given.origin);
-        self.faults.push(Fault::new(place(key, origin), message));
+        let set_by = self.passed.get(key).map_or(&SetBy::Default, |given| &given.set_by);
+        self.faults.push(Fault::new(place(key, set_by), message));
     }
 
     /// Notes a fault of something that is no key.
@@ -106,9 +91,9 @@ impl Reader {
     /// Every fault, unknown names last.
     pub(super) fn finish(mut self) -> Vec<Fault> {
         let mut unknown: Vec<Fault> = Vec::new();
-        for (section, origin) in &self.sections {
+        for (section, set_by) in &self.sections {
             if !self.has_section(section) {
-                unknown.push(Fault::new(place(section, origin), self.about_section(section)));
+                unknown.push(Fault::new(place(section, set_by), self.about_section(section)));
             }
         }
         for (key, given) in &self.file {
@@ -124,10 +109,10 @@ impl Reader {
                 }
                 None => self.about_stray(key),
             };
-            unknown.push(Fault::new(place(key, &given.origin), message));
+            unknown.push(Fault::new(place(key, &given.set_by), message));
         }
         for given in self.variables.values() {
-            if let Origin::Variable(name) = &given.origin {
+            if let SetBy::Variable(name) = &given.set_by {
                 unknown.push(Fault::new(name, self.about_variable(name)));
             }
         }
@@ -181,7 +166,7 @@ impl Reader {
             return format!("the key is not read from here; remove this variable and {KEY_CURE}");
         }
         let mut names: Vec<_> = self.known.iter().map(|key| variable_of(key)).collect();
-        names.push(super::sources::CONFIG_VARIABLE.to_owned());
+        names.push(CONFIG_VARIABLE.to_owned());
         match nearest(&name.to_uppercase(), names.iter().map(String::as_str)) {
             Some(near) => format!("no such variable; did you mean {near}?"),
             None => "no such variable; they are named TASKGATE_SECTION__KEY, such as TASKGATE_SERVER__LISTEN"
@@ -195,10 +180,10 @@ impl Reader {
     }
 }
 
-fn place(key: &str, origin: &Origin) -> String {
-    match origin {
-        Origin::Default => key.to_owned(),
-        Origin::File(source) | Origin::Variable(source) => format!("{key} ({source})"),
+fn place(key: &str, set_by: &SetBy) -> String {
+    match set_by {
+        SetBy::Default => key.to_owned(),
+        SetBy::File(source) | SetBy::Variable(source) => format!("{key} ({source})"),
     }
 }
 

@@ -21,7 +21,7 @@ use super::units::{
     DAY, GIB, HOUR, KIB, MIB, MINUTE, SHORTEST, choice, count, duration, flag, limit, share, size,
 };
 use super::value::{Parsed, Value, wrong};
-use crate::core::ticket::Ring;
+use crate::core::ticket::Keyring;
 
 const NOTHING: Duration = Duration::ZERO;
 
@@ -164,7 +164,7 @@ pub(super) fn access(reader: &mut Reader) -> Option<Access> {
 }
 
 /// The secrets of tickets, without the rest.
-pub(super) fn ticket_secrets(reader: &mut Reader) -> Option<Ring> {
+pub(super) fn ticket_secrets(reader: &mut Reader) -> Option<Keyring> {
     let file = reader.take(TICKET_SECRET_FILE, "", path)?;
     credentials::ticket_secrets(reader, file.as_deref())
 }

@@ -13,7 +13,7 @@ use url::Url;
 
 use super::secret::ApiKey;
 use crate::core::task::Routes;
-use crate::core::ticket::Ring;
+use crate::core::ticket::Keyring;
 use crate::core::token::Tokens;
 
 /// Everything that can be set, checked.
@@ -162,7 +162,7 @@ pub struct Access {
     /// Lines of `NAME SHA256HEX`.
     pub token_file: Option<PathBuf>,
     /// What the secret file holds.
-    pub ticket_secrets: Ring,
+    pub ticket_secrets: Keyring,
     /// One or two lines: the first signs, all verify.
     pub ticket_secret_file: Option<PathBuf>,
     /// `DELETE` of a task is forwarded.

@@ -7,16 +7,14 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::fault::{Fault, Faults};
-use super::reader::{Given, Origin, Reader};
-use super::value::Value;
+use super::reader::Reader;
+use super::value::{Given, SetBy, Value};
+use super::variable::{CONFIG_VARIABLE, PREFIX, key_of};
 
-/// Names the file of settings.
-pub(super) const CONFIG_VARIABLE: &str = "TASKGATE_CONFIG";
 /// Read where no file is named, if it is there.
 const CONFIG_FILE: &str = "config.toml";
 /// Far more than all settings, far less than a file named by mistake.
 const LARGEST: u64 = 1 << 20;
-const PREFIX: &str = "TASKGATE_";
 const KEY_PREFIX: &str = "LEMONDATA_";
 
 /// What the settings are made from. It has no `Debug`, as the API key may be among it.
@@ -97,39 +95,27 @@ impl Sources {
             let name = path.display().to_string();
             let table: toml::Table =
                 text.parse().map_err(|error| Faults::one(syntax_fault(&name, text, &error)))?;
-            let origin = Origin::File(name);
+            let set_by = SetBy::File(name);
             for (section, content) in table {
                 let toml::Value::Table(content) = content else {
                     let value = Value::Toml(content);
-                    values.insert(section, Given { value, origin: origin.clone() });
+                    values.insert(section, Given { value, set_by: set_by.clone() });
                     continue;
                 };
                 for (name, value) in content {
-                    let given = Given { value: Value::Toml(value), origin: origin.clone() };
+                    let given = Given { value: Value::Toml(value), set_by: set_by.clone() };
                     values.insert(format!("{section}.{name}"), given);
                 }
-                sections.push((section, origin.clone()));
+                sections.push((section, set_by.clone()));
             }
         }
         let ours = self.env.iter().filter(|(name, _)| name.starts_with(PREFIX) && name != CONFIG_VARIABLE);
         let variables = ours.map(|(name, value)| {
-            let given = Given { value: Value::Text(value.clone()), origin: Origin::Variable(name.clone()) };
+            let given = Given { value: Value::Text(value.clone()), set_by: SetBy::Variable(name.clone()) };
             (key_of(name), given)
         });
         Ok(Reader::new(values, sections, variables.collect()))
     }
-}
-
-/// `server.listen` → `TASKGATE_SERVER__LISTEN`.
-pub(super) fn variable_of(key: &str) -> String {
-    format!("{PREFIX}{}", key.replace('.', "__").to_uppercase())
-}
-
-/// The way back. A name in any other spelling yields itself, which is no key.
-fn key_of(variable: &str) -> String {
-    let name = variable.strip_prefix(PREFIX).unwrap_or(variable);
-    let key = name.replacen("__", ".", 1).to_lowercase();
-    if variable_of(&key) == variable { key } else { variable.to_owned() }
 }
 
 /// Line, column and the parser's words; never the line itself, which may hold a secret.

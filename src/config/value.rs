@@ -1,4 +1,4 @@
-//! Owns raw values: what stands behind a key before anybody has judged it.
+//! Owns values as they were written, before they are judged.
 
 use std::fmt;
 
@@ -64,6 +64,21 @@ impl Value {
             Self::Toml(_) => wrong("is not a table; write { Name = \"value\" }"),
         }
     }
+}
+
+/// A value and where it was written.
+#[derive(Clone)]
+pub(super) struct Given {
+    pub(super) value: Value,
+    pub(super) set_by: SetBy,
+}
+
+/// Where a value was written.
+#[derive(Clone)]
+pub(super) enum SetBy {
+    Default,
+    File(String),
+    Variable(String),
 }
 
 /// How a fault shows the value.

@@ -1,4 +1,4 @@
-//! Owns lower-case hexadecimal: of hashes, and of names drawn by lot.
+//! Owns lower-case hexadecimal.
 
 /// Writes two digits a byte, as far as there is room.
 pub fn write(bytes: impl IntoIterator<Item = u8>, out: &mut [u8]) {
@@ -7,4 +7,11 @@ pub fn write(bytes: impl IntoIterator<Item = u8>, out: &mut [u8]) {
         pair[0] = DIGITS[usize::from(byte >> 4)];
         pair[1] = DIGITS[usize::from(byte & 15)];
     }
+}
+
+/// Two digits a byte.
+pub fn encode(bytes: &[u8]) -> String {
+    let mut digits = vec![0; bytes.len() * 2];
+    write(bytes.iter().copied(), &mut digits);
+    digits.into_iter().map(char::from).collect()
 }

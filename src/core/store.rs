@@ -4,7 +4,7 @@
 //! not tokio's. Missing states live in a small store of their own, so that random ids cannot push out
 //! finished tasks. Eviction is by last use, not by frequency: a state just stored must be found.
 //!
-//! Only [`Desk`](super::desk::Desk) writes, under its lock; readers take no lock of ours.
+//! Only the coordinator writes, under its lock; readers take no lock of ours.
 
 use std::sync::Arc;
 
@@ -13,8 +13,9 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use tokio::time::Instant;
 
-use super::snapshot::{Phase, State};
-use super::tally::Counter;
+use super::metric::Counter;
+use super::snapshot::Phase;
+use super::state::State;
 use super::task::{ByKey, TaskKey};
 
 /// What an entry weighs beside its body and path: both maps' own bookkeeping, measured and rounded up.

@@ -7,6 +7,8 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use super::hex;
+
 /// Begins every token made here, so that people and scanners know one when they see it.
 pub const PREFIX: &str = "tg_";
 const LONGEST_NAME: usize = 64;
@@ -32,19 +34,23 @@ impl Tokens {
 
     /// Whether a token of this hash is one of them.
     pub fn holds(&self, hash: &Hash) -> bool {
-        self.0.iter().any(|(_, known)| known == hash)
+        self.find(hash).is_some()
     }
 
-    /// The name of a token; `None` where it is not one of these. Takes as long for any that is not.
+    /// The name of a token; `None` where it is not one of these.
     pub fn name_of(&self, token: &str) -> Option<Arc<str>> {
-        let hash = hash(token);
+        self.find(&hash(token)).cloned()
+    }
+
+    /// Compares with every hash in constant time, so that the time taken tells nothing.
+    fn find(&self, hash: &Hash) -> Option<&Arc<str>> {
         let mut found = None;
         for (name, known) in &self.0 {
-            if bool::from(known.ct_eq(&hash)) {
+            if bool::from(known.ct_eq(hash)) {
                 found = Some(name);
             }
         }
-        found.cloned()
+        found
     }
 }
 
@@ -70,12 +76,7 @@ pub fn hash(token: &str) -> Hash {
 pub fn random() -> Option<String> {
     let mut bytes = [0; RANDOM_BYTES];
     SystemRandom::new().fill(&mut bytes).ok()?;
-    Some(format!("{PREFIX}{}", hex(&bytes)))
-}
-
-/// Lower-case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    Some(format!("{PREFIX}{}", hex::encode(&bytes)))
 }
 
 #[cfg(test)]
@@ -92,7 +93,7 @@ mod tests {
         for (token, name) in [("tg_1", "web"), ("tg_2", "ci"), ("tg_3", "web")] {
             assert_eq!(tokens.name_of(token).as_deref(), Some(name));
         }
-        for wrong in ["", "tg_", "tg_11", "TG_1", "tg_1 ", &hex(&hash("tg_1"))] {
+        for wrong in ["", "tg_", "tg_11", "TG_1", "tg_1 ", &hex::encode(&hash("tg_1"))] {
             assert_eq!(tokens.name_of(wrong), None, "{wrong}");
         }
         assert_eq!(Tokens::default().name_of("tg_1"), None);
@@ -101,7 +102,10 @@ mod tests {
     #[test]
     fn the_hash_is_what_sha256sum_prints() {
         // printf %s tg_1 | sha256sum
-        assert_eq!(hex(&hash("tg_1")), "704343491b7de8998d6483c98faa5bfed02aa0b165bd56eb2d9dec563644ffe6");
+        assert_eq!(
+            hex::encode(&hash("tg_1")),
+            "704343491b7de8998d6483c98faa5bfed02aa0b165bd56eb2d9dec563644ffe6"
+        );
     }
 
     #[test]

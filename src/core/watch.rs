@@ -8,12 +8,11 @@ use std::sync::Arc;
 use http::HeaderValue;
 use tokio::time::{Duration, Instant, sleep_until};
 
-use super::desk::{Desk, Reason};
+use super::answer::{Origin, Reason, Refusal, spread};
 use super::grant::Grant;
-use super::interest::Seat;
-use super::mirror::{Origin, Refusal, spread};
-use super::picture::Outcome;
-use super::snapshot::{Phase, State};
+use super::refresh::{Coordinator, FlightResult, Waiter};
+use super::snapshot::Phase;
+use super::state::State;
 
 /// So many "not found" in a row, each a `not_found_ttl` after the one before, mean that a task is gone.
 const GONE_AFTER: u32 = 3;
@@ -22,7 +21,7 @@ const MIN_CHECK: Duration = Duration::from_secs(1);
 
 /// What a watcher is told.
 #[derive(Debug)]
-pub enum Sight {
+pub enum WatchEvent {
     /// The task's state: the first, another one, or the same again after trouble.
     State(Arc<State>, Origin),
     /// There is no news because of this; it will be tried again.
@@ -33,9 +32,9 @@ pub enum Sight {
 
 /// One watcher. While it lives, its task is refreshed.
 pub struct Watch {
-    desk: Arc<Desk>,
+    coordinator: Arc<Coordinator>,
     grant: Grant,
-    seat: Seat,
+    waiter: Waiter,
     /// The last landing that was looked at.
     landed: u64,
     /// The tag of the state that was told last.
@@ -50,14 +49,19 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(desk: Arc<Desk>, grant: Grant, seat: Seat, told: Option<HeaderValue>) -> Self {
-        let check_at = Instant::now() + desk.policy.patience.max(MIN_CHECK);
-        let landed = seat.flight - 1;
-        desk.tally.watchers.rise();
+    pub(super) fn new(
+        coordinator: Arc<Coordinator>,
+        grant: Grant,
+        waiter: Waiter,
+        told: Option<HeaderValue>,
+    ) -> Self {
+        let check_at = Instant::now() + coordinator.policy.patience.max(MIN_CHECK);
+        let landed = waiter.flight - 1;
+        coordinator.counters.watchers.inc();
         Self {
-            desk,
+            coordinator,
             grant,
-            seat,
+            waiter,
             landed,
             told,
             trouble: None,
@@ -73,27 +77,27 @@ impl Watch {
         &self.grant
     }
 
-    /// The next thing to tell. After a terminal state or [`Sight::Gone`] there is nothing more to come.
+    /// The next thing to tell. After a terminal state or [`WatchEvent::Gone`] there is nothing more to come.
     /// Cancel safe: what was not returned is told next time.
-    pub async fn next(&mut self) -> Sight {
+    pub async fn next(&mut self) -> WatchEvent {
         if !self.begun {
             self.begun = true;
             let known = self.known().and_then(|state| self.consider(state, Origin::Hit));
-            if let Some(sight) = known.or_else(|| self.foreseen()) {
-                return sight;
+            if let Some(event) = known.or_else(|| self.foreseen()) {
+                return event;
             }
         }
         loop {
-            if let Some(sight) = self.landing() {
-                return sight;
+            if let Some(event) = self.landing() {
+                return event;
             }
             tokio::select! {
                 biased;
-                // The desk, and with it the sender, lives as long as this watch.
-                _ = self.seat.frames.changed() => {}
+                // The coordinator, and with it the sender, lives as long as this watch.
+                _ = self.waiter.frames.changed() => {}
                 () = sleep_until(self.check_at) => {
-                    if let Some(sight) = self.explain() {
-                        return sight;
+                    if let Some(event) = self.explain() {
+                        return event;
                     }
                 }
             }
@@ -103,7 +107,7 @@ impl Watch {
     /// Leaves out what is known: the watch begins with the next landing. Returns what is fresh.
     pub(super) fn skip_known(&mut self) -> Option<Arc<State>> {
         self.begun = true;
-        let state = self.desk.store.fresh(self.grant.key(), Instant::now())?;
+        let state = self.coordinator.store.fresh(self.grant.key(), Instant::now())?;
         self.told = Some(state.snapshot.etag.clone());
         Some(state)
     }
@@ -112,37 +116,41 @@ impl Watch {
     fn known(&self) -> Option<Arc<State>> {
         let (key, now) = (self.grant.key(), Instant::now());
         let live = |state: &Arc<State>| state.snapshot.phase == Phase::Live;
-        self.desk.store.fresh(key, now).or_else(|| self.desk.store.stand_in(key, now).filter(live))
+        self.coordinator
+            .store
+            .fresh(key, now)
+            .or_else(|| self.coordinator.store.stand_in(key, now).filter(live))
     }
 
-    fn landing(&mut self) -> Option<Sight> {
-        let (landed, outcome) = {
-            let frame = self.seat.frames.borrow_and_update();
-            (frame.landed, frame.outcome.clone())
+    fn landing(&mut self) -> Option<WatchEvent> {
+        let (landed, result) = {
+            let frame = self.waiter.frames.borrow_and_update();
+            (frame.landed, frame.result.clone())
         };
         if landed <= self.landed {
             return None;
         }
         self.landed = landed;
-        match outcome? {
-            Outcome::State { state, status, stored } => {
+        match result? {
+            FlightResult::State { state, status, stored } => {
                 let known_before = self.told.is_some();
-                let collapsed = self.seat.collapsed;
+                let collapsed = self.waiter.collapsed;
                 self.consider(state, Origin::Fetched { known_before, status, stored, collapsed })
             }
-            Outcome::Failure(failure) => self.troubled(Reason::Upstream(failure)),
+            FlightResult::Failure(failure) => self.troubled(Reason::Upstream(failure)),
         }
     }
 
-    fn consider(&mut self, state: Arc<State>, origin: Origin) -> Option<Sight> {
+    fn consider(&mut self, state: Arc<State>, origin: Origin) -> Option<WatchEvent> {
         if self.looked_at.replace(state.snapshot.fetched) == Some(state.snapshot.fetched) {
             return None;
         }
-        self.check_at = state.fresh_until.max(Instant::now()) + self.desk.policy.patience.max(MIN_CHECK);
+        self.check_at =
+            state.fresh_until.max(Instant::now()) + self.coordinator.policy.patience.max(MIN_CHECK);
         let was_troubled = matches!(self.trouble.take(), Some(Reason::Upstream(_)));
         if state.snapshot.phase == Phase::Missing {
             self.missing += 1;
-            return (self.missing >= GONE_AFTER).then_some(Sight::Gone(state));
+            return (self.missing >= GONE_AFTER).then_some(WatchEvent::Gone(state));
         }
         self.missing = 0;
         let is_told = self.told.as_ref() == Some(&state.snapshot.etag);
@@ -150,36 +158,36 @@ impl Watch {
             return None;
         }
         self.told = Some(state.snapshot.etag.clone());
-        Some(Sight::State(state, origin))
+        Some(WatchEvent::State(state, origin))
     }
 
     /// Trouble that is known from the start, and will last.
-    fn foreseen(&mut self) -> Option<Sight> {
+    fn foreseen(&mut self) -> Option<WatchEvent> {
         let now = Instant::now();
-        let forecast = self.desk.forecast(self.grant.key(), self.grant.client(), now);
-        let will_last = forecast.start > now + self.desk.policy.patience;
-        (will_last && self.seat.frames.borrow().landed <= self.landed)
+        let forecast = self.coordinator.forecast(self.grant.key(), self.grant.client(), now);
+        let will_last = forecast.start > now + self.coordinator.policy.patience;
+        (will_last && self.waiter.frames.borrow().landed <= self.landed)
             .then(|| self.troubled(forecast.reason))?
     }
 
     /// Nothing has landed for a while: is there a reason that a watcher should know?
-    fn explain(&mut self) -> Option<Sight> {
+    fn explain(&mut self) -> Option<WatchEvent> {
         let now = Instant::now();
-        self.check_at = now + self.desk.policy.patience.max(MIN_CHECK);
-        let forecast = self.desk.forecast(self.grant.key(), self.grant.client(), now);
+        self.check_at = now + self.coordinator.policy.patience.max(MIN_CHECK);
+        let forecast = self.coordinator.forecast(self.grant.key(), self.grant.client(), now);
         if forecast.start <= now {
             return None;
         }
         self.troubled(forecast.reason)
     }
 
-    fn troubled(&mut self, reason: Reason) -> Option<Sight> {
+    fn troubled(&mut self, reason: Reason) -> Option<WatchEvent> {
         if self.told.is_none()
-            && let Some(state) = self.desk.store.stand_in(self.grant.key(), Instant::now())
+            && let Some(state) = self.coordinator.store.stand_in(self.grant.key(), Instant::now())
         {
             // A finished state past its time: better than none, now that the upstream cannot confirm it.
             self.told = Some(state.snapshot.etag.clone());
-            return Some(Sight::State(state, Origin::StandIn { reason, asked: true }));
+            return Some(WatchEvent::State(state, Origin::StandIn { reason, asked: true }));
         }
         // To wait for a turn is no trouble for somebody who has a state.
         let is_queue = matches!(reason, Reason::Budget);
@@ -191,14 +199,14 @@ impl Watch {
         }
         self.trouble = Some(reason);
         let now = Instant::now();
-        let start = self.desk.forecast(self.grant.key(), self.grant.client(), now).start;
+        let start = self.coordinator.forecast(self.grant.key(), self.grant.client(), now).start;
         let retry_after = spread(start.saturating_duration_since(now));
-        Some(Sight::Trouble(Refusal { reason, retry_after }))
+        Some(WatchEvent::Trouble(Refusal { reason, retry_after }))
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.desk.tally.watchers.fall();
+        self.coordinator.counters.watchers.dec();
     }
 }

@@ -1,17 +1,23 @@
 //! Owns the way of every request on the main listener: each step is a line here.
 //!
-//! Plain calls and not a tower of layers: a cached hit takes this way too, and each layer costs it allocations. What
-//! goes further than a hit is boxed where its way parts, so that a hit does not carry room for it along.
+//! Plain calls and not a tower of layers: a cached hit takes this way too, and each layer costs it allocations. Longer
+//! ways are boxed where they part from a hit's, so that a hit does not carry room for them.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 
+use axum::body::Body;
 use http::{HeaderValue, Request, Response, header};
+use tower::{Layer as _, ServiceExt as _, service_fn};
 
-use super::content::{Content, other};
-use super::error::Error;
-use super::note::{self, Note};
-use super::request_id;
-use super::{Gateway, Head, admin, cors, list, method, origin, status};
+use super::admin::livez;
+use super::gateway::Gateway;
+use super::guards::{cors, method, origin};
+use super::head::Head;
+use super::request_log::{self, Record, request_id};
+use super::respond::error::Error;
+use super::respond::response_body::{ResponseBody, other};
+use super::tasks::{list, status};
 
 impl Gateway {
     /// Answers a request of a client at this address. Its body is left unread.
@@ -19,23 +25,23 @@ impl Gateway {
         self,
         request: Request<B>,
         peer: SocketAddr,
-    ) -> impl Future<Output = Response<Content>> + Send + use<B> {
+    ) -> impl Future<Output = Response<ResponseBody>> + Send + use<B> {
         let request = request.map(drop);
-        let note = Note::new(self.clone(), request_id::of(&request));
-        note.beside(self.lead(request, peer))
+        let record = Record::new(&self.0.counters, request_id::of(&request), self.0.log_access);
+        record.scope(self.lead(request, peer))
     }
 
-    async fn lead(self, request: Head, peer: SocketAddr) -> Response<Content> {
+    async fn lead(self, request: Head, peer: SocketAddr) -> Response<ResponseBody> {
         let logged = self.0.log_access.then(|| (request.method().clone(), request.uri().clone()));
         let leaves_body = method::leaves_body(&request);
         let mut response = match rules(&self, &request) {
-            Err(error) => other(error),
-            Ok(()) if cors::concerns(&request) => Box::pin(cors::answer(&self, request, peer)).await,
-            Ok(()) => route(&self, request, peer).await,
+            Err(error) => rendered(Err(error)),
+            Ok(()) if cors::concerns(&request) => Box::pin(across_origins(&self, request, peer)).await,
+            Ok(()) => rendered(route(&self, request, peer).await),
         };
-        note::answered(response.status());
+        request_log::answered(response.status());
         if let Some((method, uri)) = logged {
-            note::log(&method, uri.path(), response.status());
+            request_log::write(&method, uri.path(), response.status());
         }
         if leaves_body {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -44,21 +50,38 @@ impl Gateway {
     }
 }
 
-/// Whether it is meant for this gateway, and its page may ask.
+/// Whether the request is meant for this gateway, and its page may ask.
 fn rules(gateway: &Gateway, request: &Head) -> Result<(), Error> {
     gateway.0.hosts.check(request)?;
     origin::check(&gateway.0.origins, request)
 }
 
-/// To the one who knows its path.
-pub(super) async fn route(gateway: &Gateway, request: Head, peer: SocketAddr) -> Response<Content> {
+/// A request of a page: what CORS adds stands around the same way.
+async fn across_origins(gateway: &Gateway, request: Head, peer: SocketAddr) -> Response<ResponseBody> {
+    let routed = service_fn(async |request: Head| {
+        Ok::<_, Infallible>(rendered(route(gateway, request, peer).await).map(Body::new))
+    });
+    let answer = gateway.0.cors.layer(routed).oneshot(request).await;
+    other(answer.unwrap_or_else(|never| match never {}))
+}
+
+/// Hands the request to the handler of its path.
+async fn route(gateway: &Gateway, request: Head, peer: SocketAddr) -> Result<Response<ResponseBody>, Error> {
     match request.uri().path() {
-        "/livez" => match gateway.0.methods.check_reading(&request) {
-            Ok(()) => other(admin::livez().await),
-            Err(error) => other(error),
-        },
-        "/v1/tasks" => other(Box::pin(list::read(gateway, &request, peer)).await),
+        "/livez" => {
+            gateway.0.methods.check_reading(&request)?;
+            Ok(other(livez().await))
+        }
+        "/v1/tasks" => Box::pin(list::read(&gateway.0, &request, peer)).await.map(other),
         // Every configured status path, judged on its raw bytes.
-        _ => status::read(gateway, request, peer).await,
+        _ => status::read(&gateway.0, request, peer).await,
     }
+}
+
+/// An answer, or the error in its place, which is noted.
+fn rendered(answer: Result<Response<ResponseBody>, Error>) -> Response<ResponseBody> {
+    answer.unwrap_or_else(|error| {
+        request_log::outcome(error.code());
+        other(error)
+    })
 }

@@ -84,7 +84,7 @@ impl Limiter {
 
 /// Rounded up: whoever waits this long does not come too early.
 fn whole_seconds(left: Duration) -> u64 {
-    left.as_secs() + u64::from(left.subsec_nanos() > 0)
+    crate::core::time::seconds_up(left)
 }
 
 #[cfg(test)]

@@ -13,9 +13,9 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::pulse::{Answering, Doing, Pulse};
-use super::stall::Stalling;
-use super::{Limits, silence};
+use super::activity::{Activity, TrackedBody, Tracker};
+use super::write_timeout::WriteTimeout;
+use super::{ConnectionLimits, idle};
 use crate::lifecycle::Lifecycle;
 
 /// The longest head of a request, and what is held of an answer that its client is slow to read. Enough for
@@ -28,7 +28,7 @@ pub(super) async fn run<A, F, B>(
     stream: TcpStream,
     peer: SocketAddr,
     answer: A,
-    limits: Limits,
+    limits: ConnectionLimits,
     lifecycle: Lifecycle,
 ) where
     A: Fn(Request, SocketAddr) -> F,
@@ -39,9 +39,9 @@ pub(super) async fn run<A, F, B>(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
     }
-    let pulse = Pulse::default();
-    let stream = Stalling::new(stream, limits.write_stall_timeout, pulse.clone(), reset);
-    let begun = pulse.clone();
+    let tracker = Tracker::default();
+    let stream = WriteTimeout::new(stream, limits.write_stall_timeout, tracker.clone(), reset);
+    let begun = tracker.clone();
     let service = service_fn(move |request: http::Request<Incoming>| {
         let guard = begun.begin();
         // Most requests have no body, and an empty one costs nothing.
@@ -49,7 +49,7 @@ pub(super) async fn run<A, F, B>(
         let response = answer(request, peer);
         async {
             let response = response.await;
-            Ok::<_, Infallible>(response.map(|body| Answering { body, _answer: guard }))
+            Ok::<_, Infallible>(response.map(|body| TrackedBody { body, _answer: guard }))
         }
     });
     let connection = http1::Builder::new()
@@ -59,20 +59,20 @@ pub(super) async fn run<A, F, B>(
         .max_header_size(MAX_HEAD)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
-    let mut silent = std::pin::pin!(silence::too_long(&pulse, limits));
+    let mut expired = std::pin::pin!(idle::expired(&tracker, limits));
     let mut stopped = std::pin::pin!(lifecycle.stopped_meanwhile());
     let mut is_stopping = false;
     let result = loop {
         tokio::select! {
             biased;
             result = &mut connection => break result,
-            () = &mut silent => {
-                tracing::debug!(%peer, "a client was silent for too long");
+            () = &mut expired => {
+                tracing::debug!(%peer, "a client was expired for too long");
                 return;
             }
             () = &mut stopped, if !is_stopping => {
                 // hyper takes a connection for idle only after its first request: it would wait for one.
-                if pulse.doing() == (Doing::Silent { after: 0 }) {
+                if tracker.activity() == (Activity::Idle { after: 0 }) {
                     return;
                 }
                 is_stopping = true;

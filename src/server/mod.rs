@@ -1,14 +1,14 @@
-//! Owns the listeners: HTTP/1.1 on each connection that the door lets in, until the process stops.
+//! Owns the listeners: HTTP/1.1 on each connection that the acceptor lets in, until the process stops.
 //!
 //! Not `axum::serve`: that has no read timeouts, and sleeps a second after an accept error.
 
+mod accept;
+mod activity;
 mod connection;
 mod connections;
-mod door;
 mod gather;
-mod pulse;
-mod silence;
-mod stall;
+mod idle;
+mod write_timeout;
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -23,13 +23,13 @@ use tokio::net::TcpListener;
 use tokio::time::Duration;
 use tower::ServiceExt as _;
 
+use self::accept::Acceptor;
 pub use self::connections::Connections;
-use self::door::Door;
 use crate::lifecycle::Lifecycle;
 
 /// What a listener's connections may use.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct ConnectionLimits {
     /// Connections at once; further ones wait in the kernel's backlog.
     pub max_connections: usize,
     /// How long a request's head may take to arrive, and a new connection's first byte.
@@ -41,15 +41,17 @@ pub struct Limits {
 }
 
 /// An answer to come.
-type Answering = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
+type AnswerFuture = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 
 /// Serves a router until the process stops; then requests already read are finished.
-pub async fn serve(listener: TcpListener, router: Router, limits: Limits, lifecycle: Lifecycle) {
+pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimits, lifecycle: Lifecycle) {
     serve_counted(listener, routed(router), limits, lifecycle, Arc::default()).await;
 }
 
 /// What a router answers, whoever asks.
-pub fn routed(router: Router) -> impl Fn(Request, SocketAddr) -> Answering + Clone + Send + Sync + 'static {
+pub fn routed(
+    router: Router,
+) -> impl Fn(Request, SocketAddr) -> AnswerFuture + Clone + Send + Sync + 'static {
     move |request, _| {
         let router = router.clone();
         Box::pin(async move { router.oneshot(request).await.unwrap_or_else(|never| match never {}) })
@@ -60,7 +62,7 @@ pub fn routed(router: Router) -> impl Fn(Request, SocketAddr) -> Answering + Clo
 pub async fn serve_counted<A, F, B>(
     listener: TcpListener,
     answer: A,
-    limits: Limits,
+    limits: ConnectionLimits,
     lifecycle: Lifecycle,
     connections: Arc<Connections>,
 ) where
@@ -68,17 +70,17 @@ pub async fn serve_counted<A, F, B>(
     F: Future<Output = Response<B>> + Send + 'static,
     B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + Unpin + 'static,
 {
-    let mut door = Door::new(listener, limits.max_connections, connections);
+    let mut acceptor = Acceptor::new(listener, limits.max_connections, connections);
     loop {
         tokio::select! {
             biased;
             () = lifecycle.stopped() => return,
-            guest = door.next() => {
+            accepted = acceptor.next() => {
                 let (answer, ending) = (answer.clone(), lifecycle.clone());
                 drop(lifecycle.spawn(async move {
                     // Called here: a future that is moved into this one takes its room twice.
-                    connection::run(guest.stream, guest.peer, answer, limits, ending).await;
-                    drop(guest.place);
+                    connection::run(accepted.stream, accepted.peer, answer, limits, ending).await;
+                    drop(accepted.place);
                 }));
             }
         }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::{expiry, retry_after};
 use crate::config;
-use crate::core::ports::Failure;
+use crate::core::failure::Failure;
 use crate::core::snapshot::{Phase, Snapshot};
 
 /// The longest status word that is remembered, in characters.

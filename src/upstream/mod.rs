@@ -4,13 +4,14 @@
 //! redirect is followed, no proxy variable obeyed, nothing decompressed.
 
 pub mod classify;
+mod connection_faults;
+mod counters;
 mod expiry;
 mod retry_after;
 mod scrub;
-mod tally;
-mod trouble;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use parking_lot::RwLock;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
@@ -21,13 +22,14 @@ use tokio::time::Instant;
 use url::Url;
 
 use self::classify::Judge;
+use self::connection_faults::ConnectionFaults;
+pub use self::counters::UpstreamCounters;
+use self::counters::{Attempt, AttemptKind};
 use self::scrub::Scrub;
-pub use self::tally::Tally;
-use self::tally::{Attempt, Kind};
-use self::trouble::Trouble;
 use crate::config::{self, ApiKey};
 use crate::core::budget::Permit;
-use crate::core::ports::{Cancelling, Failure, Fetching, Reply, Source};
+use crate::core::failure::Failure;
+use crate::core::ports::{Cancelling, Fetching, Reply, Source};
 use crate::core::snapshot::Snapshot;
 use crate::core::task::TaskKey;
 
@@ -62,8 +64,8 @@ pub struct Upstream {
     credentials: RwLock<Arc<Credentials>>,
     max_body: usize,
     clock: fn() -> SystemTime,
-    trouble: Trouble,
-    tally: Arc<Tally>,
+    connection_faults: ConnectionFaults,
+    counters: Arc<UpstreamCounters>,
 }
 
 /// The key, as requests carry it, and what keeps it from coming back.
@@ -111,8 +113,8 @@ impl Upstream {
             credentials: RwLock::new(Arc::new(Credentials::new(settings, &[])?)),
             max_body: settings.max_body,
             clock,
-            trouble: Trouble::default(),
-            tally: Arc::default(),
+            connection_faults: ConnectionFaults::default(),
+            counters: Arc::default(),
         })
     }
 
@@ -128,12 +130,12 @@ impl Upstream {
     async fn ask_to_cancel(&self, key: &TaskKey, permit: Permit) -> Result<Reply, Failure> {
         let credentials = self.credentials();
         let request = self.request(Method::DELETE, key, &credentials);
-        let attempt = Attempt::begin(&self.tally, Kind::Cancel);
+        let attempt = Attempt::begin(&self.counters, AttemptKind::Cancel);
         let response = match self.fresh.execute(request).await {
             Ok(response) => response,
             Err(error) => {
                 attempt.failed();
-                self.trouble.tell(key, &error);
+                self.connection_faults.tell(key, &error);
                 return Err(Failure::Unreachable);
             }
         };
@@ -193,26 +195,26 @@ impl Upstream {
         credentials: &Credentials,
     ) -> Result<(Response, Attempt, Option<Permit>), Failure> {
         let ask = |client: &Client| client.execute(self.request(Method::GET, key, credentials));
-        let attempt = Attempt::begin(&self.tally, Kind::Fetch);
+        let attempt = Attempt::begin(&self.counters, AttemptKind::Fetch);
         let broken = match ask(&self.pooled).await {
             Ok(response) => return Ok((response, attempt, None)),
             Err(error) => error,
         };
         attempt.failed();
-        if !trouble::is_dead_connection(&broken) {
-            self.trouble.tell(key, &broken);
+        if !connection_faults::is_dead_connection(&broken) {
+            self.connection_faults.tell(key, &broken);
             return Err(Failure::Unreachable);
         }
         let Some(second) = permit.another() else {
-            self.trouble.tell(key, &broken);
+            self.connection_faults.tell(key, &broken);
             return Err(Failure::Unreachable);
         };
-        let attempt = Attempt::begin(&self.tally, Kind::Retry);
+        let attempt = Attempt::begin(&self.counters, AttemptKind::Retry);
         match ask(&self.fresh).await {
             Ok(response) => Ok((response, attempt, Some(second))),
             Err(error) => {
                 attempt.failed();
-                self.trouble.tell(key, &error);
+                self.connection_faults.tell(key, &error);
                 Err(Failure::Unreachable)
             }
         }
@@ -228,17 +230,17 @@ impl Upstream {
             return Ok(false);
         }
         let new = Credentials::new(settings, std::slice::from_ref(&old.key))?;
-        *self.credentials.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
+        *self.credentials.write() = Arc::new(new);
         Ok(true)
     }
 
     /// What was counted so far.
-    pub fn tally(&self) -> &Arc<Tally> {
-        &self.tally
+    pub fn counters(&self) -> &Arc<UpstreamCounters> {
+        &self.counters
     }
 
     fn credentials(&self) -> Arc<Credentials> {
-        Arc::clone(&self.credentials.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.credentials.read())
     }
 
     fn request(&self, method: Method, key: &TaskKey, credentials: &Credentials) -> Request {

@@ -14,11 +14,11 @@ function observe(tell) {
   let told;
   const look = () => {
     const seen = {
-      link: text("link"), level: document.getElementById("verdict").dataset.level, headline: text("headline"),
+      link: text("link"), level: document.getElementById("health").dataset.level, headline: text("headline"),
       advice: text("advice"), timing: text("timing"), gate: text("gate"), tokens: text("tokens"), rate: text("rate"),
       asked: text("asked"), handed_out: text("handed-out"), saved: text("saved"), streams: text("streams"),
       tasks: [...document.getElementById("tasks").children].map(cells),
-      mishaps: [...document.getElementById("mishaps").children].map(cells),
+      failures: [...document.getElementById("failures").children].map(cells),
       door: !document.getElementById("door").hidden, entry: !document.getElementById("entry").hidden,
       refusal: text("refusal"), leave: !document.getElementById("leave").hidden,
     };

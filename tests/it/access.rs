@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
-use taskgate::core::token::{hash, hex};
+use taskgate::core::hex::encode as hex;
+use taskgate::core::token::hash;
 use tempfile::TempDir;
 
 use crate::support::{

@@ -8,7 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use taskgate::app::{self, Listeners};
-use taskgate::core::token::{hash, hex};
+use taskgate::core::hex::encode as hex;
+use taskgate::core::token::hash;
 use taskgate::lifecycle::Lifecycle;
 use tempfile::TempDir;
 
@@ -112,8 +113,11 @@ async fn the_figures_tell_what_happens_and_no_secret() {
         (&now["budget"]["gate"], &now["budget"]["configured_per_minute"]),
         (&"open".into(), &80_000.0.into())
     );
-    assert_eq!(now["mishaps"][0]["code"], "upstream_error");
-    assert_eq!((&now["mishaps"][0]["status"], &now["mishaps"][0]["id"]), (&500.into(), &"a-…s-sick".into()));
+    assert_eq!(now["failures"][0]["code"], "upstream_error");
+    assert_eq!(
+        (&now["failures"][0]["status"], &now["failures"][0]["id"]),
+        (&500.into(), &"a-…s-sick".into())
+    );
     let tasks = now["tasks"]["shown"].as_array().unwrap();
     let task =
         tasks.iter().find(|task| task["id"] == "ldtask_…abcdef").unwrap_or_else(|| panic!("{tasks:?}"));
@@ -209,7 +213,7 @@ async fn a_token_taken_away_ends_its_sessions_and_streams() {
     let mut open = Vec::new();
     for headers in [&bearer, &session] {
         let mut events = Events::open(admin, "/events", headers).await;
-        assert!(Events::data(&events.next().await).contains("verdict"));
+        assert!(Events::data(&events.next().await).contains("health"));
         open.push(events);
     }
     running.renew(read(line(TOKEN) + &line("another"))).unwrap();
@@ -334,7 +338,7 @@ async fn so_many_may_watch_and_no_more() {
     let mut open = Vec::new();
     for _ in 0..16 {
         let mut events = Events::open(gateway.admin, "/events", "").await;
-        assert!(Events::data(&events.next().await).contains("verdict"));
+        assert!(Events::data(&events.next().await).contains("health"));
         open.push(events);
     }
     let mut late = Events::open(gateway.admin, "/events", "").await;

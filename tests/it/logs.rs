@@ -111,7 +111,7 @@ async fn clients_are_named_without_their_secrets() {
     let upstream = Upstream::always(Reply::json(DONE)).await;
     let files = tempfile::tempdir().unwrap();
     let (tokens, secrets) = (files.path().join("tokens"), files.path().join("secrets"));
-    let hash = taskgate::core::token::hex(&taskgate::core::token::hash(TOKEN));
+    let hash = taskgate::core::hex::encode(&taskgate::core::token::hash(TOKEN));
     std::fs::write(&tokens, format!("program {hash}\n")).unwrap();
     std::fs::write(&secrets, SECRET).unwrap();
     let (program, at) = serve(

@@ -1,7 +1,8 @@
 //! Owns the checks of the files that say who gets in.
 
 use super::*;
-use crate::core::token::{hash, hex};
+use crate::core::hex::encode as hex;
+use crate::core::token::hash;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 

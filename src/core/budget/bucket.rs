@@ -5,7 +5,7 @@
 
 use tokio::time::{Duration, Instant};
 
-use crate::core::snapshot::later;
+use crate::core::time::later;
 
 /// What one 429 leaves of the rate.
 const SLOWER: f64 = 0.7;

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use tokio::time::{Duration, Instant};
 
-use crate::core::ports::{Failure, Scope};
+use crate::core::failure::{Failure, Scope};
 use crate::core::task::TaskKey;
 
 /// The longest wait a `Retry-After` can impose.

@@ -1,15 +1,16 @@
 //! Owns what the key may spend: a token bucket, the gate, and the requests in flight.
 //!
 //! A [`Permit`] is the only way to call the upstream, and every attempt takes one (invariant 2).
-//! The lock is held for a few instructions, never across an await, and inside the desk's lock.
+//! The lock is held for a few instructions, never across an await, and inside the coordinator's lock.
 
 mod bucket;
 mod gate;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::{Duration, Instant};
 
 pub use bucket::{Bucket, Rate};
@@ -17,10 +18,10 @@ use gate::Gate;
 pub use gate::{Change, Pass, Position};
 
 use super::cause;
-use super::ports::{Failure, Scope};
-use super::pulse::Pulse;
-use super::snapshot::later;
+use super::failure::{Failure, Scope};
+use super::rolling_counter::RollingCounter;
 use super::task::TaskKey;
+use super::time::later;
 
 /// Whether a permit can be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +75,7 @@ struct Ledger {
     closed_since: Option<Instant>,
     in_flight: usize,
     max_in_flight: usize,
-    sent: Pulse,
+    sent: RollingCounter,
 }
 
 impl Budget {
@@ -86,7 +87,7 @@ impl Budget {
             closed_since: None,
             in_flight: 0,
             max_in_flight,
-            sent: Pulse::new(now),
+            sent: RollingCounter::new(now),
         })))
     }
 
@@ -165,26 +166,6 @@ impl Budget {
         self.ledger().gate.position()
     }
 
-    /// Whole tokens left.
-    pub fn tokens(&self, now: Instant) -> u32 {
-        self.ledger().bucket.tokens(now)
-    }
-
-    /// Requests a minute in force.
-    pub fn effective_per_minute(&self) -> f64 {
-        self.ledger().bucket.effective_per_minute()
-    }
-
-    /// Requests a minute that the settings allow, the share already taken.
-    pub fn configured_per_minute(&self) -> f64 {
-        self.ledger().bucket.configured_per_minute()
-    }
-
-    /// Requests under way.
-    pub fn in_flight(&self) -> usize {
-        self.ledger().in_flight
-    }
-
     /// Logs what [`settle`](Self::settle) has changed. Apart from it, because a log may block, and the
     /// caller settles under a lock.
     pub fn report(&self, change: Change, now: Instant) {
@@ -204,7 +185,7 @@ impl Budget {
                 match because {
                     Failure::RateLimited { .. } => tracing::warn!(
                         wait_s = wait,
-                        effective_per_minute = self.effective_per_minute(),
+                        effective_per_minute = self.ledger().bucket.effective_per_minute(),
                         "429 from the upstream: all requests wait, then go on more slowly; if this comes \
                          back, other programs use the key: lower budget.share or \
                          budget.requests_per_minute until `share x requests_per_minute` is the \
@@ -228,8 +209,7 @@ impl Budget {
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        // Nothing panics while the lock is held; if it did, the figures would still be sound.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 
@@ -252,7 +232,7 @@ impl Ledger {
             return None;
         }
         self.in_flight += 1;
-        self.sent.beat(now);
+        self.sent.add(now);
         Some(self.gate.pass())
     }
 
@@ -281,7 +261,7 @@ impl Permit {
     }
 
     /// A second permit for another attempt, if one is free at once and the gate stands open: a probe
-    /// is a single request, and only the desk may begin one.
+    /// is a single request, and only the coordinator may begin one.
     pub fn another(&self) -> Option<Self> {
         let mut ledger = self.budget.ledger();
         if ledger.gate.position() != Position::Open {

@@ -22,6 +22,10 @@ impl Bench {
         self.start + Duration::from_secs_f64(seconds)
     }
 
+    fn effective_per_minute(&self) -> f64 {
+        self.budget.reading(self.start).effective_per_minute
+    }
+
     fn take(&self, seconds: f64) -> Option<Pass> {
         self.budget.acquire(self.at(seconds)).map(|permit| permit.pass())
     }
@@ -56,7 +60,7 @@ fn stragglers_of_one_closure_slow_the_rate_once() {
     for (index, pass) in passes.iter().enumerate() {
         bench.settle(1.0, *pass, "a", limited(Some(index as u64 + 1)));
     }
-    assert!((bench.budget.effective_per_minute() - 42.0).abs() < 1e-6);
+    assert!((bench.effective_per_minute() - 42.0).abs() < 1e-6);
     assert!(bench.take(5.9).is_none(), "the longest wait counts");
     assert!(bench.take(6.0).is_some());
 }
@@ -95,7 +99,7 @@ fn a_429_that_straggles_into_an_outage_is_obeyed() {
     assert!(matches!(bench.budget.gate(), Position::Closed { because: Failure::Unreachable, .. }));
     bench.settle(0.5, early, "f", limited(Some(20)));
     assert!(matches!(bench.budget.gate(), Position::Closed { because: Failure::RateLimited { .. }, .. }));
-    assert!((bench.budget.effective_per_minute() - 42.0).abs() < 1e-6);
+    assert!((bench.effective_per_minute() - 42.0).abs() < 1e-6);
     assert!(bench.take(20.4).is_none());
     assert!(bench.take(20.5).is_some());
 }
@@ -128,7 +132,7 @@ fn a_rejected_or_exhausted_key_is_tried_every_thirty_seconds() {
             assert!(bench.take(now + 29.9).is_none());
             now += 30.0;
         }
-        assert!((bench.budget.effective_per_minute() - 60.0).abs() < 1e-6, "not a matter of rate");
+        assert!((bench.effective_per_minute() - 60.0).abs() < 1e-6, "not a matter of rate");
     }
 }
 

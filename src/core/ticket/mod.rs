@@ -113,9 +113,9 @@ pub enum TicketFault {
 /// The secrets of tickets: the first signs, all verify, so that one can be replaced while tickets of the other
 /// are still out. `Debug` shows none.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Ring(Vec<Vec<u8>>);
+pub struct Keyring(Vec<Vec<u8>>);
 
-impl Ring {
+impl Keyring {
     /// Takes secrets of at least [`SHORTEST_SECRET`] bytes each.
     pub fn new(secrets: Vec<Vec<u8>>) -> Self {
         hs256::install();
@@ -184,13 +184,13 @@ impl Ring {
     }
 }
 
-impl fmt::Debug for Ring {
+impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Ring of {}", self.0.len())
+        write!(f, "Keyring of {}", self.0.len())
     }
 }
 
-/// Times and audience are judged in [`Ring::verify`]: the crate asks the system's clock, rounds, and passes over an
+/// Times and audience are judged in [`Keyring::verify`]: the crate asks the system's clock, rounds, and passes over an
 /// audience that it cannot read.
 fn validation() -> Validation {
     let mut validation = Validation::new(Algorithm::HS256);

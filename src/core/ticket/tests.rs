@@ -11,8 +11,8 @@ const OTHER: &str = "fedcba9876543210fedcba9876543210";
 const NOW: u64 = 1_800_000_000;
 const HS256: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
 
-fn ring(secrets: &[&str]) -> Ring {
-    Ring::new(secrets.iter().map(|secret| secret.as_bytes().to_vec()).collect())
+fn ring(secrets: &[&str]) -> Keyring {
+    Keyring::new(secrets.iter().map(|secret| secret.as_bytes().to_vec()).collect())
 }
 
 fn now() -> SystemTime {
@@ -143,8 +143,8 @@ fn the_first_secret_signs_and_both_verify() {
     assert!(both.verify(&by_old, now()).is_ok() && both.verify(&by_both, now()).is_ok());
     assert!(new.verify(&by_both, now()).is_ok());
     assert_eq!(new.verify(&by_old, now()), Err(TicketFault::Signature));
-    assert_eq!(Ring::default().sign(&claims), None);
-    assert_eq!(Ring::default().verify(&by_old, now()), Err(TicketFault::Signature));
+    assert_eq!(Keyring::default().sign(&claims), None);
+    assert_eq!(Keyring::default().verify(&by_old, now()), Err(TicketFault::Signature));
 }
 
 #[test]
@@ -165,5 +165,5 @@ fn a_ticket_has_a_longest_length() {
 #[test]
 fn debug_shows_no_secret() {
     let text = format!("{:?}", ring(&[SECRET, OTHER]));
-    assert_eq!(text, "Ring of 2");
+    assert_eq!(text, "Keyring of 2");
 }

@@ -1,10 +1,8 @@
-//! Owns the live dashboard: one page, and the stream of its figures.
+//! Owns the live dashboard: one page, and the stream of its data.
 //!
-//! The page asks no other host for anything and holds no figures: those come by `/events`, to whoever is let in.
-//! They are put together once a second, however many watch, and not at all while nobody does. The board's lock is
-//! held meanwhile, and is taken inside no other.
+//! The page asks no other host for anything and holds no figures: those come by `/events`, to those who may see them.
 
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::LazyLock;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -14,56 +12,25 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Duration, Instant, sleep_until};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, sleep_until};
 
-use super::Admin;
-use super::door::Right;
-use super::figures::Figures;
-use crate::http::sse;
-
-/// How many may watch at once.
-const MOST: usize = 16;
-const PERIOD: Duration = Duration::from_secs(1);
-/// Two ticks that fall together within this are one.
-const SLACK: Duration = Duration::from_millis(100);
+use super::auth::Right;
+use super::board::PERIOD;
+use super::dashboard_data::DashboardData;
+use super::state::Admin;
+use crate::http::respond::sse;
 
 const STYLE: &str = include_str!("page/style.css");
 const SCRIPT: &str = include_str!("page/script.js");
 const PAGE: &str = include_str!("page/page.html");
-
-/// The figures as they were told last, and the places of those who watch.
-pub(super) struct Board {
-    places: Arc<Semaphore>,
-    latest: Mutex<Option<(Instant, Bytes)>>,
-}
-
-impl Board {
-    pub(super) fn new() -> Self {
-        Self { places: Arc::new(Semaphore::new(MOST)), latest: Mutex::default() }
-    }
-
-    fn event(&self, admin: &Admin, now: Instant) -> Bytes {
-        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*latest {
-            Some((made, event)) if now.saturating_duration_since(*made) + SLACK < PERIOD => event.clone(),
-            _ => {
-                // A struct of strings and numbers always serializes.
-                let json = serde_json::to_vec(&Figures::read(admin, now)).unwrap_or_default();
-                let event = sse::event(None, None, &json);
-                *latest = Some((now, event.clone()));
-                event
-            }
-        }
-    }
-}
 
 /// The page. It is the same for everybody, and asks for a token itself where one is needed; the status says so
 /// to those who look at that.
 pub(super) async fn page(State(admin): State<Admin>, request: Request) -> Response {
     static POLICY: LazyLock<HeaderValue> = LazyLock::new(policy);
     static HTML: LazyLock<Bytes> = LazyLock::new(html);
-    let status = admin.0.door.right(&request).map_or_else(|error| error.status(), |_| StatusCode::OK);
+    let status = admin.0.auth.right(&request).map_or_else(|error| error.status(), |_| StatusCode::OK);
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
@@ -101,11 +68,11 @@ fn policy() -> HeaderValue {
 
 /// One event a second, until the watcher leaves, its right ends or the process does.
 pub(super) async fn events(State(admin): State<Admin>, request: Request) -> Response {
-    let right = match admin.0.door.right(&request) {
+    let right = match admin.0.auth.right(&request) {
         Ok(right) => right,
         Err(error) => return error.into_response(),
     };
-    let Ok(place) = Arc::clone(&admin.0.board.places).try_acquire_owned() else {
+    let Some(place) = admin.0.board.place() else {
         return sse::response(stream::iter([sse::event(Some("busy"), None, b"{}"), sse::retry()]));
     };
     let watching = Watching { admin, right, next: Instant::now(), _place: place };
@@ -115,14 +82,20 @@ pub(super) async fn events(State(admin): State<Admin>, request: Request) -> Resp
             () = sleep_until(watching.next) => {}
             () = watching.admin.0.lifecycle.stopped() => return Some((sse::retry(), None)),
         }
-        if !watching.admin.0.door.holds(&watching.right) {
+        if !watching.admin.0.auth.holds(&watching.right) {
             return None;
         }
         let now = Instant::now();
         watching.next = now + PERIOD;
-        let event = watching.admin.0.board.event(&watching.admin, now);
+        let admin = &watching.admin;
+        let event = admin.0.board.event(now, || event(&DashboardData::read(admin, now)));
         Some((event, Some(watching)))
     }))
+}
+
+fn event(data: &DashboardData) -> Bytes {
+    // A struct of strings and numbers always serializes.
+    sse::event(None, None, &serde_json::to_vec(data).unwrap_or_default())
 }
 
 struct Watching {

@@ -18,7 +18,7 @@ impl Metrics {
 }
 
 /// The page.
-pub(in crate::http) async fn show(State(Metrics(page)): State<Metrics>) -> Response {
+pub(super) async fn show(State(Metrics(page)): State<Metrics>) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"),
         (header::CACHE_CONTROL, "no-store"),

@@ -4,9 +4,9 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode};
 
-use super::Admin;
+use super::state::Admin;
 use crate::core::task::PathFault;
-use crate::http::error::Error;
+use crate::http::respond::error::Error;
 
 /// The path before a task's own, as it came.
 const PREFIX: &str = "/cache";
@@ -19,7 +19,7 @@ pub(super) async fn answer(State(admin): State<Admin>, request: Request) -> Resp
 }
 
 fn purge(admin: &Admin, request: &Request) -> Result<(), Error> {
-    admin.0.door.right(request)?;
+    admin.0.auth.right(request)?;
     if *request.method() != Method::DELETE {
         return Err(Error::MethodNotAllowed { allowed: "DELETE", create_at: None });
     }

@@ -4,8 +4,8 @@
 //! The cookie is a random value of its own, and only its hash is kept. `HttpOnly`, so that no script reads it;
 //! `SameSite=Strict`, so that no other site's request carries it.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use http::{HeaderMap, HeaderValue, header};
 use tokio::time::{Duration, Instant};
@@ -61,7 +61,7 @@ impl Sessions {
     }
 
     fn open_now(&self, now: Instant) -> MutexGuard<'_, HashMap<Hash, Session>> {
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.0.lock();
         open.retain(|_, session| now < session.ends);
         open
     }
@@ -95,7 +95,7 @@ mod tests {
         let session = sessions.of(&cookie, start + LASTS - Duration::from_secs(1)).unwrap();
         assert_eq!(sessions.token(&session, start), Some([7; 32]));
         assert_eq!(sessions.of(&cookie, start + LASTS), None);
-        assert!(sessions.0.lock().unwrap().is_empty());
+        assert!(sessions.0.lock().is_empty());
     }
 
     #[test]
@@ -111,7 +111,7 @@ mod tests {
         }
         assert_eq!(sessions.of(&first, start), None);
         assert!(sessions.of(&second, start).is_some());
-        assert_eq!(sessions.0.lock().unwrap().len(), MOST);
+        assert_eq!(sessions.0.lock().len(), MOST);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //! can harm it.
 
 use serde_json::{Value, json};
-use taskgate::core::token::{hash, hex};
+use taskgate::core::hex::encode as hex;
+use taskgate::core::token::hash;
 
 use super::parts::{Part, client_command};
 use super::play::Play;
@@ -59,7 +60,7 @@ async fn the_dashboard_shows_the_gateway_at_work() {
     });
 
     upstream.now("task_with_a_long_id_2", Reply::new(503, "", "canary-error-body"));
-    page.wait_for(|seen| seen["mishaps"][0][0] == "503 upstream_error");
+    page.wait_for(|seen| seen["failures"][0][0] == "503 upstream_error");
     upstream.now("task_with_a_long_id_2", Reply::new(401, "", "{}"));
     page.wait_for(|seen| {
         seen["headline"] == "The key is rejected"

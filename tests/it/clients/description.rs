@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use taskgate::core::token::{hash, hex};
+use taskgate::core::hex::encode as hex;
+use taskgate::core::token::hash;
 use taskgate::sandbox::{Course, Medium, Options, Plan};
 
 use super::parts::{Part, client_command};

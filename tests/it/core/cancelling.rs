@@ -1,10 +1,11 @@
 //! Cancelling: once, on a permit of its own, before all flights; the end of a task is everybody's.
 
+use taskgate::core::answer::{Origin, Reason};
 use taskgate::core::budget::Position;
-use taskgate::core::mirror::{Origin, Reason};
-use taskgate::core::ports::{Failure, Reply};
+use taskgate::core::failure::Failure;
+use taskgate::core::ports::Reply;
 use taskgate::core::snapshot::Phase;
-use taskgate::core::watch::Sight;
+use taskgate::core::watch::WatchEvent;
 
 use super::house::*;
 use http::StatusCode;
@@ -19,12 +20,12 @@ async fn the_end_of_a_cancelled_task_is_told_to_everybody() {
     let mut watch = house.mirror.watch(&house.grant("w", "a"), None).unwrap();
     settle().await;
     house.call("a").answer(live("1")).await;
-    assert!(matches!(watch.next().await, Sight::State(state, _) if state.snapshot.body == "1"));
+    assert!(matches!(watch.next().await, WatchEvent::State(state, _) if state.snapshot.body == "1"));
     pass(0.1).await;
     let cancelling = house.cancel("c", "a").await;
     house.any_cancel().unwrap().answer(ended("cancelled")).await;
     assert!(matches!(cancelling.await.unwrap(), Ok(Reply::Answer(_))));
-    assert!(matches!(watch.next().await, Sight::State(state, _) if state.snapshot.body == "cancelled"));
+    assert!(matches!(watch.next().await, WatchEvent::State(state, _) if state.snapshot.body == "cancelled"));
     let got = house.ask("g", "a").await.got().await;
     assert_eq!(body(&got), "cancelled");
     assert_eq!(got.unwrap().origin, Origin::Hit);
@@ -45,7 +46,9 @@ async fn an_earlier_flight_answers_with_the_end_and_changes_nothing() {
         assert_eq!(body(&asked.got().await), "cancelled", "whoever waited has it already");
         flight.answer(late).await;
         // The watcher looks only now, when the late answer has come.
-        assert!(matches!(watch.next().await, Sight::State(state, _) if state.snapshot.body == "cancelled"));
+        assert!(
+            matches!(watch.next().await, WatchEvent::State(state, _) if state.snapshot.body == "cancelled")
+        );
         assert_eq!(body(&house.ask("g", "a").await.got().await), "cancelled");
     }
 }

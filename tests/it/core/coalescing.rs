@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use taskgate::core::mirror::Origin;
+use taskgate::core::answer::Origin;
 use taskgate::core::snapshot::Phase;
 
 use super::house::*;
@@ -108,7 +108,7 @@ async fn the_first_client_leaves_and_nobody_notices() {
         assert_eq!(body(&house.ask("third", &id).await.got().await), "done");
     }
     assert_eq!(house.sent().len(), 1000, "one request each, and no second try");
-    assert_eq!(house.mirror.census(), Default::default());
+    assert_eq!(house.mirror.overview().census, Default::default());
 }
 
 #[tokio::test(start_paused = true)]
@@ -118,7 +118,7 @@ async fn a_flight_completes_though_everybody_has_left() {
     let call = house.call("a");
     asked.leave().await;
     call.answer(terminal("done")).await;
-    assert_eq!(house.mirror.census(), Default::default());
+    assert_eq!(house.mirror.overview().census, Default::default());
     assert_eq!(house.ask("y", "a").await.got().await.unwrap().origin, Origin::Hit);
 }
 
@@ -132,7 +132,7 @@ async fn interest_that_lingers_is_served_once_and_then_nothing_goes_upstream() {
     assert_eq!(body(&other.got().await), "done");
     pass(0.1).await;
     house.call("a").answer(live("1")).await;
-    assert_eq!(house.mirror.census(), Default::default(), "it has had its refresh");
+    assert_eq!(house.mirror.overview().census, Default::default(), "it has had its refresh");
     pass(3600.0).await;
     house.no_call();
     assert_eq!(house.sent().len(), 2);
@@ -147,7 +147,7 @@ async fn interest_that_lingers_ends_with_its_time() {
     let asked = house.ask("x", "a").await;
     // This one's turn is in four seconds; it leaves at once, and its place is kept for `patience`.
     house.ask("y", "b").await.leave().await;
-    assert_eq!(house.mirror.census().tasks, 2);
+    assert_eq!(house.mirror.overview().census.tasks, 2);
     house.call("a").answer(Err(limited(Some(60)))).await;
     let told = asked.got().await.unwrap_err().retry_after;
     assert!(told >= 60, "and this one's for as long as it was told: {told}");
@@ -155,7 +155,7 @@ async fn interest_that_lingers_ends_with_its_time() {
     house.call("a").answer(live("1")).await;
     pass(600.0).await;
     house.no_call();
-    assert_eq!(house.mirror.census(), Default::default());
+    assert_eq!(house.mirror.overview().census, Default::default());
 }
 
 #[tokio::test(start_paused = true)]

@@ -103,7 +103,9 @@ async fn a_storm_uses_the_budget_and_starves_nobody() {
                 if returns.get(&(task, client)).is_none_or(|at| *at <= now) {
                     let (mirror, grant) =
                         (house.mirror.clone(), house.grant(&format!("c{client}"), &format!("t{task}")));
-                    let look = house.lifecycle.spawn(async move { mirror.look(&grant).await });
+                    let look = house
+                        .lifecycle
+                        .spawn(async move { mirror.look(&grant, std::future::pending()).await });
                     returns.insert((task, client), now + seconds(3600.0));
                     waiting.push(((task, client), look));
                 }

@@ -1,7 +1,7 @@
 //! Invariant 4: a flight ends, whatever becomes of it, and frees its key and its waiters.
 
-use taskgate::core::mirror::Reason;
-use taskgate::core::ports::Failure;
+use taskgate::core::answer::Reason;
+use taskgate::core::failure::Failure;
 use tokio::time::Instant;
 
 use super::house::*;
@@ -18,7 +18,7 @@ async fn a_flight_that_panics_frees_its_key_and_its_waiters() {
     pass(1.0).await;
     house.call("a").answer(terminal("done")).await;
     assert_eq!(body(&house.ask("x", "a").await.got().await), "done");
-    assert_eq!(house.mirror.census(), Default::default());
+    assert_eq!(house.mirror.overview().census, Default::default());
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
+use taskgate::core::answer::Reason;
 use taskgate::core::budget::Position;
-use taskgate::core::mirror::Reason;
-use taskgate::core::ports::Failure;
+use taskgate::core::failure::Failure;
 use tokio::time::Instant;
 
 use super::coalescing::assert_window;
@@ -252,7 +252,7 @@ async fn the_last_failure_is_remembered_however_many_there_were() {
             call.answer(Err(refused)).await;
         }
     }
-    assert_eq!(house.mirror.census(), Default::default());
+    assert_eq!(house.mirror.overview().census, Default::default());
     for round in 0..300 {
         let id = format!("new{round}");
         house.fetch("x", &id, Err(refused)).await.unwrap_err();

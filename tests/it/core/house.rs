@@ -5,12 +5,16 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
+use taskgate::core::answer::{Answer, Origin, Reason, Refusal};
 use taskgate::core::budget::{Budget, Permit, Rate};
+use taskgate::core::failure::Failure;
 use taskgate::core::grant::{CancelGrant, Client, Grant};
-use taskgate::core::mirror::{Answer, Mirror, Origin, Policy, Reason, Refusal};
+use taskgate::core::mirror::Mirror;
 use taskgate::core::pacing::Pacing;
-use taskgate::core::ports::{Cancelling, Failure, Fetching, Reply, Source};
-use taskgate::core::snapshot::{Phase, Retention, Snapshot};
+use taskgate::core::policy::Policy;
+use taskgate::core::ports::{Cancelling, Fetching, Reply, Source};
+use taskgate::core::snapshot::{Phase, Snapshot};
+use taskgate::core::state::Retention;
 use taskgate::core::task::{Route, Routes, TaskKey};
 use taskgate::lifecycle::Lifecycle;
 use tokio::sync::oneshot;
@@ -80,7 +84,8 @@ impl House {
     /// A plain GET in a task of its own, which has begun to wait when this returns.
     pub async fn ask(&self, client: &str, id: &str) -> Asked {
         let (mirror, grant) = (self.mirror.clone(), self.grant(client, id));
-        let asked = Asked(self.lifecycle.spawn(async move { mirror.look(&grant).await }));
+        let asked =
+            Asked(self.lifecycle.spawn(async move { mirror.look(&grant, std::future::pending()).await }));
         settle().await;
         asked
     }

@@ -1,6 +1,6 @@
 //! Missing states: short-lived, never in a finished task's place, in a memory of their own.
 
-use taskgate::core::mirror::{Origin, Reason};
+use taskgate::core::answer::{Origin, Reason};
 
 use super::house::*;
 

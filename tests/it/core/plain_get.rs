@@ -1,6 +1,6 @@
 //! The plain GET: at once, with the shared refresh, or at once with what is known and when to return.
 
-use taskgate::core::mirror::{Origin, Reason};
+use taskgate::core::answer::{Origin, Reason};
 use taskgate::core::snapshot::Phase;
 
 use super::house::*;

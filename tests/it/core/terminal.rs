@@ -1,6 +1,6 @@
 //! Invariant 3: what is finished stays finished, until it expires or is purged.
 
-use taskgate::core::mirror::Origin;
+use taskgate::core::answer::Origin;
 use taskgate::core::snapshot::Phase;
 
 use super::house::*;
@@ -28,7 +28,7 @@ async fn an_expired_terminal_state_still_stands_in() {
     pass(3601.0).await;
     let got = house.fetch("x", "a", Err(DOWN)).await;
     assert_eq!(body(&got), "done");
-    assert!(!stands_in(&got).0.eq(&taskgate::core::mirror::Reason::Budget));
+    assert!(!stands_in(&got).0.eq(&taskgate::core::answer::Reason::Budget));
 }
 
 #[tokio::test(start_paused = true)]

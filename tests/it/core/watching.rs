@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::HeaderValue;
+use taskgate::core::answer::Reason;
 use taskgate::core::budget::{Budget, Permit, Rate};
+use taskgate::core::failure::Failure;
 use taskgate::core::grant::{Client, Grant};
-use taskgate::core::mirror::{Census, Mirror, Reason};
-use taskgate::core::ports::{Cancelling, Failure, Fetching, Source};
+use taskgate::core::mirror::Mirror;
+use taskgate::core::ports::{Cancelling, Fetching, Source};
+use taskgate::core::refresh::Census;
 use taskgate::core::task::{Route, Routes, TaskKey};
-use taskgate::core::watch::{Sight, Watch};
+use taskgate::core::watch::{Watch, WatchEvent};
 use taskgate::lifecycle::Lifecycle;
 use tokio::time::{Duration, Instant, timeout};
 
@@ -20,15 +23,15 @@ fn watch(house: &House, client: &str, id: &str) -> Watch {
 }
 
 /// The next sight, if there is one without time passing.
-async fn next_sight(watch: &mut Watch) -> Option<Sight> {
+async fn next_sight(watch: &mut Watch) -> Option<WatchEvent> {
     settle().await;
     timeout(Duration::ZERO, watch.next()).await.ok()
 }
 
 #[track_caller]
-fn shown(sight: Option<Sight>) -> String {
+fn shown(sight: Option<WatchEvent>) -> String {
     match sight {
-        Some(Sight::State(state, _)) => String::from_utf8(state.snapshot.body.to_vec()).unwrap(),
+        Some(WatchEvent::State(state, _)) => String::from_utf8(state.snapshot.body.to_vec()).unwrap(),
         other => panic!("no state: {other:?}"),
     }
 }
@@ -55,7 +58,7 @@ async fn the_current_state_comes_first_and_then_every_change_once() {
     assert_eq!(shown(next_sight(&mut watch).await), "end");
     drop(watch);
     settle().await;
-    assert_eq!(house.mirror.census(), Census::default());
+    assert_eq!(house.mirror.overview().census, Census::default());
 }
 
 #[tokio::test(start_paused = true)]
@@ -95,7 +98,7 @@ async fn many_watchers_are_one_interest_at_the_tasks_own_pace() {
     let before = house.sent().len();
     pass(60.0).await;
     assert_eq!(house.sent().len(), before, "without a watcher nobody asks");
-    assert_eq!(house.mirror.census(), Census::default());
+    assert_eq!(house.mirror.overview().census, Census::default());
 }
 
 #[tokio::test(start_paused = true)]
@@ -119,7 +122,7 @@ async fn trouble_is_told_once_and_its_end_too() {
     pass(2.1).await;
     house.call("a").answer(Err(Failure::ServerError { status: 500 })).await;
     let seen = next_sight(&mut watch).await;
-    let Some(Sight::Trouble(refusal)) = seen else { panic!("{seen:?}") };
+    let Some(WatchEvent::Trouble(refusal)) = seen else { panic!("{seen:?}") };
     assert_eq!(refusal.reason, Reason::Upstream(Failure::ServerError { status: 500 }));
     pass(1.1).await;
     house.call("a").answer(Err(Failure::ServerError { status: 503 })).await;
@@ -142,7 +145,7 @@ async fn a_gate_closed_by_others_is_told_to_those_who_hear_nothing() {
     pass(2.0 + 5.1).await;
     let seen = next_sight(&mut watch).await;
     assert!(
-        matches!(seen, Some(Sight::Trouble(refusal)) if matches!(refusal.reason, Reason::Upstream(Failure::RateLimited { .. }))),
+        matches!(seen, Some(WatchEvent::Trouble(refusal)) if matches!(refusal.reason, Reason::Upstream(Failure::RateLimited { .. }))),
         "{seen:?}"
     );
     pass(20.0).await;
@@ -179,7 +182,7 @@ async fn a_task_missing_three_times_in_a_row_is_gone() {
     }
     house.call("a").answer(missing()).await;
     let seen = next_sight(&mut watch).await;
-    assert!(matches!(seen, Some(Sight::Gone(_))), "{seen:?}");
+    assert!(matches!(seen, Some(WatchEvent::Gone(_))), "{seen:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -201,7 +204,7 @@ async fn a_wait_lasts_as_long_as_it_may_and_no_longer() {
     pass(1.1).await;
     let answer = waiting.await.unwrap().unwrap();
     assert_eq!(answer.state.snapshot.body, "1");
-    assert_eq!(house.mirror.census(), Census::default());
+    assert_eq!(house.mirror.overview().census, Census::default());
 }
 
 /// Answers at once, or a few turns of the scheduler later.
@@ -238,14 +241,15 @@ async fn no_watcher_misses_a_completion_it_races_with() {
             let key = routes.find(&format!("/v1/tasks/t{race}")).unwrap();
             let grant = Grant::issue(key, Client::Named("x".into()), None);
             let (looking, watching) = ((mirror.clone(), grant.clone()), (mirror.clone(), grant));
-            let look = lifecycle.spawn(async move { looking.0.look(&looking.1).await.map(drop) });
+            let look = lifecycle
+                .spawn(async move { looking.0.look(&looking.1, std::future::pending()).await.map(drop) });
             let watch = lifecycle.spawn(async move {
                 for _ in 0..race % 5 {
                     tokio::task::yield_now().await;
                 }
                 if race % 2 == 0 {
                     let mut watch = watching.0.watch(&watching.1, None).unwrap();
-                    assert!(matches!(watch.next().await, Sight::State(..)));
+                    assert!(matches!(watch.next().await, WatchEvent::State(..)));
                 } else {
                     watching.0.wait(&watching.1, std::future::pending(), |_| false).await.unwrap();
                 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
-use taskgate::http::Tally;
+use taskgate::http::RequestCounters;
 use taskgate::telemetry::metrics::ALL;
 
 use crate::support::Reply;
@@ -51,7 +51,7 @@ fn operations_md_describes_the_metrics_as_the_code_does() {
 #[test]
 fn operations_md_explains_every_word_of_the_labels() {
     let text = std::fs::read_to_string(root().join("docs/operations.md")).unwrap();
-    for (route, outcome, _) in Tally::new(tokio::time::Instant::now()).requests() {
+    for (route, outcome, _) in RequestCounters::new(tokio::time::Instant::now()).requests() {
         for word in [route, outcome] {
             assert!(text.contains(&format!("`{word}`")), "{word}");
         }

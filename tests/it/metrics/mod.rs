@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use taskgate::core::token::{hash, hex};
+use taskgate::core::hex::encode as hex;
+use taskgate::core::token::hash;
 use tokio::task::JoinSet;
 
 use crate::support::{Events, KEY, Reply, Seen, Upstream, gateway, get, get_with, request};

@@ -10,11 +10,11 @@ mod upstream;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use taskgate::app::{self, Listeners};
+use taskgate::app::{self, Listeners, listeners};
 use taskgate::config::{self, Settings, Sources};
 use taskgate::lifecycle::Lifecycle;
 use taskgate::sandbox::{Options, Sandbox};
-use taskgate::server::{self, Limits};
+use taskgate::server::{self, ConnectionLimits};
 
 pub use client::{Answer, exchange, get, get_with, request};
 pub use events::{Events, Seen};
@@ -93,10 +93,10 @@ pub async fn site(page: &'static str) -> (SocketAddr, Lifecycle) {
 }
 
 async fn serve(router: axum::Router) -> (SocketAddr, Lifecycle) {
-    let listener = app::listen("127.0.0.1:0".parse().unwrap(), "sandbox").await.unwrap();
+    let listener = listeners::listen("127.0.0.1:0".parse().unwrap(), "sandbox").await.unwrap();
     let address = listener.local_addr().unwrap();
     let lifecycle = Lifecycle::default();
-    let limits = Limits {
+    let limits = ConnectionLimits {
         max_connections: 4096,
         header_read_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(75),

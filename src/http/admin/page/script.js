@@ -92,7 +92,7 @@ function link(state, text) {
 
 function lose() {
   link("lost", "Connection lost, reconnecting");
-  at("verdict").dataset.level = "worry";
+  at("health").dataset.level = "worry";
   put("headline", "The gateway does not answer");
   put("advice", last ? `The figures below are from ${last}. This page tries again by itself.` : "This page tries again by itself.");
   put("timing", "");
@@ -115,18 +115,18 @@ function draw(figures) {
   link("live", "Live");
   put("version", `version ${figures.version}`);
   put("uptime", `up ${span(figures.uptime_s)}`);
-  drawVerdict(figures.verdict);
+  drawHealth(figures.health);
   drawSaving(figures.answers);
   drawBudget(figures.budget);
   drawAnswers(figures.answers);
   drawLatency(figures.latency);
   drawHouse(figures);
   drawTasks(figures.tasks);
-  drawMishaps(figures.mishaps);
+  drawFailures(figures.failures);
 }
 
-function drawVerdict({ level, headline, advice, since_s, until_s }) {
-  at("verdict").dataset.level = level;
+function drawHealth({ level, headline, advice, since_s, until_s }) {
+  at("health").dataset.level = level;
   put("headline", headline);
   put("advice", advice);
   const parts = [];
@@ -213,10 +213,10 @@ function drawTasks({ total, shown }) {
   });
 }
 
-function drawMishaps(mishaps) {
-  at("no-mishaps").hidden = mishaps.length > 0;
-  const lines = fill(at("mishaps"), at("mishap"), mishaps.length);
-  mishaps.forEach(({ code, status, id, ago_s }, number) => {
+function drawFailures(failures) {
+  at("no-failures").hidden = failures.length > 0;
+  const lines = fill(at("failures"), at("failure"), failures.length);
+  failures.forEach(({ code, status, id, ago_s }, number) => {
     const part = (name, text) => write(lines[number].querySelector(`.${name}`), text);
     part("code", status ? `${status} ${code}` : code);
     part("id", id);

@@ -1,7 +1,7 @@
 //! Owns what can happen to the core, and how likely it is.
 
 use proptest::prelude::*;
-use taskgate::core::ports::Failure;
+use taskgate::core::failure::Failure;
 use taskgate::core::snapshot::Phase;
 
 use super::{CLIENTS, IDS};

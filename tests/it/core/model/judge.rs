@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use taskgate::core::mirror::Origin;
+use taskgate::core::answer::Origin;
 use taskgate::core::snapshot::Phase;
 use tokio::time::Instant;
 

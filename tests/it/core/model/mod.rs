@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use taskgate::core::budget::Rate;
-use taskgate::core::mirror::Census;
-use taskgate::core::ports::Failure;
+use taskgate::core::failure::Failure;
+use taskgate::core::refresh::Census;
 use taskgate::core::snapshot::{Phase, Snapshot};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
@@ -143,7 +143,8 @@ impl Case {
             Step::Pass { ticks } => {
                 for tick in 0..ticks {
                     // While nothing can happen, time passes in one go.
-                    let is_idle = self.pending.is_empty() && self.house.mirror.census() == Census::default();
+                    let is_idle =
+                        self.pending.is_empty() && self.house.mirror.overview().census == Census::default();
                     let step = if is_idle { ticks - tick } else { 1 };
                     sleep(seconds(TICK * step as f64)).await;
                     // Whatever an alarm has set off has a few steps to run.
@@ -256,7 +257,7 @@ impl Case {
             pass(60.0).await;
             held.extend(self.house.calls());
         }
-        prop_assert_eq!(self.house.mirror.census(), Census::default(), "something is left over");
+        prop_assert_eq!(self.house.mirror.overview().census, Census::default(), "something is left over");
         let before = self.house.sent().len();
         pass(600.0).await;
         prop_assert_eq!(self.house.sent().len(), before, "nobody is interested");

@@ -1,0 +1,176 @@
+//! Owns the composition: the only place that knows every part.
+
+mod figures;
+pub mod listeners;
+
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
+
+use thiserror::Error;
+use tokio::time::Instant;
+
+use self::figures::{Figures, Listener};
+pub use self::listeners::Listeners;
+use crate::config::{self, Settings};
+use crate::core::budget::{Budget, Rate};
+use crate::core::mirror::Mirror;
+use crate::core::pacing::Pacing;
+use crate::core::policy::Policy;
+use crate::core::ports::Source;
+use crate::core::state::Retention;
+use crate::http::admin::{self, Admin, Metrics};
+use crate::http::{Access, Gateway};
+use crate::lifecycle::Lifecycle;
+use crate::server::{self, ConnectionLimits};
+use crate::upstream::{SetupError, Upstream};
+
+/// Connections the admin listener takes at once: it must answer when the main one is full.
+const ADMIN_CONNECTIONS: usize = 64;
+/// Why the gateway cannot run.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The upstream's client.
+    #[error(transparent)]
+    Upstream(#[from] SetupError),
+}
+
+/// A gateway at work, as far as it can be changed without a restart.
+pub struct Running {
+    settings: Settings,
+    access: Arc<Access>,
+    gateway: Gateway,
+    upstream: Arc<Upstream>,
+    budget: Budget,
+    mirror: Mirror,
+}
+
+/// Starts a gateway on these sockets; it runs until the lifecycle stops.
+///
+/// # Errors
+/// [`StartError::Upstream`].
+pub fn start(
+    settings: &Settings,
+    listeners: Listeners,
+    lifecycle: &Lifecycle,
+) -> Result<Running, StartError> {
+    #[expect(clippy::disallowed_methods, reason = "the clock is handed in here")]
+    let clock = SystemTime::now;
+    let upstream = Arc::new(Upstream::new(&settings.upstream, clock)?);
+    let source: Arc<dyn Source> = Arc::<Upstream>::clone(&upstream);
+    let budget = Budget::new(rate(&settings.budget), settings.upstream.max_in_flight, Instant::now());
+    let mirror = Mirror::start(policy(settings), settings.cache.max_bytes, budget.clone(), source, lifecycle);
+    let limits = ConnectionLimits {
+        max_connections: settings.server.max_connections,
+        header_read_timeout: settings.server.header_read_timeout,
+        idle_timeout: settings.server.idle_timeout,
+        write_stall_timeout: settings.server.write_stall_timeout,
+    };
+    let access = Arc::new(Access::new(settings, clock));
+    let gateway = Gateway::new(settings, Arc::clone(&access), mirror.clone(), lifecycle);
+    let answer = {
+        let gateway = gateway.clone();
+        move |request, peer| Box::pin(gateway.clone().answer(request, peer))
+    };
+    let main = Listener::new("main", limits);
+    let connections = Arc::clone(&main.connections);
+    drop(lifecycle.spawn(server::serve_counted(
+        listeners.main,
+        answer,
+        limits,
+        lifecycle.clone(),
+        connections,
+    )));
+    if let Some(listener) = listeners.admin {
+        let admin = Admin::new(settings, gateway.clone(), budget.clone(), lifecycle.clone());
+        // The page names the listener that serves it, so that one is made first.
+        let figures = Arc::new(OnceLock::<Figures>::new());
+        let read = Arc::clone(&figures);
+        let metrics = Metrics::new(move || read.get().map(Figures::page).unwrap_or_default());
+        let router = admin::router(settings, admin, metrics);
+        let limits = ConnectionLimits { max_connections: ADMIN_CONNECTIONS, ..limits };
+        let answer = server::routed(router);
+        let admin = Listener::new("admin", limits);
+        let connections = Arc::clone(&admin.connections);
+        drop(lifecycle.spawn(server::serve_counted(
+            listener,
+            answer,
+            limits,
+            lifecycle.clone(),
+            connections,
+        )));
+        let _ = figures.set(Figures {
+            gateway: gateway.clone(),
+            mirror: mirror.clone(),
+            budget: budget.clone(),
+            upstream: Arc::clone(upstream.counters()),
+            listeners: vec![main, admin],
+            started: clock(),
+        });
+    }
+    Ok(Running { settings: settings.clone(), access, gateway, upstream, budget, mirror })
+}
+
+impl Running {
+    /// The settings in force.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Takes what can change at work: the key, tokens, ticket secrets, `[limits]` and `[budget]`. Names the
+    /// settings that differ from those in force and need a restart.
+    ///
+    /// # Errors
+    /// [`StartError::Upstream`], where the new key cannot be sent; nothing has changed then.
+    pub fn renew(&mut self, new: Settings) -> Result<Vec<String>, StartError> {
+        let now = Instant::now();
+        let waiting = config::changes(&self.settings, &new).into_iter().filter(|key| !is_live(key)).collect();
+        if self.upstream.renew_key(&new.upstream)? {
+            tracing::info!("there is a new API key");
+            self.budget.retry_key(now);
+        }
+        let now_in_force = &mut self.settings;
+        now_in_force.upstream.api_key = new.upstream.api_key;
+        now_in_force.upstream.api_key_file = new.upstream.api_key_file;
+        // Tokens and secrets belong to their mode: without the restart that it needs, the old ones stay.
+        if now_in_force.access.mode == new.access.mode {
+            self.access.renew(&new.access);
+            now_in_force.access.tokens = new.access.tokens;
+            now_in_force.access.token_file = new.access.token_file;
+            now_in_force.access.ticket_secrets = new.access.ticket_secrets;
+            now_in_force.access.ticket_secret_file = new.access.ticket_secret_file;
+        }
+        if now_in_force.limits != new.limits {
+            self.gateway.renew_limits(&new.limits);
+            now_in_force.limits = new.limits;
+        }
+        self.budget.set_rate(rate(&new.budget), now);
+        now_in_force.budget = new.budget;
+        self.mirror.nudge();
+        Ok(waiting)
+    }
+}
+
+/// Whether a setting takes effect without a restart.
+fn is_live(key: &str) -> bool {
+    key.starts_with("limits.")
+        || key.starts_with("budget.")
+        || matches!(key, "access.token_file" | "access.ticket_secret_file" | "upstream.api_key_file")
+}
+
+fn rate(settings: &config::Budget) -> Rate {
+    Rate { per_minute: f64::from(settings.requests_per_minute) * settings.share, burst: settings.burst }
+}
+
+fn policy(settings: &Settings) -> Policy {
+    Policy {
+        pacing: Pacing { fresh_for: settings.polling.fresh_for, max_interval: settings.polling.max_interval },
+        retention: Retention {
+            terminal_ttl: settings.cache.terminal_ttl,
+            not_found_ttl: settings.cache.not_found_ttl,
+            stale_for: settings.cache.stale_for,
+        },
+        patience: settings.polling.patience,
+        timeout: settings.upstream.timeout,
+        max_tasks: settings.polling.max_tasks,
+    }
+}

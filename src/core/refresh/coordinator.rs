@@ -1,0 +1,141 @@
+//! Owns what the refreshing is made of: the store, the book of interest, the budget and the source.
+//!
+//! One lock, the book's, is held for a few map operations and never across an await. Inside it the budget's lock and
+//! the store may be used, never the other way round.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::Notify;
+use tokio::time::{Duration, Instant};
+
+use super::book::Book;
+use super::counters::CoreCounters;
+use super::picture::Picture;
+use super::recent_requests::RecentRequests;
+use crate::core::answer::Reason;
+use crate::core::budget::Budget;
+use crate::core::failure::Failure;
+use crate::core::grant::Client;
+use crate::core::policy::Policy;
+use crate::core::ports::Source;
+use crate::core::store::Store;
+use crate::core::task::TaskKey;
+use crate::lifecycle::Lifecycle;
+
+/// Brings interest, budget and source together.
+pub(in crate::core) struct Coordinator {
+    pub(in crate::core) store: Store,
+    pub(in crate::core) policy: Policy,
+    pub(in crate::core) counters: CoreCounters,
+    pub(in crate::core) recent_requests: RecentRequests,
+    pub(super) budget: Budget,
+    pub(super) source: Arc<dyn Source>,
+    pub(super) lifecycle: Lifecycle,
+    book: Mutex<Book>,
+    /// Notified when something is due sooner than the driver's alarm.
+    pub(super) sooner: Notify,
+    /// How long the key started last had waited for its turn, in milliseconds.
+    pub(super) lag: AtomicU64,
+}
+
+/// When a refresh would start.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::core) struct Forecast {
+    pub(in crate::core) start: Instant,
+    pub(in crate::core) reason: Reason,
+}
+
+impl Coordinator {
+    pub(in crate::core) fn new(
+        policy: Policy,
+        store: Store,
+        budget: Budget,
+        source: Arc<dyn Source>,
+        lifecycle: Lifecycle,
+    ) -> Self {
+        Self {
+            store,
+            policy,
+            counters: CoreCounters::default(),
+            recent_requests: RecentRequests::default(),
+            budget,
+            source,
+            lifecycle,
+            book: Mutex::new(Book::new(policy.max_tasks)),
+            sooner: Notify::new(),
+            lag: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether something is known of a key, or somebody is interested in it.
+    pub(in crate::core) fn knows(&self, key: &TaskKey) -> bool {
+        self.store.held(key).newest().is_some() || self.book().schedule.contains(key)
+    }
+
+    /// Gives back interest; it lingers for `linger`.
+    pub(in crate::core) fn release(&self, key: &TaskKey, client: &Client, linger: Option<Duration>) {
+        // Somebody who never comes back costs one entry here for a while: bounded like the tasks.
+        const LINGERING_PER_TASK: usize = 4;
+        let mut book = self.book();
+        // Many may leave at once, with what they wanted.
+        if linger.is_none() && book.schedule.release_one_of_several(key, client) {
+            return;
+        }
+        let now = Instant::now();
+        let room = book.schedule.lingering() < self.policy.max_tasks.saturating_mul(LINGERING_PER_TASK);
+        let until = linger.filter(|_| room).map(|linger| now + linger);
+        book.schedule.release(key, client, until, now);
+        if let Some(ended) = book.drop_unwanted(key).and_then(|picture| picture.ended()) {
+            self.counters.last_watcher.observe(now.saturating_duration_since(ended));
+        }
+    }
+
+    /// When the refresh of a key would start for this client.
+    pub(in crate::core) fn forecast(&self, key: &TaskKey, client: &Client, now: Instant) -> Forecast {
+        if self.lifecycle.is_stopping() {
+            return Forecast { start: now, reason: Reason::ShuttingDown };
+        }
+        let mut book = self.book();
+        if book.schedule.in_flight(key) {
+            // It has started; where that is not enough, the upstream is slow.
+            return Forecast { start: now, reason: Reason::Upstream(Failure::TimedOut) };
+        }
+        let estimate = self.budget.estimate(now, book.schedule.ahead(key, client, now));
+        let reason = estimate.because.map_or(Reason::Budget, Reason::Upstream);
+        match book.backoffs.get(key) {
+            Some(backoff) if backoff.until > estimate.at => {
+                Forecast { start: backoff.until, reason: Reason::Upstream(backoff.failure) }
+            }
+            _ => Forecast { start: estimate.at, reason },
+        }
+    }
+
+    /// How long keys that are due wait for their turn just now.
+    pub(in crate::core) fn lag(&self) -> Duration {
+        Duration::from_millis(self.lag.load(Ordering::Relaxed))
+    }
+
+    /// Forgets a task. A flight under way still answers those who wait, and is not kept.
+    pub(in crate::core) fn purge(&self, key: &TaskKey) {
+        self.book().forget(&self.store, key, Instant::now());
+        self.nudge();
+    }
+
+    /// The process ends: whoever waits for a flight is answered with what there is.
+    pub(in crate::core) fn close(&self) {
+        let mut book = self.book();
+        book.closed = true;
+        book.pictures.values_mut().for_each(Picture::close);
+    }
+
+    /// Makes the driver look at once.
+    pub(in crate::core) fn nudge(&self) {
+        self.sooner.notify_one();
+    }
+
+    pub(super) fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock()
+    }
+}

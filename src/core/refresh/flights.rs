@@ -1,0 +1,195 @@
+//! Owns the flights: when they start, what their landing changes, and who is told.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::time::{Duration, Instant, sleep_until};
+
+use super::backoff::Backoff;
+use super::book::Book;
+use super::coordinator::Coordinator;
+use super::landing::Landing;
+use super::picture::{FlightResult, Picture};
+use crate::core::budget::{Change, Pass, Permit, Position, Readiness};
+use crate::core::cause::Cause;
+use crate::core::failure::{Failure, Scope};
+use crate::core::snapshot::Snapshot;
+use crate::core::state::State;
+use crate::core::store::{Held, Put};
+use crate::core::task::TaskKey;
+
+impl Coordinator {
+    /// Sends what is due when it is due. Runs until it is dropped.
+    pub(in crate::core) async fn run(self: Arc<Self>) {
+        loop {
+            let alarm = self.dispatch();
+            match alarm {
+                Some(at) => {
+                    tokio::select! {
+                        () = sleep_until(at) => {}
+                        () = self.sooner.notified() => {}
+                    }
+                }
+                None => self.sooner.notified().await,
+            }
+        }
+    }
+
+    fn dispatch(self: &Arc<Self>) -> Option<Instant> {
+        let now = Instant::now();
+        let mut book = self.book();
+        book.alarm = self.send_due(&mut book, now);
+        book.alarm
+    }
+
+    /// The same for those who are not the driver: it is rung where it would look too late.
+    pub(super) fn dispatch_beside(self: &Arc<Self>, book: &mut Book, now: Instant) {
+        let Some(next) = self.send_due(book, now) else { return };
+        if book.alarm.is_none_or(|alarm| next < alarm) {
+            book.alarm = Some(next);
+            self.sooner.notify_one();
+        }
+    }
+
+    /// Starts every flight that is due and paid for; says when to look again for the rest.
+    fn send_due(self: &Arc<Self>, book: &mut Book, now: Instant) -> Option<Instant> {
+        book.sweep(now);
+        loop {
+            if self.send_cancel(book, now) {
+                continue;
+            }
+            if !book.schedule.has_due(now) {
+                break;
+            }
+            let Some(permit) = self.budget.acquire(now) else { break };
+            let Some((key, since)) = book.schedule.start(now) else { break };
+            if self.budget.gate() == Position::Open {
+                let since = book.opened.map_or(since, |opened| opened.max(since));
+                self.set_lag(now.saturating_duration_since(since));
+            }
+            let mut cause = Cause::default();
+            if let Some(picture) = book.pictures.get_mut(&key) {
+                picture.start();
+                cause = picture.take_cause();
+            }
+            book.flights_since_cancel = book.flights_since_cancel.saturating_add(1);
+            self.fly(key, permit, cause);
+        }
+        let due = book.schedule.next_due(now);
+        if book.cancels.is_empty() && due.is_none_or(|due| due > now) {
+            self.set_lag(Duration::ZERO);
+            return due;
+        }
+        match self.budget.readiness(now) {
+            Readiness::Now => Some(now + Duration::from_millis(1)),
+            Readiness::At(at) => Some(at),
+            // The next landing looks again.
+            Readiness::Busy => None,
+        }
+    }
+
+    fn fly(self: &Arc<Self>, key: TaskKey, permit: Permit, cause: Cause) {
+        let pass = permit.pass();
+        let coordinator = Arc::clone(self);
+        // In the background: a drain waits for clients, not for refreshes that nobody wants any more.
+        let flight = Box::pin(async move {
+            let landing = Landing::new(&coordinator, &key, |result| coordinator.land(&key, pass, result));
+            landing.of(coordinator.source.fetch(&key, permit)).await;
+        });
+        self.lifecycle.spawn_background(cause.during(flight));
+    }
+
+    fn land(self: &Arc<Self>, key: &TaskKey, pass: Pass, result: Result<Snapshot, Failure>) {
+        let now = Instant::now();
+        let mut book = self.book();
+        let change = self.budget.settle(now, pass, key, result.as_ref().err().copied());
+        // Before this flight's own failure is noted: that one is news.
+        self.heed(&mut book, change, now);
+        let outdated = book.pictures.get(key).is_some_and(Picture::is_outdated);
+        // A cancellation has ended the task while this flight was under way.
+        let ended = outdated.then(|| self.store.absorbing(key, now)).flatten();
+        let (outcome, due, refreshed) = match (ended, result) {
+            (Some(state), _) => {
+                let (status, due) = (state.snapshot.status.as_u16(), state.fresh_until);
+                (FlightResult::State { state, status, stored: false }, due, true)
+            }
+            (None, Ok(snapshot)) => {
+                if book.backoffs.contains_key(key) {
+                    book.backoffs.invalidate(key);
+                }
+                let outcome = self.keep(key, snapshot, outdated, now);
+                (outcome.0, outcome.1, true)
+            }
+            (None, Err(failure)) if failure.scope() == Scope::Account => {
+                let due = book.schedule.due(key).unwrap_or(now);
+                (FlightResult::Failure(failure), due, false)
+            }
+            (None, Err(failure)) => {
+                let backoff = Backoff::after(book.backoffs.get(key), failure, now);
+                book.backoffs.insert(key.clone(), backoff);
+                (FlightResult::Failure(failure), backoff.until, true)
+            }
+        };
+        if let FlightResult::Failure(Failure::RateLimited { .. }) = outcome {
+            self.counters.rate_limited.add();
+            let is_awaited = book.pictures.get(key).is_some_and(Picture::is_watched);
+            if !is_awaited || self.store.stand_in(key, now).is_some() {
+                self.counters.absorbed.add();
+            }
+        }
+        book.schedule.land(key, due, refreshed);
+        if let Some(picture) = book.pictures.get_mut(key) {
+            picture.land(outcome);
+        }
+        book.drop_unwanted(key);
+        self.dispatch_beside(&mut book, now);
+        drop(book);
+        self.budget.report(change, now);
+    }
+
+    /// Keeps what a flight brought: what to publish, and when the key is due again.
+    fn keep(
+        &self,
+        key: &TaskKey,
+        snapshot: Snapshot,
+        outdated: bool,
+        now: Instant,
+    ) -> (FlightResult, Instant) {
+        let status = snapshot.status.as_u16();
+        let held = self.store.held(key);
+        let state = self.state(&held, snapshot);
+        if outdated {
+            return (FlightResult::State { state, status, stored: false }, now);
+        }
+        match self.store.put(key, &state, held, now) {
+            Put::Stored => {
+                let due = state.fresh_until;
+                (FlightResult::State { state, status, stored: true }, due)
+            }
+            Put::Absorbed(terminal) => {
+                let due = terminal.fresh_until;
+                (FlightResult::State { state: terminal, status, stored: false }, due)
+            }
+        }
+    }
+
+    /// An answer with its deadlines.
+    pub(super) fn state(&self, held: &Held, snapshot: Snapshot) -> Arc<State> {
+        let first_seen = held.newest().map_or(snapshot.fetched, |known| known.first_seen);
+        State::new(snapshot, first_seen, &self.policy.retention, &self.policy.pacing)
+    }
+
+    /// What an opened gate changes for those who waited behind it.
+    pub(super) fn heed(&self, book: &mut Book, change: Change, now: Instant) {
+        let Change::Opened { because } = change else { return };
+        book.opened = Some(now);
+        self.set_lag(Duration::ZERO);
+        if because.scope() == Scope::Service {
+            book.forgive(now);
+        }
+    }
+
+    fn set_lag(&self, lag: Duration) {
+        self.lag.store(u64::try_from(lag.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}

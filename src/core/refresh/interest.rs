@@ -1,0 +1,39 @@
+//! Owns the guard that says "this client wants this task".
+
+use std::sync::Arc;
+
+use tokio::time::Duration;
+
+use super::coordinator::Coordinator;
+use crate::core::grant::Client;
+use crate::core::task::TaskKey;
+
+/// Interest of one client in one key. Dropped, it lingers as long as it was told to.
+pub(in crate::core) struct Interest {
+    coordinator: Arc<Coordinator>,
+    key: TaskKey,
+    client: Client,
+    linger: Option<Duration>,
+}
+
+impl Interest {
+    pub(super) fn new(
+        coordinator: Arc<Coordinator>,
+        key: TaskKey,
+        client: Client,
+        linger: Option<Duration>,
+    ) -> Self {
+        Self { coordinator, key, client, linger }
+    }
+
+    /// How long it outlives this guard: `None` where its client has got what it wanted.
+    pub(in crate::core) fn linger(&mut self, linger: Option<Duration>) {
+        self.linger = linger;
+    }
+}
+
+impl Drop for Interest {
+    fn drop(&mut self) {
+        self.coordinator.release(&self.key, &self.client, self.linger);
+    }
+}

@@ -1,0 +1,63 @@
+//! Owns the figures of the core at one moment.
+
+use tokio::time::{Duration, Instant};
+
+use super::coordinator::Coordinator;
+use super::counters::CoreCounters;
+use super::recent_requests::RecentRequests;
+use crate::core::store::Fill;
+
+/// The core's figures.
+#[derive(Debug, Clone, Copy)]
+pub struct Overview<'m> {
+    /// The tables of interest.
+    pub census: Census,
+    /// Tasks with interest that are not due yet.
+    pub waiting: usize,
+    /// Tasks that are due, and wait for the budget or the gate.
+    pub due: usize,
+    /// How long tasks that are due wait for their turn.
+    pub lag: Duration,
+    /// How full the memory is: of known tasks, and of missing ones.
+    pub memory: [Fill; 2],
+    /// The counters since the start.
+    pub counters: &'m CoreCounters,
+    /// The upstream's latest answers and failures.
+    pub recent_requests: &'m RecentRequests,
+}
+
+/// What is held because somebody is interested: all zero once everybody is gone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Tasks with interest, or in flight.
+    pub tasks: usize,
+    /// Pictures, one for each of them.
+    pub pictures: usize,
+    /// Interest that outlives its client.
+    pub lingering: usize,
+}
+
+impl Coordinator {
+    /// Reads all figures; those of the book under one lock. Walks over all tasks with interest.
+    pub(in crate::core) fn overview(&self) -> Overview<'_> {
+        let (census, queued, due) = {
+            let book = self.book();
+            let census = Census {
+                tasks: book.schedule.len(),
+                pictures: book.pictures.len(),
+                lingering: book.schedule.lingering(),
+            };
+            let (queued, due) = book.schedule.backlog(Instant::now());
+            (census, queued, due)
+        };
+        Overview {
+            census,
+            waiting: queued - due,
+            due,
+            lag: self.lag(),
+            memory: self.store.fill(),
+            counters: &self.counters,
+            recent_requests: &self.recent_requests,
+        }
+    }
+}

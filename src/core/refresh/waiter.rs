@@ -1,0 +1,54 @@
+//! Owns the waiting of one client for its task's flight.
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use super::interest::Interest;
+use super::picture::{FlightResult, Frame};
+
+/// A client that waits for what its task's flight brings.
+pub(in crate::core) struct Waiter {
+    pub(in crate::core) frames: watch::Receiver<Frame>,
+    /// The number of the first flight that answers this client.
+    pub(in crate::core) flight: u64,
+    /// Whether something was known that could stand in.
+    pub(in crate::core) known_before: bool,
+    /// Whether somebody else had asked before.
+    pub(in crate::core) collapsed: bool,
+    pub(in crate::core) interest: Interest,
+}
+
+impl Waiter {
+    /// Whether the flight has started.
+    pub(in crate::core) fn started(&self) -> bool {
+        self.frames.borrow().started >= self.flight
+    }
+
+    /// What the flight brings; `None` where it has not started by `start_by`, or the process ends first. Once started
+    /// it is waited for: every flight lands. Cancel safe.
+    pub(in crate::core) async fn landing(&mut self, start_by: Instant) -> Option<FlightResult> {
+        let mut patience = std::pin::pin!(sleep_until(start_by));
+        // A timer costs something, and who comes to a flight that has started needs none.
+        let mut is_patient = !self.started();
+        loop {
+            {
+                let frame = self.frames.borrow_and_update();
+                if frame.landed >= self.flight {
+                    return frame.result.clone();
+                }
+                if frame.closed {
+                    return None;
+                }
+            }
+            tokio::select! {
+                changed = self.frames.changed() => changed.ok()?,
+                () = &mut patience, if is_patient => {
+                    if !self.started() {
+                        return None;
+                    }
+                    is_patient = false;
+                }
+            }
+        }
+    }
+}

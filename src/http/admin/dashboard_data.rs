@@ -1,0 +1,265 @@
+//! Owns the data of the dashboard, as it is sent. Ids are shortened; bodies, keys, tokens and clients do not occur.
+
+use serde::Serialize;
+use tokio::time::{Duration, Instant};
+
+use super::health::{Health, View};
+use super::state::Admin;
+use crate::core::answer::Reason;
+use crate::core::budget::{Position, Reading};
+use crate::core::failure::Failure;
+use crate::core::refresh::{FailedRequest, Latency, Next, TaskRow};
+use crate::core::snapshot::Phase;
+use crate::core::store::Fill;
+use crate::core::task::Routes;
+use crate::core::time::seconds_up;
+use crate::http::request_log::{AnswerCounts, Code, RequestCounters};
+
+/// How many tasks are listed.
+const MOST: usize = 100;
+
+/// All of them, at one moment.
+#[derive(Serialize)]
+pub(super) struct DashboardData {
+    health: Health,
+    version: &'static str,
+    uptime_s: u64,
+    budget: BudgetData,
+    answers: AnswerData,
+    latency: LatencyData,
+    tasks: TaskTable,
+    failures: Vec<FailureData>,
+    memory: MemoryData,
+    streams: u64,
+}
+
+#[derive(Serialize)]
+struct BudgetData {
+    gate: &'static str,
+    tokens: u32,
+    burst: u32,
+    effective_per_minute: f64,
+    configured_per_minute: f64,
+    in_flight: usize,
+}
+
+#[derive(Serialize)]
+struct AnswerData {
+    hit: u64,
+    fetched: u64,
+    collapsed: u64,
+    stand_in: u64,
+    refused: u64,
+    /// All that told a state.
+    handed_out: u64,
+    /// Upstream requests.
+    asked: u64,
+    saved: u64,
+    hit_ratio: Option<f64>,
+    handed_out_a_second: Vec<u64>,
+    asked_a_second: Vec<u64>,
+}
+
+#[derive(Serialize)]
+struct LatencyData {
+    median_ms: Option<u128>,
+    p95_ms: Option<u128>,
+    seconds_ms: Vec<Option<u128>>,
+}
+
+#[derive(Serialize)]
+struct TaskTable {
+    total: usize,
+    shown: Vec<TaskData>,
+}
+
+#[derive(Serialize)]
+struct TaskData {
+    id: String,
+    route: String,
+    /// The upstream's own word.
+    word: Option<Box<str>>,
+    phase: &'static str,
+    age_s: Option<u64>,
+    /// `None`: when somebody asks again. 0: now, or when its turn comes.
+    next_s: Option<u64>,
+    in_flight: bool,
+    watchers: usize,
+    trouble: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct FailureData {
+    ago_s: u64,
+    id: String,
+    code: &'static str,
+    status: Option<u16>,
+}
+
+#[derive(Serialize)]
+struct MemoryData {
+    states: u64,
+    bytes: u64,
+    max_bytes: u64,
+}
+
+impl DashboardData {
+    pub(super) fn read(admin: &Admin, now: Instant) -> Self {
+        let parts = &*admin.0;
+        let gateway = &*parts.gateway.0;
+        let overview = gateway.mirror.overview();
+        let budget = parts.budget.reading(now);
+        let failures = overview.recent_requests.failures();
+        let (total, rows) = gateway.mirror.survey(MOST);
+        let view = View {
+            is_stopping: parts.lifecycle.is_stopping(),
+            budget: &budget,
+            lag: overview.lag,
+            patience: gateway.patience,
+            failures: &failures,
+            tasks: total,
+        };
+        Self {
+            health: Health::of(&view, now),
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_s: now.saturating_duration_since(parts.started).as_secs(),
+            answers: AnswerData::new(&gateway.counters, &budget, now),
+            budget: BudgetData::new(&budget),
+            latency: LatencyData::new(overview.recent_requests.latency(now)),
+            tasks: TaskTable {
+                total,
+                shown: rows.into_iter().map(|row| TaskData::new(row, &gateway.routes, now)).collect(),
+            },
+            failures: failures.iter().map(|failure| FailureData::new(failure, now)).collect(),
+            memory: MemoryData::new(overview.memory, parts.max_bytes),
+            streams: gateway.streams.count(),
+        }
+    }
+}
+
+impl BudgetData {
+    fn new(reading: &Reading) -> Self {
+        Self {
+            gate: match reading.gate {
+                Position::Open => "open",
+                Position::Closed { .. } => "closed",
+                Position::Probing { .. } => "probing",
+            },
+            tokens: reading.tokens,
+            burst: reading.rate.burst,
+            effective_per_minute: reading.effective_per_minute,
+            configured_per_minute: reading.rate.per_minute,
+            in_flight: reading.in_flight,
+        }
+    }
+}
+
+impl AnswerData {
+    fn new(counters: &RequestCounters, budget: &Reading, now: Instant) -> Self {
+        let AnswerCounts { hit, fetched, collapsed, stand_in } = counters.answers();
+        let handed_out = hit + fetched + collapsed + stand_in;
+        Self {
+            hit,
+            fetched,
+            collapsed,
+            stand_in,
+            refused: counters.failed(),
+            handed_out,
+            asked: budget.sent,
+            saved: counters.saved.get(),
+            hit_ratio: (handed_out > 0).then(|| hit as f64 / handed_out as f64),
+            handed_out_a_second: counters.second_by_second.seconds(now),
+            asked_a_second: budget.sent_a_second.clone(),
+        }
+    }
+}
+
+impl MemoryData {
+    fn new(fill: [Fill; 2], max_bytes: u64) -> Self {
+        let sum = |figure: fn(&Fill) -> u64| fill.iter().map(figure).sum();
+        Self { states: sum(|fill| fill.entries), bytes: sum(|fill| fill.bytes), max_bytes }
+    }
+}
+
+impl LatencyData {
+    fn new(latency: Latency) -> Self {
+        let ms = |took: Duration| took.as_millis();
+        Self {
+            median_ms: latency.median.map(ms),
+            p95_ms: latency.p95.map(ms),
+            seconds_ms: latency.seconds.into_iter().map(|took| took.map(ms)).collect(),
+        }
+    }
+}
+
+impl TaskData {
+    fn new(row: TaskRow, routes: &Routes, now: Instant) -> Self {
+        let state = row.state.as_deref();
+        Self {
+            id: short(row.key.id()),
+            route: routes.iter().nth(row.key.route()).map_or("", |route| route.template()).to_owned(),
+            word: state.and_then(|state| state.snapshot.word.clone()),
+            phase: match state.map(|state| state.snapshot.phase) {
+                None => "unknown",
+                Some(Phase::Live) => "live",
+                Some(Phase::Terminal) => "over",
+                Some(Phase::Missing) => "missing",
+            },
+            age_s: state.map(|state| now.saturating_duration_since(state.first_seen).as_secs()),
+            next_s: match row.next {
+                Next::InFlight => Some(0),
+                Next::At(at) => Some(seconds_up(at.saturating_duration_since(now))),
+                Next::Unwanted => None,
+            },
+            in_flight: row.next == Next::InFlight,
+            watchers: row.watchers,
+            trouble: row.trouble.map(|failure| word(failure)),
+        }
+    }
+}
+
+impl FailureData {
+    fn new(failed: &FailedRequest, now: Instant) -> Self {
+        Self {
+            ago_s: now.saturating_duration_since(failed.at).as_secs(),
+            id: short(failed.key.id()),
+            code: word(failed.failure),
+            status: failed.failure.status(),
+        }
+    }
+}
+
+fn word(failure: Failure) -> &'static str {
+    Code::from(Reason::Upstream(failure)).word()
+}
+
+/// Enough of an id to know it again, never enough to ask with it: a common prefix, and the last characters.
+fn short(id: &str) -> String {
+    const MOST_SHOWN: usize = 6;
+    let prefix = id.find(['_', '-']).map_or("", |end| &id[..=end]);
+    let prefix = if prefix.len() <= 8 && prefix.len() * 2 < id.len() { prefix } else { "" };
+    let shown = MOST_SHOWN.min((id.len() - prefix.len()) / 2);
+    format!("{prefix}…{}", &id[id.len() - shown..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_shortened_whatever_they_are() {
+        for (id, shown) in [
+            ("ldtask_211ca86b293433cf50714cc159e9a42f", "ldtask_…e9a42f"),
+            ("a", "…"),
+            ("ab", "…b"),
+            ("life", "…fe"),
+            ("a_b", "…b"),
+            ("__________", "_…____"),
+            ("0123456789abcdef", "…abcdef"),
+            ("a-very-long-id-indeed", "a-…indeed"),
+        ] {
+            assert_eq!(short(id), shown);
+            assert!(!short(id).contains(id));
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Owns the one sentence that says whether all is well, for somebody tired: what is the matter, and what to do.
+
+use serde::Serialize;
+use tokio::time::{Duration, Instant};
+
+use crate::core::budget::{Position, Reading};
+use crate::core::failure::Failure;
+use crate::core::refresh::FailedRequest;
+
+/// So many failures within [`LATELY`] are worth a word.
+const WORTH_A_WORD: usize = 2;
+const LATELY: Duration = Duration::from_secs(60);
+
+/// What it is judged by.
+pub(super) struct View<'a> {
+    pub(super) is_stopping: bool,
+    pub(super) budget: &'a Reading,
+    /// How long tasks that are due wait for their turn.
+    pub(super) lag: Duration,
+    pub(super) patience: Duration,
+    pub(super) failures: &'a [FailedRequest],
+    pub(super) tasks: usize,
+}
+
+/// The sentence. Its figures stand apart, so that it is not read out again each second.
+#[derive(Debug, Serialize, PartialEq, Eq)]
+pub(super) struct Health {
+    level: Level,
+    headline: &'static str,
+    advice: &'static str,
+    since_s: Option<u64>,
+    /// When it is tried again.
+    until_s: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    Well,
+    Worry,
+    Bad,
+}
+
+impl Health {
+    pub(super) fn of(view: &View<'_>, now: Instant) -> Self {
+        use Level::{Bad, Well, Worry};
+        let say = |level, headline, advice| Self { level, headline, advice, since_s: None, until_s: None };
+        if view.is_stopping {
+            return say(
+                Worry,
+                "Shutting down",
+                "Requests already read are finished; streams are told to come back.",
+            );
+        }
+        let budget = view.budget;
+        let (because, until) = match budget.gate {
+            Position::Open => {
+                let failed = view.failures.iter().filter(|failure| now - failure.at <= LATELY).count();
+                return if view.lag > view.patience {
+                    say(
+                        Worry,
+                        "More is watched than the key can refresh",
+                        "Tasks take equal turns and wait for \
+                        theirs. A higher budget.share, or a key that is allowed more, shortens that.",
+                    )
+                } else if failed >= WORTH_A_WORD {
+                    say(
+                        Worry,
+                        "The upstream fails now and then",
+                        "What failed is tried again by itself, and known \
+                        states are served meanwhile. See the errors below.",
+                    )
+                } else if budget.effective_per_minute < budget.rate.per_minute {
+                    say(
+                        Well,
+                        "All well, but slowed down",
+                        "The upstream has sent a 429. Each quiet minute gives \
+                        back 5 % of the rate; if this comes back, something else uses the key.",
+                    )
+                } else if view.tasks == 0 {
+                    say(Well, "All well", "Nobody asks about a running task just now.")
+                } else {
+                    say(Well, "All well", "Every task that somebody watches is kept fresh.")
+                };
+            }
+            Position::Closed { because, until } => (because, Some(until)),
+            Position::Probing { because } => (because, None),
+        };
+        let (level, headline, advice) = match because {
+            Failure::KeyRejected => (
+                Bad,
+                "The key is rejected",
+                "Put a valid one into LEMONDATA_API_KEY and restart, \
+                or into the key file, which is read by itself. Known states are still served.",
+            ),
+            Failure::QuotaExhausted => (
+                Bad,
+                "The account has run dry",
+                "Top it up at the upstream; the rest happens \
+                by itself. Known states are still served.",
+            ),
+            Failure::RateLimited { .. } => (
+                Worry,
+                "The upstream asks for a pause",
+                "It has sent a 429. Known states are \
+                served, and requests go on by themselves, more slowly.",
+            ),
+            Failure::ServerError { .. }
+            | Failure::Unreachable
+            | Failure::TimedOut
+            | Failure::InvalidResponse { .. } => (
+                Bad,
+                "The upstream is down",
+                "Known states are served. It is asked once a second, and all goes on as \
+                    soon as it answers.",
+            ),
+        };
+        Self {
+            since_s: budget.closed_since.map(|since| now.saturating_duration_since(since).as_secs()),
+            until_s: until.map(|until| until.saturating_duration_since(now).as_secs()),
+            ..say(level, headline, advice)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::budget::Rate;
+
+    fn reading(gate: Position, now: Instant) -> Reading {
+        Reading {
+            rate: Rate { per_minute: 800.0, burst: 20 },
+            tokens: 20,
+            effective_per_minute: 800.0,
+            gate,
+            closed_since: Some(now - Duration::from_secs(40)),
+            in_flight: 0,
+            sent: 0,
+            sent_a_second: Vec::new(),
+        }
+    }
+
+    fn view(budget: &Reading) -> View<'_> {
+        let patience = Duration::from_secs(5);
+        View { is_stopping: false, budget, lag: Duration::ZERO, patience, failures: &[], tasks: 1 }
+    }
+
+    #[test]
+    fn a_closed_gate_is_told_with_its_cure() {
+        let now = Instant::now() + Duration::from_secs(100);
+        let until = now + Duration::from_secs(12);
+        for (because, level, says, cure) in [
+            (Failure::KeyRejected, Level::Bad, "key is rejected", "LEMONDATA_API_KEY"),
+            (Failure::QuotaExhausted, Level::Bad, "run dry", "Top it up"),
+            (Failure::RateLimited { retry_after: None }, Level::Worry, "pause", "more slowly"),
+            (Failure::Unreachable, Level::Bad, "is down", "Known states are served"),
+        ] {
+            for gate in [Position::Closed { until, because }, Position::Probing { because }] {
+                let health = Health::of(&view(&reading(gate, now)), now);
+                assert_eq!((health.level, health.since_s), (level, Some(40)));
+                assert!(health.headline.contains(says) && health.advice.contains(cure), "{health:?}");
+                assert_eq!(health.until_s, matches!(gate, Position::Closed { .. }).then_some(12));
+            }
+        }
+    }
+
+    #[test]
+    fn an_open_gate_is_well_unless_something_else_is_not() {
+        let now = Instant::now();
+        let mut budget = reading(Position::Open, now + Duration::from_secs(100));
+        assert_eq!(Health::of(&view(&budget), now).headline, "All well");
+        let busy = View { lag: Duration::from_secs(9), ..view(&budget) };
+        assert_eq!(Health::of(&busy, now).level, Level::Worry);
+        let stopping = View { is_stopping: true, ..view(&budget) };
+        assert_eq!(Health::of(&stopping, now).headline, "Shutting down");
+        budget.effective_per_minute = 560.0;
+        assert!(Health::of(&view(&budget), now).headline.contains("slowed down"));
+    }
+}

@@ -1,0 +1,32 @@
+//! Owns `/livez` and `/readyz`: what orchestrators ask.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{StatusCode, header};
+
+use super::state::Admin;
+use crate::core::budget::Position;
+
+/// The process runs: 200 as long as it can answer at all.
+pub(in crate::http) async fn livez() -> Response {
+    plain(StatusCode::OK, "alive\n".to_owned())
+}
+
+/// New work is welcome: 503 while draining. Trouble with the key or the upstream is 200 with the reason:
+/// known states are still served, and another instance would have the same trouble.
+pub(super) async fn readyz(State(admin): State<Admin>) -> Response {
+    if admin.0.lifecycle.is_stopping() {
+        return plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned());
+    }
+    match admin.0.budget.gate() {
+        Position::Open => plain(StatusCode::OK, "ready\n".to_owned()),
+        Position::Closed { because, .. } | Position::Probing { because } => {
+            plain(StatusCode::OK, format!("degraded: {because}\n"))
+        }
+    }
+}
+
+fn plain(status: StatusCode, text: String) -> Response {
+    let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
+    (status, headers, text).into_response()
+}

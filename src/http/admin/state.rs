@@ -1,0 +1,35 @@
+//! Owns what the admin handlers share.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::auth::Auth;
+use super::board::Board;
+use crate::config::Settings;
+use crate::core::budget::Budget;
+use crate::http::gateway::Gateway;
+use crate::lifecycle::Lifecycle;
+
+/// The admin listener's handlers. A clone is another handle to the same parts.
+#[derive(Clone)]
+pub struct Admin(pub(super) Arc<Parts>);
+
+pub(super) struct Parts {
+    pub(super) gateway: Gateway,
+    pub(super) budget: Budget,
+    pub(super) lifecycle: Lifecycle,
+    pub(super) auth: Auth,
+    pub(super) board: Board,
+    pub(super) started: Instant,
+    pub(super) max_bytes: u64,
+}
+
+impl Admin {
+    /// Shows these, from now on.
+    pub fn new(settings: &Settings, gateway: Gateway, budget: Budget, lifecycle: Lifecycle) -> Self {
+        let auth = Auth::new(settings, Arc::clone(&gateway.0.access));
+        let (started, max_bytes) = (Instant::now(), settings.cache.max_bytes);
+        Self(Arc::new(Parts { gateway, budget, lifecycle, auth, board: Board::new(), started, max_bytes }))
+    }
+}

@@ -1,0 +1,47 @@
+//! Owns what browsers are told about reading across origins (the Fetch standard's CORS protocol).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, header};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use super::host;
+use super::origin::AllowedOrigins;
+use crate::http::head::Head;
+use crate::http::headers::{CACHE_STATUS, LAST_EVENT_ID, PREFER, PREFERENCE_APPLIED, X_REQUEST_ID};
+
+/// Whether CORS applies to a request. A client that sends no origin is no page of another one.
+pub(in crate::http) fn concerns(request: &Head) -> bool {
+    request.headers().contains_key(header::ORIGIN) || *request.method() == Method::OPTIONS
+}
+
+/// The rule: exact origins, no credentials, preflights good for two hours. `Vary` is set for all alike.
+pub(in crate::http) fn layer(origins: Arc<AllowedOrigins>) -> CorsLayer {
+    // The Origin rule has let the request through already; asking it again keeps this layer safe alone.
+    let allowed = AllowOrigin::predicate(move |origin, request| {
+        let asked = host::authority(&request.uri, &request.headers);
+        asked.is_ok_and(|asked| origins.allows(origin, &asked))
+    });
+    CorsLayer::new()
+        .allow_origin(allowed)
+        .allow_methods([Method::GET, Method::HEAD, Method::DELETE])
+        .allow_headers([
+            header::AUTHORIZATION,
+            PREFER,
+            header::IF_NONE_MATCH,
+            LAST_EVENT_ID,
+            header::CACHE_CONTROL,
+            X_REQUEST_ID,
+        ])
+        .expose_headers([
+            header::ETAG,
+            header::AGE,
+            header::RETRY_AFTER,
+            CACHE_STATUS,
+            PREFERENCE_APPLIED,
+            X_REQUEST_ID,
+        ])
+        .max_age(Duration::from_secs(7200))
+        .vary([])
+}

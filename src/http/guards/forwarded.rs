@@ -1,0 +1,94 @@
+//! Owns whom a request comes from: the peer, or behind trusted proxies the address they name.
+//!
+//! `X-Forwarded-For` grows to the right: each proxy adds whom it saw. So it is read from there, and only as
+//! far as trusted hands wrote it; what stands further left, anybody could have sent.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::HeaderMap;
+use ipnet::IpNet;
+
+use crate::http::headers::X_FORWARDED_FOR;
+
+/// The proxies whose word is taken.
+pub(in crate::http) struct Proxies(Vec<IpNet>);
+
+impl Proxies {
+    pub(in crate::http) fn new(trusted: &[IpNet]) -> Self {
+        Self(trusted.to_vec())
+    }
+
+    /// The address of whoever asks, as far as it is known for sure.
+    pub(in crate::http) fn client(&self, peer: SocketAddr, headers: &HeaderMap) -> IpAddr {
+        let peer = peer.ip().to_canonical();
+        if self.0.is_empty() { peer } else { self.behind(peer, headers) }
+    }
+
+    fn behind(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let mut client = peer;
+        let lines = headers.get_all(X_FORWARDED_FOR).iter().rev();
+        let mut hops = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
+        while self.trusts(client) {
+            // Where the word ends or cannot be read, the last one known for sure counts.
+            let Some(hop) = hops.next().and_then(address) else { break };
+            client = hop;
+        }
+        client
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(&address))
+    }
+}
+
+/// An address as proxies write it: some add the port, some put IPv6 in brackets.
+fn address(hop: &[u8]) -> Option<IpAddr> {
+    let hop = std::str::from_utf8(hop).ok()?.trim();
+    let bare = hop.strip_prefix('[').and_then(|hop| hop.strip_suffix(']')).unwrap_or(hop);
+    let with_port = || hop.parse::<SocketAddr>().ok().map(|address| address.ip());
+    bare.parse::<IpAddr>().ok().or_else(with_port).map(|address| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn client(trusted: &[&str], peer: &str, lines: &[&'static str]) -> String {
+        let proxies = Proxies(trusted.iter().map(|network| network.parse().unwrap()).collect());
+        let headers = lines.iter().map(|line| (X_FORWARDED_FOR, HeaderValue::from_static(line))).collect();
+        proxies.behind(peer.parse().unwrap(), &headers).to_string()
+    }
+
+    #[test]
+    fn the_word_of_a_stranger_counts_for_nothing() {
+        assert_eq!(client(&["10.0.0.0/8"], "192.0.2.1", &["198.51.100.7"]), "192.0.2.1");
+    }
+
+    #[test]
+    fn the_last_address_that_a_trusted_proxy_saw_counts() {
+        let trusted = ["10.0.0.0/8", "2001:db8::/32"];
+        for (lines, seen) in [
+            (&["198.51.100.7"][..], "198.51.100.7"),
+            (&["6.6.6.6, 198.51.100.7"], "198.51.100.7"),
+            (&["6.6.6.6", "198.51.100.7 , 10.0.0.2"], "198.51.100.7"),
+            (&["198.51.100.7,2001:db8::5"], "198.51.100.7"),
+            (&["198.51.100.7:4711"], "198.51.100.7"),
+            (&["[2001:aaaa::1]:80"], "2001:aaaa::1"),
+            (&["[2001:aaaa::1]"], "2001:aaaa::1"),
+            (&["::ffff:198.51.100.7"], "198.51.100.7"),
+            // Everybody on the way is trusted: the first of them.
+            (&["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
+        ] {
+            assert_eq!(client(&trusted, "10.0.0.1", lines), seen, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_ends_the_walk() {
+        for lines in [&[][..], &[""], &["unknown"], &["198.51.100.7, _hidden"], &["198.51.100.7,"]] {
+            assert_eq!(client(&["10.0.0.0/8"], "10.0.0.1", lines), "10.0.0.1", "{lines:?}");
+        }
+        assert_eq!(client(&["10.0.0.0/8"], "10.0.0.1", &["x, 10.0.0.9"]), "10.0.0.9");
+    }
+}

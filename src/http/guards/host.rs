@@ -1,0 +1,78 @@
+//! Owns the Host rule: a page of a foreign name that resolves to this machine (DNS rebinding) gets
+//! nothing. An address cannot be rebound, so IP literals and `localhost` are always taken.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::uri::Authority;
+use http::{HeaderMap, Request, Uri, header};
+
+use crate::config::{AccessMode, AllowList, Settings};
+use crate::http::respond::error::Error;
+
+/// The names a listener answers to.
+#[derive(Clone)]
+pub struct Hosts(Arc<AllowList>);
+
+impl Hosts {
+    /// The main listener's rule: in protected mode it holds only where names are listed.
+    pub(in crate::http) fn new(settings: &Settings) -> Self {
+        let names = &settings.server.allowed_hosts;
+        let unlisted = *names == AllowList::These(Vec::new());
+        let any = settings.access.mode == AccessMode::Protected && unlisted;
+        Self(Arc::new(if any { AllowList::Any } else { names.clone() }))
+    }
+
+    /// The admin listener's rule: it always holds.
+    pub fn for_admin(settings: &Settings) -> Self {
+        Self(Arc::new(settings.server.allowed_hosts.clone()))
+    }
+
+    /// Lets a request through that is meant for this gateway.
+    pub(in crate::http) fn check<B>(&self, request: &Request<B>) -> Result<(), Error> {
+        let authority = authority(request.uri(), request.headers())?;
+        let AllowList::These(names) = &*self.0 else { return Ok(()) };
+        let host = authority.host();
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let listed = names.iter().any(|name| name.eq_ignore_ascii_case(host));
+        if listed || host.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok() {
+            Ok(())
+        } else {
+            Err(Error::HostNotAllowed(host.to_owned()))
+        }
+    }
+}
+
+/// Whom the request is meant for: the target's authority where it has one, else the one `Host` header
+/// (RFC 9112, 3.2.2).
+pub(in crate::http) fn authority(target: &Uri, headers: &HeaderMap) -> Result<Authority, Error> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = hosts.next().ok_or(Error::HostUnclear)?;
+    if hosts.next().is_some() {
+        return Err(Error::HostUnclear);
+    }
+    let authority = match target.authority() {
+        Some(authority) => authority.clone(),
+        None => Authority::try_from(host.as_bytes()).map_err(|_| Error::HostUnclear)?,
+    };
+    let odd_port = authority.port_u16().is_none() && authority.as_str() != authority.host();
+    if authority.as_str().contains('@') || authority.host().is_empty() || odd_port {
+        return Err(Error::HostUnclear);
+    }
+    Ok(authority)
+}
+
+/// The layer, of the admin listener.
+pub(in crate::http) async fn layer(
+    State(hosts): State<Hosts>,
+    request: axum::extract::Request,
+    next: Next,
+) -> Response {
+    match hosts.check(&request) {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    }
+}

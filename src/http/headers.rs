@@ -1,0 +1,20 @@
+//! Owns the names of the headers that the `http` crate has no constant for.
+
+use http::HeaderName;
+
+/// RFC 9211.
+pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+/// HTML standard, 9.2.4.
+pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// RFC 7240, 2.
+pub(super) const PREFER: HeaderName = HeaderName::from_static("prefer");
+/// RFC 7240, 3.
+pub(super) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+/// W3C Fetch Metadata.
+pub(super) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// nginx holds events back where it is not `no`.
+pub(super) const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+/// The addresses that proxies have seen, the latest on the right.
+pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// The id of a request, the client's own if it is sane.
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

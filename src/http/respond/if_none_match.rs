@@ -1,0 +1,47 @@
+//! Owns which states a client has already: what its `If-None-Match` names (RFC 9110, 13.1.2).
+
+use http::{HeaderMap, HeaderValue, header};
+
+/// A copy of the header's values, so that nothing of the request need be kept. Empty where there are none.
+pub(in crate::http) struct IfNoneMatch(Vec<Box<[u8]>>);
+
+impl IfNoneMatch {
+    pub(in crate::http) fn of(headers: &HeaderMap) -> Self {
+        Self(headers.get_all(header::IF_NONE_MATCH).iter().map(|value| value.as_bytes().into()).collect())
+    }
+
+    /// Whether the client has sent it.
+    pub(in crate::http) fn is_some(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    /// Whether it names the tag, by weak comparison.
+    pub(in crate::http) fn names(&self, etag: &HeaderValue) -> bool {
+        self.0
+            .iter()
+            .flat_map(|value| value.split(|byte| *byte == b','))
+            .map(<[u8]>::trim_ascii)
+            .any(|tag| tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == etag.as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_compares_weakly_and_takes_lists_and_stars() {
+        let etag = HeaderValue::from_static("\"abc\"");
+        let names = |values: &[&'static str]| {
+            let headers = values.iter().map(|value| (header::IF_NONE_MATCH, HeaderValue::from_static(value)));
+            IfNoneMatch::of(&headers.collect()).names(&etag)
+        };
+        for values in [&["\"abc\""][..], &["W/\"abc\""], &["*"], &["\"x\" , \"abc\""], &["\"x\"", "\"abc\""]]
+        {
+            assert!(names(values), "{values:?}");
+        }
+        for values in [&[][..], &["abc"], &["\"ABC\""], &["\"abcd\""], &["w/\"abc\""], &[""]] {
+            assert!(!names(values), "{values:?}");
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Owns `DELETE {route}`: a cancellation, passed on once and answered with the upstream's own word.
+
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderValue, StatusCode, header};
+use tokio::time::Instant;
+
+use crate::core::answer::{Reason, Refusal};
+use crate::core::ports::Reply;
+use crate::core::snapshot::Phase;
+use crate::core::task::TaskKey;
+use crate::http::gateway::Parts;
+use crate::http::guards::access::Caller;
+use crate::http::headers::CACHE_STATUS;
+use crate::http::request_log::{self, Ending};
+use crate::http::respond::error::Error;
+
+/// Answers a DELETE. Nothing known stands in here: what was not cancelled must not look as if it were.
+pub(super) async fn answer(gateway: &Parts, caller: &Caller, key: TaskKey) -> Result<Response, Error> {
+    let grant = caller.grant_cancel(key)?;
+    gateway.limits.request(grant.client(), Instant::now())?;
+    let reply = tokio::select! {
+        reply = request_log::cause().during(gateway.mirror.cancel(&grant)) => reply,
+        // What was sent goes on; only its answer is not waited for.
+        () = gateway.last_call() => Err(Refusal { reason: Reason::ShuttingDown, retry_after: 1 }),
+    };
+    let reply = reply.map_err(Error::NotCancelled)?;
+    request_log::outcome(Ending::PassedOn);
+    Ok(render(reply))
+}
+
+fn render(reply: Reply) -> Response {
+    let (status, stored) = match &reply {
+        Reply::Answer(snapshot) => (snapshot.status, snapshot.phase == Phase::Terminal),
+        Reply::Silent(status) => (*status, false),
+    };
+    let mut response = match reply {
+        Reply::Answer(snapshot) => {
+            let mut response = Response::new(Body::from(snapshot.body));
+            response.headers_mut().insert(header::CONTENT_TYPE, snapshot.content_type);
+            response
+        }
+        Reply::Silent(_) => Response::new(Body::empty()),
+    };
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(CACHE_STATUS, cache_status(status, stored));
+    response
+}
+
+/// RFC 9211, 2.2: it went forward because of its method.
+fn cache_status(status: StatusCode, stored: bool) -> HeaderValue {
+    let stored = if stored { "; stored" } else { "" };
+    let text = format!("taskgate; fwd=method; fwd-status={}{stored}", status.as_u16());
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("taskgate"))
+}

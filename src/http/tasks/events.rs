@@ -1,0 +1,80 @@
+//! Owns the stream of one task: the current state, then every change once, until it is over.
+
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::stream::unfold;
+use http::{HeaderMap, HeaderValue};
+use tokio::time::{Instant, sleep_until};
+
+use super::stream;
+use crate::core::answer::Origin;
+use crate::core::grant::Grant;
+use crate::core::snapshot::Phase;
+use crate::core::watch::{Watch, WatchEvent};
+use crate::http::gateway::Parts;
+use crate::http::guards::streams::Slot;
+use crate::http::respond::error::Error;
+use crate::http::respond::sse;
+
+/// The id of the last event of a task that is gone: whoever comes back with it has seen the end.
+const GONE: &[u8] = b"gone";
+
+/// Opens a stream.
+pub(super) fn open(gateway: &Parts, grant: &Grant, headers: &HeaderMap) -> Response {
+    let seen = stream::last_event_id(headers);
+    let finished = gateway.mirror.known(grant).filter(|state| state.snapshot.phase == Phase::Terminal);
+    let has_seen_the_end = seen.as_ref().is_some_and(|seen| {
+        seen.as_bytes() == GONE || finished.is_some_and(|state| state.snapshot.etag == seen)
+    });
+    if has_seen_the_end {
+        return stream::over();
+    }
+    let Some(slot) = gateway.streams.open(grant.client(), grant.ends()) else { return stream::come_back() };
+    let Ok(watch) = gateway.mirror.watch(grant, seen.clone()) else { return stream::come_back() };
+    // In a box: `unfold` keeps room for it twice.
+    let events = Box::new(Events { watch, slot, seen });
+    stream::open(unfold(Some(events), |events| async move {
+        let mut events = events?;
+        let (bytes, is_last) = events.next().await;
+        Some((bytes, (!is_last).then_some(events)))
+    }))
+}
+
+struct Events {
+    watch: Watch,
+    slot: Slot,
+    seen: Option<HeaderValue>,
+}
+
+impl Events {
+    /// The next bytes to send, and whether they are the last.
+    async fn next(&mut self) -> (Bytes, bool) {
+        let event = tokio::select! {
+            biased;
+            // First: what comes after the end of a ticket is not for its holder.
+            farewell = self.slot.ended() => return (farewell, true),
+            event = self.watch.next() => event,
+            () = sleep_until(self.slot.next_heartbeat()) => return (sse::heartbeat(), false),
+        };
+        match event {
+            WatchEvent::State(state, origin) => {
+                let is_over = state.snapshot.phase == Phase::Terminal;
+                if is_over && self.seen.as_ref() == Some(&state.snapshot.etag) {
+                    // Nothing new: the next reconnect will find this out at once.
+                    return (sse::heartbeat(), true);
+                }
+                self.slot.counters().answer(&state, origin, Instant::now());
+                let snapshot = &state.snapshot;
+                let render = || sse::event(None, Some(snapshot.etag.as_bytes()), &snapshot.body);
+                (state.delivery.event(render), is_over)
+            }
+            WatchEvent::Trouble(refusal) => {
+                (sse::event(Some("trouble"), None, &Error::Refused(refusal).envelope()), false)
+            }
+            WatchEvent::Gone(state) => {
+                self.slot.counters().answer(&state, Origin::Hit, Instant::now());
+                (sse::event(Some("gone"), Some(GONE), &state.snapshot.body), true)
+            }
+        }
+    }
+}

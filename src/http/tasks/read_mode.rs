@@ -1,0 +1,149 @@
+//! Owns which of the three ways a request asks for: plain, long-poll or stream.
+
+use http::{HeaderMap, Method, header};
+use tokio::time::Duration;
+use url::form_urlencoded;
+
+use crate::http::head::Head;
+use crate::http::headers::PREFER;
+use crate::http::request_log::RequestKind;
+use crate::http::respond::error::Error;
+
+/// How to look at a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReadMode {
+    /// One answer, now.
+    Plain,
+    /// One answer, when there is news or the time is up.
+    Wait {
+        /// How long at most.
+        time: Duration,
+        /// Whether a `Prefer` asked for it, and has to be told that it was honoured.
+        preferred: bool,
+    },
+    /// Server-sent events.
+    Stream,
+}
+
+impl From<ReadMode> for RequestKind {
+    fn from(mode: ReadMode) -> Self {
+        match mode {
+            ReadMode::Plain => Self::Task,
+            ReadMode::Wait { .. } => Self::Wait,
+            ReadMode::Stream => Self::Stream,
+        }
+    }
+}
+
+/// Reads a request's mode. A longer wait than `max_wait` is that long.
+pub(super) fn of(request: &Head, max_wait: Duration) -> Result<ReadMode, Error> {
+    if *request.method() == Method::GET && accepts_events(request.headers()) {
+        return Ok(ReadMode::Stream);
+    }
+    let asked = query_wait(request.uri().query().unwrap_or_default())?;
+    let (seconds, preferred) = match asked {
+        Some(seconds) => (seconds, false),
+        None => (preferred_wait(request.headers()).unwrap_or(0), true),
+    };
+    let time = Duration::from_secs(seconds).min(max_wait);
+    Ok(if time.is_zero() { ReadMode::Plain } else { ReadMode::Wait { time, preferred } })
+}
+
+fn accepts_events(headers: &HeaderMap) -> bool {
+    let ranges = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    ranges.flat_map(|value| value.split(',')).any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let names_it = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("text/event-stream"));
+        // A weight of zero means "not this" (RFC 9110, 12.4.2).
+        names_it && !parts.any(|part| matches!(part, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+    })
+}
+
+fn query_wait(query: &str) -> Result<Option<u64>, Error> {
+    let wrong = Error::InvalidParameter(
+        "wait is a whole number of seconds, such as ?wait=30. Leave it out for an answer at once.",
+    );
+    match form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "wait") {
+        None => Ok(None),
+        Some((_, value)) => whole_seconds(&value).map(Some).ok_or(wrong),
+    }
+}
+
+/// `Prefer: wait=N` (RFC 7240, 4.3). What cannot be read is ignored, as the RFC asks; the first one counts.
+fn preferred_wait(headers: &HeaderMap) -> Option<u64> {
+    headers
+        .get_all(PREFER)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|preference| preference.split(';').next()?.split_once('='))
+        .find(|(name, _)| name.trim().eq_ignore_ascii_case("wait"))
+        .and_then(|(_, value)| whole_seconds(value.trim().trim_matches('"')))
+}
+
+fn whole_seconds(text: &str) -> Option<u64> {
+    // More digits than fit mean "very long".
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAX: Duration = Duration::from_secs(50);
+
+    fn mode(target: &str, headers: &[(&str, &str)]) -> Result<ReadMode, Error> {
+        let mut request = http::Request::builder().uri(target);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        of(&request.body(()).unwrap(), MAX)
+    }
+
+    fn wait(seconds: u64, preferred: bool) -> Result<ReadMode, Error> {
+        Ok(ReadMode::Wait { time: Duration::from_secs(seconds), preferred })
+    }
+
+    #[test]
+    fn the_query_says_how_long() {
+        assert_eq!(mode("/t", &[]), Ok(ReadMode::Plain));
+        assert_eq!(mode("/t?wait=30", &[]), wait(30, false));
+        assert_eq!(mode("/t?x=1&wait=30&wait=x", &[]), wait(30, false));
+        assert_eq!(mode("/t?wait=0", &[("prefer", "wait=9")]), Ok(ReadMode::Plain), "the query wins");
+        assert_eq!(mode("/t?wait=51", &[]), wait(50, false));
+        assert_eq!(mode("/t?wait=99999999999999999999999", &[]), wait(50, false));
+        for bad in ["", "-1", "1.5", "x", "+3", "1s", "%31x", "½"] {
+            assert!(mode(&format!("/t?wait={}", bad.replace('½', "%C2%BD")), &[]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn prefer_is_read_where_it_can_be_and_ignored_otherwise() {
+        for value in [
+            "wait=10",
+            "WAIT = 10",
+            "respond-async, wait=10",
+            "wait=\"10\"",
+            "wait=10; x=y, wait=3",
+            "a=\"b\", wait=10",
+        ] {
+            assert_eq!(mode("/t", &[("prefer", value)]), wait(10, true), "{value}");
+        }
+        assert_eq!(mode("/t", &[("prefer", "respond-async"), ("prefer", "wait=10")]), wait(10, true));
+        for value in ["wait", "wait=", "wait=x", "wait=-1", "await=10", "wait=0", ""] {
+            assert_eq!(mode("/t", &[("prefer", value)]), Ok(ReadMode::Plain), "{value}");
+        }
+    }
+
+    #[test]
+    fn accept_asks_for_a_stream() {
+        for value in ["text/event-stream", "TEXT/Event-Stream; q=0.9", "application/json, text/event-stream"]
+        {
+            assert_eq!(mode("/t?wait=5", &[("accept", value)]), Ok(ReadMode::Stream), "{value}");
+        }
+        for value in ["*/*", "text/*", "application/json", "text/event-streams", "text/event-stream;q=0"] {
+            assert_eq!(mode("/t", &[("accept", value)]), Ok(ReadMode::Plain), "{value}");
+        }
+    }
+}

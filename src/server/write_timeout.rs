@@ -1,0 +1,136 @@
+//! Owns the end of connections whose reader has stopped reading: a write that cannot make progress for
+//! `write_stall_timeout` fails, and with it the connection. hyper itself would wait for ever. What passes is
+//! told to the connection's tracker.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Duration, Sleep, sleep};
+
+use super::activity::Tracker;
+use super::gather;
+
+/// A stream that gives up on a stalled write.
+pub(super) struct WriteTimeout<S> {
+    stream: S,
+    timeout: Duration,
+    tracker: Tracker,
+    give_up: fn(&S),
+    /// Running while a write waits for room.
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> WriteTimeout<S> {
+    /// `give_up` is told before the write fails.
+    pub(super) fn new(stream: S, timeout: Duration, tracker: Tracker, give_up: fn(&S)) -> Self {
+        Self { stream, timeout, tracker, give_up, stalled: None }
+    }
+
+    /// Passes a write's progress on, or the time-out of one that makes none.
+    fn judge<T>(&mut self, cx: &mut Context<'_>, write: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if write.is_ready() {
+            if self.stalled.take().is_some() {
+                self.tracker.blocked(false);
+            }
+            return write;
+        }
+        let timeout = self.timeout;
+        self.tracker.blocked(true);
+        let timer = self.stalled.get_or_insert_with(|| Box::pin(sleep(timeout)));
+        ready!(timer.as_mut().poll(cx));
+        (self.give_up)(&self.stream);
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client has stopped reading")))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.tracker.heard();
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let write = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.judge(cx, write)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let write = gather::poll_write(Pin::new(&mut self.stream), cx, bufs);
+        self.judge(cx, write)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flush = Pin::new(&mut self.stream).poll_flush(cx);
+        self.judge(cx, flush)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::time::Instant;
+
+    const TIMEOUT: Duration = Duration::from_secs(30);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_without_progress_ends_after_the_timeout() {
+        let (near, _far) = duplex(8);
+        let mut near = WriteTimeout::new(near, TIMEOUT, Tracker::default(), |_| {});
+        let start = Instant::now();
+        let error = near.write_all(&[0; 9]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!((TIMEOUT..TIMEOUT + Duration::from_secs(1)).contains(&start.elapsed()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_progress_is_progress() {
+        let (near, mut far) = duplex(8);
+        let mut near = WriteTimeout::new(near, TIMEOUT, Tracker::default(), |_| {});
+        let reader = async {
+            let mut byte = [0];
+            for _ in 0..40 {
+                sleep(TIMEOUT * 29 / 30).await;
+                far.read_exact(&mut byte).await.unwrap();
+            }
+        };
+        let (written, ()) = tokio::join!(near.write_all(&[0; 48]), reader);
+        written.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_alone_is_no_stall() {
+        let (near, mut far) = duplex(8);
+        let mut near = WriteTimeout::new(near, TIMEOUT, Tracker::default(), |_| {});
+        near.write_all(b"1").await.unwrap();
+        sleep(TIMEOUT * 10).await;
+        near.write_all(b"2").await.unwrap();
+        let mut seen = [0; 2];
+        far.read_exact(&mut seen).await.unwrap();
+        assert_eq!(&seen, b"12");
+    }
+}
