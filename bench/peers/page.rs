@@ -1,4 +1,4 @@
-//! Owns the places where the tables stand: all of them in docs/performance.md, what matters most in README.md.
+//! Owns the places where the tables stand: all of them in docs/performance.md, three rows of them in README.md.
 
 use std::path::Path;
 
@@ -9,36 +9,32 @@ use crate::table::Table;
 const BEGIN: &str = "<!-- bench/peers/run write: from here -->\n";
 const END: &str = "<!-- bench/peers/run write: to here -->";
 
-/// README's rows.
-const ROWS: [&str; 12] = [
-    "crowd: polls",
-    "crowd: requests upstream",
-    "crowd: of these answered 429",
-    "crowd: errors that clients saw",
-    "crowd: age of what a client has, p50, s",
-    "crowd: time that a client has nothing, %",
-    "500 waiters: last, ms",
-    "2000 waiters: last, ms",
-    "CPU per cached hit, µs",
-    "cached hits/s on one core",
-    "their p99, ms",
-    "RSS idle, MiB",
+/// README's rows: the name in the full table, and the name for a reader who knows only README.
+const ROWS: [(&str, &str); 3] = [
+    ("crowd: polls", "polls that the clients sent"),
+    ("crowd: requests upstream", "requests that reached the API"),
+    ("crowd: of these answered 429", "of these, refused with 429"),
 ];
 /// README's columns.
 const KINDS: [Kind; 4] = [Kind::Taskgate, Kind::Nginx, Kind::Haproxy, Kind::Varnish];
 
-/// Puts the text where docs/performance.md has its tables, and what README shows of them there.
+/// Replaces the tables in docs/performance.md by the text, and those in README.md by its rows.
 pub fn write(text: &str, tables: &[Table]) -> Result<(), Failure> {
     replace("docs/performance.md", text)?;
     let mut brief = Table::default();
-    for name in ROWS {
+    for (name, plain_name) in ROWS {
         let cells =
             tables.iter().find_map(|table| table.row(name)).ok_or(format!("no row {name:?} for README"))?;
         for (kind, cell) in cells.iter().filter(|(kind, _)| KINDS.contains(kind)) {
-            brief.put(name, *kind, cell);
+            brief.put(plain_name, *kind, median(cell));
         }
     }
     replace("README.md", &brief.to_string())
+}
+
+/// A cell without the least and the most, which stand behind the median.
+fn median(cell: &str) -> &str {
+    cell.split_once(" (").map_or(cell, |(median, _)| median)
 }
 
 fn replace(page: &str, text: &str) -> Result<(), Failure> {

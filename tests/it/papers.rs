@@ -1,9 +1,11 @@
-//! What the papers say: links lead somewhere, and every setting they name exists.
+//! What the papers say: links lead to files, every setting that they name exists, and docs/settings.md has them all.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::support::settings;
+use taskgate::config::{self, Sources};
+
+use crate::support::{KEY, settings};
 
 /// Where operators read about settings.
 const ABOUT_SETTINGS: &[&str] = &["README.md", "CONTRIBUTING.md", "docs", "deploy", "docker-compose.yml"];
@@ -104,4 +106,35 @@ fn every_setting_that_is_named_exists() {
     }
     assert!(count > 50, "the search finds settings: {count}");
     assert!(unknown.is_empty(), "no such settings:\n{}", unknown.join("\n"));
+}
+
+#[test]
+fn settings_md_has_a_line_for_every_setting_with_its_default() {
+    // The API key has no default, and the default mode needs a file of tokens or of a secret.
+    let env = [("LEMONDATA_API_KEY", KEY), ("TASKGATE_ACCESS__MODE", "open")];
+    let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let settings = config::load(&Sources { file: None, env }).unwrap_or_else(|faults| panic!("{faults}"));
+    let mut defaults: toml::Table = config::render(&settings).parse().expect("settings");
+    defaults["access"]["mode"] = "protected".into();
+
+    let text = std::fs::read_to_string(root().join("docs/settings.md")).unwrap();
+    let mut wanted = BTreeSet::new();
+    for (section, content) in &defaults {
+        for (key, default) in content.as_table().unwrap() {
+            let begin = format!("| `{section}.{key}` | `{default}` |");
+            let lines: Vec<&str> = text.lines().filter(|line| line.starts_with(&begin)).collect();
+            let [line] = lines[..] else {
+                panic!("docs/settings.md should have one line that begins: {begin}")
+            };
+            let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+            assert_eq!(cells.len(), 4, "setting, default, unit, meaning: {line}");
+            assert!(cells.iter().all(|cell| !cell.is_empty()), "{line}");
+            wanted.insert(format!("{section}.{key}"));
+        }
+    }
+    let listed =
+        text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')).map(|(key, _)| key);
+    let listed: Vec<&str> = listed.filter(|key| key.contains('.') && !key.contains(' ')).collect();
+    assert_eq!(listed.len(), wanted.len(), "a line twice, or of no setting");
+    assert!(listed.iter().all(|key| wanted.contains(*key)), "{listed:?}");
 }

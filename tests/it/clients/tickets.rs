@@ -1,4 +1,4 @@
-//! The README's way with users, line by line: a back end in Python or JavaScript creates a task and signs a
+//! The code of docs/tickets.md, line by line: a back end in Python or JavaScript creates a task and signs a
 //! ticket, and a page in a browser watches the task with it.
 
 use std::process::Command;
@@ -12,13 +12,13 @@ use crate::support::{KEY, gateway_at, run, sandbox};
 const SECRET: &str = "a-secret-of-more-than-32-bytes-for-tests";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_readmes_back_end_in_python_signs_for_the_readmes_page() {
+async fn the_documented_back_end_in_python_signs_for_the_documented_page() {
     let Some(command) = client_command("backend.py", Part::Python) else { return };
     from_create_to_end(command).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_readmes_back_end_in_javascript_signs_for_the_readmes_page() {
+async fn the_documented_back_end_in_javascript_signs_for_the_documented_page() {
     let Some(command) = client_command("backend.mjs", Part::Node) else { return };
     from_create_to_end(command).await;
 }
