@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use super::{CommandError, Surroundings, tell};
+use super::command_error::CommandError;
+use super::surroundings::Surroundings;
+use super::terminal::tell;
 use crate::config;
 
 pub(super) fn run(flag: Option<&Path>, surroundings: Surroundings) -> Result<(), CommandError> {

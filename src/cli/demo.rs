@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 
 use tokio::time::Duration;
 
+use super::command_error::CommandError;
 use super::signals::Stop;
-use super::{CommandError, sandbox, serve, tell};
+use super::terminal::tell;
+use super::{sandbox, serve};
 use crate::app::{self, Listeners, listeners};
 use crate::config::{self, Sources};
 use crate::lifecycle::Lifecycle;

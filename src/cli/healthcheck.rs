@@ -7,7 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Duration, timeout};
 
-use super::{CommandError, Surroundings};
+use super::command_error::CommandError;
+use super::surroundings::Surroundings;
 use crate::config;
 
 const PATIENCE: Duration = Duration::from_secs(2);

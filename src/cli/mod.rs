@@ -3,6 +3,7 @@
 //! 0 done or shut down cleanly · 1 failed while running · 2 used wrongly · 78 settings at fault (`EX_CONFIG`).
 
 mod check;
+mod command_error;
 mod demo;
 mod healthcheck;
 mod open_files;
@@ -10,19 +11,17 @@ mod reload;
 mod sandbox;
 mod serve;
 mod signals;
+mod surroundings;
+mod terminal;
 mod ticket;
 mod token;
 
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use thiserror::Error;
 
-use crate::app::StartError;
-use crate::app::listeners::ListenError;
-use crate::config::{Faults, Sources};
+pub use self::surroundings::Surroundings;
 
 /// A local gateway in front of an async-task API: many pollers, one rate-limited key, and the key stays
 /// on the server.
@@ -54,51 +53,6 @@ enum Command {
     Demo(demo::Arguments),
 }
 
-/// What a command takes from the process: nothing below reads it by itself.
-#[derive(Debug)]
-pub struct Surroundings {
-    /// All variables.
-    pub env: Vec<(OsString, OsString)>,
-    /// The working directory.
-    pub dir: PathBuf,
-}
-
-/// Why a command failed.
-#[derive(Debug, Error)]
-enum CommandError {
-    #[error("{0}")]
-    Settings(#[from] Faults),
-    #[error("{0}")]
-    Start(#[from] StartError),
-    #[error("{0}")]
-    Listen(#[from] ListenError),
-    #[error("not ready: {0}")]
-    NotReady(String),
-    #[error("the system has no random numbers to give; try again")]
-    NoRandomness,
-    #[error(
-        "there is no secret to sign with: name a file in access.ticket_secret_file \
-         (TASKGATE_ACCESS__TICKET_SECRET_FILE) that holds one, such as `openssl rand -hex 32` prints"
-    )]
-    NoTicketSecret,
-    #[error("the ticket would be longer than the gateway takes (8 KiB): name fewer tasks in it")]
-    TicketTooLong,
-    #[error("{0}")]
-    Io(#[from] std::io::Error),
-}
-
-impl CommandError {
-    fn exit_code(&self) -> ExitCode {
-        match self {
-            Self::Settings(_) | Self::NoTicketSecret => ExitCode::from(78),
-            Self::TicketTooLong => ExitCode::from(2),
-            Self::Start(_) | Self::Listen(_) | Self::NotReady(_) | Self::NoRandomness | Self::Io(_) => {
-                ExitCode::FAILURE
-            }
-        }
-    }
-}
-
 impl Arguments {
     /// Carries the command out, until it is done.
     pub async fn run(self, surroundings: Surroundings) -> ExitCode {
@@ -115,26 +69,9 @@ impl Arguments {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 let code = error.exit_code();
-                tell_error(&error);
+                terminal::tell_error(&error);
                 code
             }
         }
     }
-}
-
-impl Surroundings {
-    fn sources(&self, flag: Option<&Path>) -> Result<Sources, Faults> {
-        Sources::gather(flag, self.env.iter().cloned(), &self.dir)
-    }
-}
-
-/// Says something to the person at the terminal. A closed pipe is no reason to fail.
-fn tell(text: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stdout().lock(), "{text}");
-}
-
-fn tell_error(error: &CommandError) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stderr().lock(), "taskgate: {error}");
 }

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 
 use tokio::time::Duration;
 
+use super::command_error::CommandError;
 use super::signals::Stop;
-use super::{CommandError, tell};
+use super::terminal::tell;
 use crate::app::listeners;
 use crate::config::{Log, LogFormat};
 use crate::lifecycle::Lifecycle;

@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::command_error::CommandError;
 use super::signals::{self, Stop};
-use super::{CommandError, Surroundings, open_files, reload};
+use super::surroundings::Surroundings;
+use super::{open_files, reload};
 use crate::app::{self, Listeners};
 use crate::config::{self, Settings};
 use crate::lifecycle::Lifecycle;

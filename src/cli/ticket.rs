@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{CommandError, Surroundings, tell};
+use super::command_error::CommandError;
+use super::surroundings::Surroundings;
+use super::terminal::tell;
 use crate::config;
 use crate::core::task::is_task_id;
 use crate::core::ticket::{Claims, LONGEST, LONGEST_LIFE, LONGEST_USER};

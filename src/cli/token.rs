@@ -1,6 +1,7 @@
 //! Owns `taskgate token`.
 
-use super::{CommandError, tell};
+use super::command_error::CommandError;
+use super::terminal::tell;
 use crate::core::hex;
 use crate::core::token;
 

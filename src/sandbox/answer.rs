@@ -1,5 +1,7 @@
 //! Owns the way of a request through the sandbox: counted, admitted, held back, answered.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
@@ -8,15 +10,17 @@ use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use tokio::time::{Instant, sleep};
 
-use super::body::{JSON_UTF8, TaskBody};
+use super::body::TaskBody;
+use super::json::JSON_UTF8;
 use super::limiter::{Key, Quota, Share};
 use super::refusal::Refusal;
+use super::state::{Shared, wall_clock};
 use super::target::Target;
-use super::{Sandbox, create, picture, task};
+use super::{create, picture, task};
 
 const MAX_BODY_BYTES: usize = 64 << 10;
 
-pub(super) async fn answer(State(sandbox): State<Sandbox>, request: Request) -> Response {
+pub(super) async fn answer(State(sandbox): State<Arc<Shared>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let target = Target::of(&head.method, head.uri.path());
     if let Target::Status { .. } = target {
@@ -47,7 +51,7 @@ pub(super) async fn answer(State(sandbox): State<Sandbox>, request: Request) -> 
 }
 
 /// Judges the key, then its rate, then what the key may do, as the upstream does.
-fn admit(sandbox: &Sandbox, target: Target<'_>, headers: &HeaderMap) -> (Option<Quota>, Result<(), Refusal>) {
+fn admit(sandbox: &Shared, target: Target<'_>, headers: &HeaderMap) -> (Option<Quota>, Result<(), Refusal>) {
     if let Target::File { .. } = target {
         return (None, Ok(()));
     }
@@ -55,7 +59,7 @@ fn admit(sandbox: &Sandbox, target: Target<'_>, headers: &HeaderMap) -> (Option<
         Ok(key) => key,
         Err(refusal) => return (None, Err(refusal)),
     };
-    let quota = match sandbox.limiter().take(key, Instant::now(), super::wall_clock()) {
+    let quota = match sandbox.limiter().take(key, Instant::now(), wall_clock()) {
         Share::Unlimited => None,
         Share::Granted(quota) => Some(quota),
         Share::Refused(quota, retry_after_secs) => {
@@ -89,7 +93,7 @@ fn identify(accepted: &str, headers: &HeaderMap) -> Result<Key, Refusal> {
     }
 }
 
-async fn serve(sandbox: &Sandbox, target: Target<'_>, body: Body) -> Result<Response, Refusal> {
+async fn serve(sandbox: &Shared, target: Target<'_>, body: Body) -> Result<Response, Refusal> {
     match target {
         Target::Create(medium) => {
             let plan = create::read(&whole(body).await?)?;
@@ -122,7 +126,7 @@ async fn whole(body: Body) -> Result<axum::body::Bytes, Refusal> {
     to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| Refusal::TooLarge { limit_bytes: MAX_BODY_BYTES })
 }
 
-fn show(sandbox: &Sandbox, task: &task::Task, state: &task::State) -> Response {
+fn show(sandbox: &Shared, task: &task::Task, state: &task::State) -> Response {
     (JSON_UTF8, Json(TaskBody::new(task, state, &sandbox.options().results_url))).into_response()
 }
 

@@ -5,15 +5,11 @@
 //! tend to spoil them: `seed` is beyond what a JavaScript number holds exactly, `5.0` keeps its
 //! zero, and the title of a song is not ASCII.
 
-use axum::http::HeaderName;
-use axum::http::header::CONTENT_TYPE;
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::medium::Medium;
 use super::task::{Phase, State, Task};
-
-pub(super) const JSON_UTF8: [(HeaderName, &str); 1] = [(CONTENT_TYPE, "application/json; charset=utf-8")];
 
 /// The longest that pre-signed URLs may live.
 const SIGNED_FOR_SECS: u32 = 7 * 24 * 60 * 60;

@@ -16,6 +16,7 @@
 mod answer;
 mod body;
 mod create;
+mod json;
 mod limiter;
 mod medium;
 mod options;
@@ -23,56 +24,36 @@ mod picture;
 mod plan;
 mod refusal;
 mod shelf;
+mod state;
 mod target;
 mod task;
 #[cfg(test)]
 mod tests;
 
-use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
 use axum::response::Html;
 use axum::routing::get;
-use jiff::Timestamp;
-use tokio::time::Instant;
 
-use limiter::Limiter;
-use refusal::Refusal;
-use shelf::Shelf;
-use task::{State, Task};
-
-pub use medium::Medium;
-pub use options::Options;
-pub use plan::{Course, Ending, Pin, Plan};
+pub use self::medium::Medium;
+pub use self::options::Options;
+pub use self::plan::{Course, Ending, Pin, Plan};
+use self::state::Shared;
 
 /// The look-alike. Clones share everything.
 #[derive(Debug, Clone)]
 pub struct Sandbox(Arc<Shared>);
 
-#[derive(Debug)]
-struct Shared {
-    options: Options,
-    limiter: Mutex<Limiter>,
-    shelf: Mutex<Shelf>,
-    status_requests: AtomicU64,
-}
-
 impl Sandbox {
     /// A sandbox without tasks.
     pub fn new(options: Options) -> Self {
-        Self(Arc::new(Shared {
-            limiter: Mutex::new(Limiter::new(options.requests_per_minute)),
-            shelf: Mutex::default(),
-            status_requests: AtomicU64::new(0),
-            options,
-        }))
+        Self(Arc::new(Shared::new(options)))
     }
 
     /// All its paths. Every one wants a key, but for the placeholder images under `/files`.
     pub fn router(&self) -> Router {
-        Router::new().fallback(answer::answer).with_state(self.clone())
+        Router::new().fallback(answer::answer).with_state(Arc::clone(&self.0))
     }
 
     /// The same, with a page at `/` that shows what goes on.
@@ -82,65 +63,11 @@ impl Sandbox {
 
     /// Starts a task from within and returns its id. It counts against no limit.
     pub fn create(&self, medium: Medium, plan: Plan) -> String {
-        self.start(medium, plan).id.to_string()
+        self.0.start(medium, plan).id.to_string()
     }
 
     /// How many status requests have come in so far, refused ones included.
     pub fn requests(&self) -> u64 {
-        self.0.status_requests.load(Ordering::Relaxed)
+        self.0.status_requests()
     }
-
-    fn options(&self) -> &Options {
-        &self.0.options
-    }
-
-    fn count_status_request(&self) {
-        self.0.status_requests.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn limiter(&self) -> MutexGuard<'_, Limiter> {
-        lock(&self.0.limiter)
-    }
-
-    fn start(&self, medium: Medium, plan: Plan) -> Task {
-        let id = format!("ldtask_{:032x}", fastrand::u128(..));
-        let task = Task::start(id, medium, plan, self.options(), Instant::now(), wall_clock());
-        lock(&self.0.shelf).put(task.clone());
-        let poll_url = task.poll_url();
-        tracing::info!(
-            task.id = &*task.id,
-            task.medium = medium.name(),
-            task.poll_url = poll_url,
-            "task created"
-        );
-        task
-    }
-
-    /// The task and what it shows now; `None` where it is not found.
-    fn look(&self, id: &str) -> Option<(Task, State)> {
-        let task = lock(&self.0.shelf).get(id)?.clone();
-        let state = task.state(Instant::now(), self.options())?;
-        Some((task, state))
-    }
-
-    fn cancel(&self, id: &str) -> Result<(Task, State), Refusal> {
-        let mut shelf = lock(&self.0.shelf);
-        let task = shelf.get_mut(id).ok_or(Refusal::TaskNotFound)?;
-        let state = task.cancel(Instant::now(), self.options())?;
-        let task = task.clone();
-        drop(shelf);
-        tracing::info!(task.id = id, "task cancelled");
-        Ok((task, state))
-    }
-}
-
-/// Every change under these locks is whole before anything can panic, so a poisoned one is sound.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock()
-}
-
-/// The date that answers carry. Courses run on tokio's clock, which tests pause.
-#[expect(clippy::disallowed_methods, reason = "the one place where the sandbox reads the wall clock")]
-fn wall_clock() -> Timestamp {
-    Timestamp::now()
 }

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::body::JSON_UTF8;
+use super::json::JSON_UTF8;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Refusal {

@@ -14,8 +14,9 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::activity::{Activity, TrackedBody, Tracker};
+use super::idle;
+use super::limits::ConnectionLimits;
 use super::write_timeout::WriteTimeout;
-use super::{ConnectionLimits, idle};
 use crate::lifecycle::Lifecycle;
 
 /// The longest head of a request, and what is held of an answer that its client is slow to read. Enough for

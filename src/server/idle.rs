@@ -10,8 +10,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::ConnectionLimits;
 use super::activity::{Activity, Tracker};
+use super::limits::ConnectionLimits;
 
 /// Resolves when a client has been silent for too long. It has to be polled whenever the connection is.
 pub(super) async fn expired(tracker: &Tracker, limits: ConnectionLimits) {

@@ -8,6 +8,7 @@ mod connection;
 mod connections;
 mod gather;
 mod idle;
+mod limits;
 mod write_timeout;
 
 use std::net::SocketAddr;
@@ -20,25 +21,12 @@ use axum::extract::Request;
 use bytes::Bytes;
 use http::Response;
 use tokio::net::TcpListener;
-use tokio::time::Duration;
 use tower::ServiceExt as _;
 
 use self::accept::Acceptor;
 pub use self::connections::Connections;
+pub use self::limits::ConnectionLimits;
 use crate::lifecycle::Lifecycle;
-
-/// What a listener's connections may use.
-#[derive(Debug, Clone, Copy)]
-pub struct ConnectionLimits {
-    /// Connections at once; further ones wait in the kernel's backlog.
-    pub max_connections: usize,
-    /// How long a request's head may take to arrive, and a new connection's first byte.
-    pub header_read_timeout: Duration,
-    /// How long a connection may wait for its next request.
-    pub idle_timeout: Duration,
-    /// How long a write may make no progress.
-    pub write_stall_timeout: Duration,
-}
 
 /// An answer to come.
 type AnswerFuture = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;

@@ -1,11 +1,15 @@
-//! The house: who may name whom. `main → cli → app → {server, http, upstream, sandbox, telemetry} → core`;
-//! `config` holds plain data that all but the core may name, `lifecycle` is there for everyone.
+//! The house: which room may name which, and that no two files import each other. The rooms and their arrows are
+//! explained in ARCHITECTURE.md.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+mod source;
 
-/// Each room, and the rooms it may name.
-const ARROWS: &[(&str, &[&str])] = &[
+use std::collections::{BTreeMap, BTreeSet};
+
+use self::source::{File, House};
+
+/// Each room, and the rooms it may name. `config` holds plain data that all but the core may name; `lifecycle` is
+/// there for everyone.
+const ROOMS: &[(&str, &[&str])] = &[
     ("lib", &[]),
     ("main", &["cli"]),
     ("cli", &["app", "config", "core", "lifecycle", "sandbox", "server", "telemetry"]),
@@ -20,6 +24,21 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lifecycle", &[]),
 ];
 
+/// The wings of `src/http`, and the wings that each may name: front → {admin, tasks} → gateway → guards → respond →
+/// `request_log`, and two leaves for everybody.
+const WINGS: &[(&str, &[&str])] = &[
+    ("mod", &[]),
+    ("front", &["admin", "gateway", "guards", "head", "request_log", "respond", "tasks"]),
+    ("admin", &["gateway", "guards", "headers", "request_log", "respond"]),
+    ("tasks", &["gateway", "guards", "head", "headers", "request_log", "respond"]),
+    ("gateway", &["guards", "request_log"]),
+    ("guards", &["head", "headers", "request_log", "respond"]),
+    ("respond", &["head", "headers", "request_log"]),
+    ("request_log", &["head", "headers"]),
+    ("headers", &[]),
+    ("head", &[]),
+];
+
 /// Crates that only these rooms may name.
 const CRATES: &[(&str, &[&str])] = &[
     ("axum", &["http", "sandbox", "server"]),
@@ -29,11 +48,11 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rustls", &["upstream"]),
     ("tower_http", &["http"]),
     ("itoa", &["http"]),
-    ("parking_lot", &["core", "http", "sandbox", "upstream"]),
-    ("strsim", &["config"]),
     ("memchr", &["upstream"]),
     ("mimalloc", &["main"]),
     ("moka", &["core", "http"]),
+    ("parking_lot", &["core", "http", "sandbox", "upstream"]),
+    ("strsim", &["config"]),
     ("jsonwebtoken", &["core"]),
     ("ring", &["core"]),
     ("utoipa", &["http"]),
@@ -42,112 +61,120 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tracing_subscriber", &["telemetry", "config"]),
 ];
 
-fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|ending| ending == "rs") {
-            found.push(path);
+/// Fails on each arrow that `allowed` does not have, and on each that it has in vain.
+fn hold(allowed: &[(&str, &[&str])], arrows: &BTreeMap<(String, String), String>) {
+    let mut wrong = Vec::new();
+    for ((from, to), example) in arrows {
+        let (_, may_name) = allowed
+            .iter()
+            .find(|(name, _)| name == from)
+            .unwrap_or_else(|| panic!("a new room, {from}: say in this test which rooms it may name"));
+        if !may_name.contains(&to.as_str()) {
+            wrong.push(format!("{from} → {to}: {example}"));
+        }
+    }
+    assert!(wrong.is_empty(), "broken arrows:\n{}", wrong.join("\n"));
+    for (from, names) in allowed {
+        for to in *names {
+            let is_used = arrows.contains_key(&((*from).to_owned(), (*to).to_owned()));
+            assert!(is_used, "{from} → {to} is allowed, but unused: remove it");
         }
     }
 }
 
-fn room(path: &Path) -> String {
-    let first = path.components().next().unwrap().as_os_str().to_str().unwrap();
-    first.trim_end_matches(".rs").to_owned()
-}
-
-/// The text without comments: they may speak of anything.
-fn code(path: &Path) -> String {
-    let text = std::fs::read_to_string(path).unwrap();
-    text.lines().map(|line| line.split("//").next().unwrap_or("")).collect::<Vec<_>>().join("\n")
-}
-
-fn names_after<'t>(text: &'t str, prefix: &str) -> BTreeSet<&'t str> {
-    text.match_indices(prefix)
-        .filter(|(at, _)| {
-            !text[..*at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':' || c == '$')
-        })
-        .map(|(at, _)| {
-            let rest = &text[at + prefix.len()..];
-            &rest[..rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len())]
-        })
-        .filter(|name| !name.is_empty())
-        .collect()
+/// The arrows between the rooms that `room` sorts files into.
+fn arrows<'h>(
+    house: &'h House,
+    room: impl Fn(&'h File) -> Option<&'h str>,
+) -> BTreeMap<(String, String), String> {
+    let mut arrows = BTreeMap::new();
+    for (from, to) in house.imports() {
+        if let (Some(one), Some(other)) = (room(from), room(to))
+            && one != other
+        {
+            let example = format!("{} imports {}", from.path, to.path);
+            arrows.entry((one.to_owned(), other.to_owned())).or_insert(example);
+        }
+    }
+    arrows
 }
 
 #[test]
 fn no_arrow_points_the_wrong_way() {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut files = Vec::new();
-    sources(&src, &mut files);
-    assert!(files.len() > 40, "the walk finds the sources");
-    let mut seen = BTreeSet::new();
-    let mut wrong = Vec::new();
-    for file in files {
-        let relative = file.strip_prefix(&src).unwrap();
-        let room = room(relative);
-        let (_, may_name) = ARROWS
+    let house = House::read();
+    assert!(house.files().count() > 120, "the walk finds the sources");
+    // The library's root only lists the rooms.
+    hold(ROOMS, &arrows(&house, |file| Some(file.room(0)).filter(|room| *room != "lib")));
+    hold(WINGS, &arrows(&house, |file| file.path.starts_with("http/").then(|| file.room(1))));
+}
+
+#[test]
+fn no_two_files_import_each_other() {
+    let house = House::read();
+    let mut after: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (from, to) in house.imports() {
+        after.entry(&from.path).or_default().insert(&to.path);
+    }
+    // Files that import nothing of the rest are taken away until none is left, or a circle.
+    loop {
+        let leaves: Vec<&str> = after
             .iter()
-            .find(|(name, _)| *name == room)
-            .unwrap_or_else(|| panic!("a new room, {room}: say in this test whom it may name"));
-        let text = code(&file);
-        // `use crate::{a, b}` would hide names from this test.
-        if text.contains("crate::{") {
-            wrong.push(format!("{}: write one `use crate::…` a line", relative.display()));
+            .filter(|(_, imports)| imports.iter().all(|import| !after.contains_key(import)))
+            .map(|(file, _)| *file)
+            .collect();
+        if leaves.is_empty() {
+            break;
         }
-        for name in names_after(&text, "crate::").into_iter().chain(names_after(&text, "taskgate::")) {
-            let is_room = ARROWS.iter().any(|(known, _)| *known == name);
-            if is_room && name != room {
-                seen.insert((room.clone(), name.to_owned()));
-                if !may_name.contains(&name) {
-                    wrong.push(format!("{}: {room} names {name}", relative.display()));
-                }
-            }
+        for leaf in leaves {
+            after.remove(leaf);
         }
-        for (krate, rooms) in CRATES {
-            if text.contains(&format!("{krate}::")) && !rooms.contains(&room.as_str()) {
-                let inside = text.match_indices(&format!("{krate}::")).any(|(at, _)| {
-                    !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':')
-                });
-                if inside {
-                    wrong.push(format!("{}: {room} names the crate {krate}", relative.display()));
-                }
+    }
+    // The same from the other end: files that only lead into a circle are no part of it.
+    loop {
+        let imported: BTreeSet<&str> = after.values().flatten().copied().collect();
+        let before = after.len();
+        after.retain(|file, _| imported.contains(file));
+        if after.len() == before {
+            break;
+        }
+    }
+    let circle: Vec<String> = after
+        .iter()
+        .map(|(file, imports)| {
+            let within: Vec<_> =
+                imports.iter().filter(|import| after.contains_key(*import)).copied().collect();
+            format!("{file} imports {}", within.join(", "))
+        })
+        .collect();
+    assert!(circle.is_empty(), "these files import each other:\n{}", circle.join("\n"));
+}
+
+#[test]
+fn crates_stay_in_their_rooms() {
+    let house = House::read();
+    let mut wrong = Vec::new();
+    for file in house.files() {
+        let room = file.room(0);
+        for (name, rooms) in CRATES {
+            if file.names_crate(name) && !rooms.contains(&room) {
+                wrong.push(format!("{}: {room} names the crate {name}", file.path));
             }
         }
     }
-    assert!(wrong.is_empty(), "broken arrows:\n{}", wrong.join("\n"));
-    for (room, names) in ARROWS {
-        for name in *names {
-            assert!(
-                seen.contains(&((*room).to_owned(), (*name).to_owned())),
-                "{room} → {name} is allowed, but unused: remove it"
-            );
-        }
-    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
 fn every_file_says_what_it_owns() {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut files = Vec::new();
-    sources(&src, &mut files);
-    for file in files {
-        let text = std::fs::read_to_string(&file).unwrap();
-        assert!(text.starts_with("//! "), "{} begins with what it owns", file.display());
+    for file in House::read().files() {
+        assert!(file.text.starts_with("//! "), "{} begins with what it owns", file.path);
     }
 }
 
 #[test]
 fn only_access_issues_grants() {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut files = Vec::new();
-    sources(&src, &mut files);
-    let issuers: Vec<_> = files
-        .iter()
-        .filter(|file| !file.ends_with("tests.rs") && code(file).contains("Grant::issue("))
-        .map(|file| file.strip_prefix(&src).unwrap().to_owned())
-        .collect();
-    assert_eq!(issuers, [Path::new("http/guards/access.rs")]);
+    let house = House::read();
+    let issuers: Vec<_> =
+        house.files().filter(|file| file.code.contains("Grant::issue(")).map(|file| &*file.path).collect();
+    assert_eq!(issuers, ["http/guards/access.rs"]);
 }

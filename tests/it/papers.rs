@@ -69,8 +69,7 @@ fn every_relative_link_leads_to_a_file() {
 
 #[test]
 fn every_setting_that_is_named_exists() {
-    let known: toml::Table =
-        taskgate::config::render(&settings("http://localhost:1", &[])).parse().expect("settings");
+    let known: toml::Table = config::render(&settings("http://localhost:1", &[])).parse().expect("settings");
     let mut keys = BTreeSet::new();
     for (section, content) in &known {
         keys.extend(content.as_table().unwrap().keys().map(|key| format!("{section}.{key}")));

@@ -1,5 +1,7 @@
 //! What a task shows from its create to its end, and after.
 
+use super::super::state::wall_clock;
+use jiff::Timestamp;
 use tokio::time::advance;
 
 use super::*;

@@ -1,6 +1,7 @@
 //! Keys, limits, refusals and what else is HTTP.
 
 use axum::http::StatusCode;
+use tokio::time::Instant;
 use tokio::time::advance;
 
 use super::*;

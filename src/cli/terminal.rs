@@ -1,0 +1,15 @@
+//! Owns what the program writes to the terminal beside its log.
+
+use super::command_error::CommandError;
+
+/// Says something to the person at the terminal. A closed pipe is no reason to fail.
+pub(super) fn tell(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
+/// The reason why a command has failed.
+pub(super) fn tell_error(error: &CommandError) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr().lock(), "taskgate: {error}");
+}
