@@ -11,7 +11,7 @@ use taskgate::core::token::hash;
 use tempfile::TempDir;
 
 use crate::support::{
-    Answer, Events, Gateway, QUICK, Reply, Seen, Upstream, gateway, get, get_with, request,
+    Answer, Events, Gateway, QUICK, Reply, Seen, Upstream, gateway, get, get_with, request, until_stale,
 };
 
 const SECRET: &str = "a-secret-of-more-than-32-bytes-for-tests";
@@ -126,7 +126,7 @@ async fn a_ticket_opens_its_own_tasks_and_no_others_by_any_way() {
         get_with(at, &format!("/v1/images/{id}"), &bearer(TOKEN)).await;
     }
     // Live states are stale by now.
-    tokio::time::sleep(Duration::from_millis(150)).await;
+    until_stale(at, &upstream, "/v1/tasks/clock", &bearer(TOKEN)).await;
     let asked = upstream.count();
     let mine = ticket(&["mine", "done2"], 60.0);
     let shown = bearer(&mine);
@@ -235,10 +235,10 @@ async fn no_forged_ticket_opens_anything() {
 #[tokio::test]
 async fn streams_and_long_polls_end_when_their_ticket_does() {
     let upstream = telling().await;
-    let Protected { gateway, _files } = &protected(&upstream, &[("polling.max_wait", "20s")]).await;
+    let Protected { gateway, _files } = &protected(&upstream, &[("polling.max_wait", "10m")]).await;
     let at = gateway.address;
     let start = tokio::time::Instant::now();
-    let brief = ticket(&["a", "b"], 1.5);
+    let brief = ticket(&["a", "b"], 3.0);
     let one = async {
         let mut events = Events::open(at, &format!("/v1/tasks/a?ticket={brief}"), "").await;
         assert!(Events::data(&events.next().await).contains("secret-of-a"));
@@ -260,13 +260,13 @@ async fn streams_and_long_polls_end_when_their_ticket_does() {
         assert!(told("secret-of-a") && told("secret-of-b") && told("has expired"), "{seen:?}");
     };
     let wait = async {
-        let answer = get_with(at, "/v1/tasks/a?wait=20", &bearer(&brief)).await;
+        let answer = get_with(at, "/v1/tasks/a?wait=600", &bearer(&brief)).await;
         assert_eq!(answer.status, 200, "the latest, as at the end of any wait");
     };
     tokio::join!(one, many, wait);
     let took = start.elapsed();
-    assert!(took < Duration::from_secs(10), "{took:?}: by its own end each would last far longer");
-    assert!(took >= Duration::from_millis(1400), "{took:?}: not before either");
+    assert!(took < Duration::from_secs(25), "{took:?}: by its own end each would last far longer");
+    assert!(took >= Duration::from_millis(2900), "{took:?}: not before either");
     assert_eq!(get(at, &format!("/v1/tasks/a?ticket={brief}")).await.status, 401, "EventSource ends here");
 }
 
@@ -280,13 +280,13 @@ async fn a_user_is_one_client_wherever_it_comes_from_and_no_other() {
         bearer(&jwt(SECRET, HS256, &claims))
     };
     let mut refused = 0;
-    for _ in 0..6 {
+    for _ in 0..20 {
         refused += usize::from(get_with(gateway.address, "/v1/tasks/a", &by("ann")).await.status == 429);
     }
-    assert!(refused >= 3, "{refused}");
+    assert!(refused > 0, "twenty requests of a user, two a second");
     assert_eq!(get_with(gateway.address, "/v1/tasks/a", &by("bob")).await.status, 200);
     // A user named like a token is not its holder.
-    for _ in 0..6 {
+    for _ in 0..20 {
         get_with(gateway.address, "/v1/tasks/a", &by("program")).await;
     }
     assert_eq!(get_with(gateway.address, "/v1/tasks/a", &bearer(TOKEN)).await.status, 200);

@@ -6,19 +6,23 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::support::{Reply, Upstream, gateway, get};
+use crate::support::{Reply, Upstream, gateway, get, until_metric, until_stale};
 
 const LIVE: &str = r#"{"status":"processing","progress":40}"#;
+const ACCEPTED: &str = "taskgate_connections_accepted_total{listener=\"main\"}";
 
 #[tokio::test]
 async fn a_thousand_polls_of_one_unfinished_task_are_one_upstream_request() {
-    let upstream = Upstream::always(Reply::json(LIVE).after(Duration::from_millis(500))).await;
+    let (reply, hold) = Reply::json(LIVE).held();
+    let upstream = Upstream::always(reply).await;
     let gateway = gateway(&upstream, &[("polling.fresh_for", "30s"), ("polling.max_interval", "30s")]).await;
     let mut crowd = JoinSet::new();
     for _ in 0..1000 {
         let address = gateway.address;
         crowd.spawn(async move { get(address, "/v1/tasks/one").await });
     }
+    until_metric(gateway.admin, ACCEPTED, 1000).await;
+    drop(hold);
     let answers = crowd.join_all().await;
     assert_eq!(upstream.count(), 1);
     assert!(answers.iter().all(|answer| answer.status == 200 && answer.text() == LIVE));
@@ -29,12 +33,15 @@ async fn a_thousand_polls_of_one_unfinished_task_are_one_upstream_request() {
 
 #[tokio::test]
 async fn a_finished_task_is_never_asked_about_again() {
-    let upstream = Upstream::always(Reply::json(r#"{"status":"completed"}"#)).await;
+    let upstream = Upstream::start(|_, request| {
+        Reply::json(if request.contains("/done ") { r#"{"status":"completed"}"# } else { LIVE })
+    })
+    .await;
     let gateway =
         gateway(&upstream, &[("polling.fresh_for", "10ms"), ("polling.max_interval", "10ms")]).await;
     let first = get(gateway.address, "/v1/tasks/done").await;
     assert_eq!(first.expect("cache-status"), "taskgate; fwd=miss; fwd-status=200; stored");
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    until_stale(gateway.address, &upstream, "/v1/tasks/clock", "").await;
     let mut crowd = JoinSet::new();
     for _ in 0..200 {
         let address = gateway.address;
@@ -48,25 +55,27 @@ async fn a_finished_task_is_never_asked_about_again() {
         assert_eq!(answer.expect("cache-control"), "private, no-cache");
         assert_eq!(answer.header("retry-after"), None, "there is nothing to wait for");
     }
-    assert_eq!(upstream.count(), 1);
+    assert_eq!(upstream.times().iter().filter(|(_, path)| path == "/v1/tasks/done").count(), 1);
 }
 
 #[tokio::test]
 async fn the_first_client_leaving_at_once_disturbs_nobody() {
-    let upstream = Upstream::always(Reply::json(LIVE).after(Duration::from_millis(300))).await;
+    let (reply, hold) = Reply::json(LIVE).held();
+    let upstream = Upstream::always(reply).await;
     let gateway = gateway(&upstream, &[]).await;
     let mut leader = TcpStream::connect(gateway.address).await.unwrap();
     leader.write_all(b"GET /v1/tasks/one HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
-    while upstream.count() == 0 {
-        tokio::task::yield_now().await;
-    }
+    upstream.asked(1).await;
     socket2::SockRef::from(&leader).set_linger(Some(Duration::ZERO)).unwrap();
     drop(leader);
+    until_metric(gateway.admin, "taskgate_connections_open{listener=\"main\"}", 0).await;
     let mut crowd = JoinSet::new();
     for _ in 0..50 {
         let address = gateway.address;
         crowd.spawn(async move { get(address, "/v1/tasks/one").await });
     }
+    until_metric(gateway.admin, ACCEPTED, 51).await;
+    drop(hold);
     for answer in crowd.join_all().await {
         assert_eq!((answer.status, answer.text().as_str()), (200, LIVE));
     }

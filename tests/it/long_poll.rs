@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Gateway, Reply, Upstream, gateway, get, get_with};
+use crate::support::{End, Gateway, Reply, Upstream, gateway, get, get_with, until_metric};
 
 const LIVE: &str = r#"{"status":"processing"}"#;
 const DONE: &str = r#"{"status":"completed"}"#;
@@ -87,7 +87,7 @@ async fn failures_to_the_end_are_told_at_the_end() {
 
 #[tokio::test]
 async fn a_slow_upstream_is_called_slow_and_not_a_spent_budget() {
-    let upstream = Upstream::always(Reply::json(DONE).after(Duration::from_secs(3))).await;
+    let upstream = Upstream::always(Reply::raw("", End::Hang)).await;
     let gateway = gateway(&upstream, QUICK).await;
     let answer = get(gateway.address, "/v1/tasks/a?wait=1").await;
     assert_eq!((answer.status, answer.error_code().as_str()), (504, "upstream_timeout"));
@@ -125,13 +125,16 @@ async fn a_bad_wait_is_told_and_a_long_one_is_capped() {
 
 #[tokio::test]
 async fn a_drain_answers_with_the_latest() {
-    let (_upstream, gateway) = done_after(usize::MAX).await;
+    let (upstream, gateway) = done_after(usize::MAX).await;
     let address = gateway.address;
     let start = Instant::now();
     let waiting = tokio::spawn(async move { get(address, "/v1/tasks/a?wait=30").await });
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    until_metric(gateway.admin, "taskgate_watchers", 1).await;
+    // Asked a second time, so the first answer is known.
+    upstream.asked(2).await;
+    assert!(!waiting.is_finished(), "a live state is no news");
     gateway.lifecycle.stop();
     let answer = waiting.await.unwrap();
     assert_eq!((answer.status, answer.text().as_str()), (200, LIVE));
-    assert!(start.elapsed() < Duration::from_secs(10));
+    assert!(start.elapsed() < Duration::from_secs(25), "not at the end of the wait: {:?}", start.elapsed());
 }

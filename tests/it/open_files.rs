@@ -7,7 +7,7 @@ use std::process::Command;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{KEY, Program, Reply, Upstream, get, run};
+use crate::support::{KEY, Program, Reply, Upstream, get, run, until};
 
 /// The program with so few descriptors, soft and hard.
 fn serve(upstream: &Upstream, descriptors: u32) -> (Program, SocketAddr, SocketAddr) {
@@ -42,6 +42,21 @@ async fn connect(address: SocketAddr, count: usize) -> Vec<TcpStream> {
     open
 }
 
+/// Asks for `/metrics` over an open connection: another one would find no descriptor.
+async fn metrics(stream: &mut TcpStream) -> String {
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let mut seen = Vec::new();
+    loop {
+        assert_ne!(stream.read_buf(&mut seen).await.unwrap(), 0, "closed");
+        let text = String::from_utf8_lossy(&seen);
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+        if body.len() == length.parse::<usize>().unwrap() {
+            return body.to_owned();
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_crowd_takes_no_descriptor_from_the_admin_listener() {
     let upstream = Upstream::always(Reply::json(r#"{"status":"processing"}"#)).await;
@@ -74,12 +89,19 @@ async fn without_a_descriptor_it_waits_for_one_and_says_so_once() {
     let upstream = Upstream::always(Reply::json(r#"{"status":"processing"}"#)).await;
     let (program, main, admin) = serve(&upstream, 64);
     // Operators may take more than is set aside for them.
-    let crowd = connect(admin, 64).await;
+    let mut crowd = connect(admin, 64).await;
     program.wait_for_log("could not be accepted");
     let mut waiting = connect(main, 1).await;
     waiting[0].write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
-    // Some twenty tries long.
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    until("both listeners have tried some ten times", async || {
+        let page = metrics(&mut crowd[0]).await;
+        let failed = |listener| {
+            let sample = format!("taskgate_connections_failed_total{{listener=\"{listener}\"}} ");
+            page.lines().find_map(|line| line.strip_prefix(&sample)?.parse::<u64>().ok())
+        };
+        (failed("main") >= Some(10) && failed("admin") >= Some(10)).then_some(())
+    })
+    .await;
     drop(crowd);
     let mut first = [0; 12];
     waiting[0].read_exact(&mut first).await.unwrap();

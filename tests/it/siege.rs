@@ -8,11 +8,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 
-use crate::support::{Events, Gateway, QUICK, Reply, Seen, Upstream, gateway, get};
+use crate::support::{Events, Gateway, QUICK, Reply, Seen, Upstream, gateway, get, until_metric};
 
 const LIMIT: Duration = Duration::from_secs(30);
-/// Four times each timeout that is tried: what is meant to last outlives it by far.
-const LONG: Duration = Duration::from_millis(800);
 const GET: &[u8] = b"GET /v1/tasks/a HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// A gateway whose timeouts are 10 minutes, save these.
@@ -45,6 +43,24 @@ async fn closed(stream: &mut TcpStream) -> Vec<u8> {
     let mut seen = Vec::new();
     let _ = timeout(LIMIT, stream.read_to_end(&mut seen)).await.expect("the connection stays open");
     seen
+}
+
+/// Two connections one after the other that end by the timeout of those who never ask: so long, and longer, is what has
+/// begun to wait before.
+async fn outlast_silence(address: SocketAddr) {
+    for _ in 0..2 {
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        assert_eq!(closed(&mut silent).await, b"");
+    }
+}
+
+/// The same by the timeout between requests.
+async fn outlast_idleness(address: SocketAddr) {
+    for _ in 0..2 {
+        let mut idle = TcpStream::connect(address).await.unwrap();
+        assert!(ask(&mut idle).await);
+        assert_eq!(closed(&mut idle).await, b"");
+    }
 }
 
 /// One request over an open connection: true where it was answered.
@@ -102,15 +118,15 @@ async fn a_head_that_trickles_is_closed_in_the_midst_of_it() {
 #[tokio::test]
 async fn between_requests_only_the_idle_timeout_counts() {
     let upstream = finished().await;
-    let gateway = strict(&upstream, &[("server.header_read_timeout", "200ms")]).await;
+    let gateway = strict(&upstream, &[("server.header_read_timeout", "500ms")]).await;
     let mut patient = TcpStream::connect(gateway.address).await.unwrap();
     for _ in 0..3 {
         assert!(ask(&mut patient).await, "an idle connection outlives header_read_timeout");
-        sleep(LONG).await;
+        outlast_silence(gateway.address).await;
     }
     let gateway = strict(&upstream, &[("server.idle_timeout", "200ms")]).await;
     let mut idle = TcpStream::connect(gateway.address).await.unwrap();
-    sleep(LONG).await;
+    outlast_idleness(gateway.address).await;
     assert!(ask(&mut idle).await, "the first request has header_read_timeout");
     assert_eq!(closed(&mut idle).await, b"", "and then it is idle");
 }
@@ -118,12 +134,13 @@ async fn between_requests_only_the_idle_timeout_counts() {
 #[tokio::test]
 async fn a_head_in_two_parts_gets_its_answer() {
     let upstream = finished().await;
-    let gateway = strict(&upstream, &[("server.idle_timeout", "200ms")]).await;
+    // Long enough for the first part to come before it is over, however busy the machine is.
+    let gateway = strict(&upstream, &[("server.idle_timeout", "2s")]).await;
     let mut stream = TcpStream::connect(gateway.address).await.unwrap();
     assert!(ask(&mut stream).await);
     let (first, rest) = GET.split_at(20);
     stream.write_all(first).await.unwrap();
-    sleep(LONG).await;
+    outlast_idleness(gateway.address).await;
     stream.write_all(rest).await.unwrap();
     let seen = closed(&mut stream).await;
     assert!(seen.starts_with(b"HTTP/1.1 200"), "a head that has begun is not idle");
@@ -133,8 +150,8 @@ async fn a_head_in_two_parts_gets_its_answer() {
 async fn who_is_being_answered_has_no_deadline() {
     let upstream = Upstream::always(Reply::json(r#"{"status":"processing"}"#)).await;
     let short = [
-        ("server.header_read_timeout", "100ms"),
-        ("server.idle_timeout", "100ms"),
+        ("server.header_read_timeout", "300ms"),
+        ("server.idle_timeout", "300ms"),
         ("polling.heartbeat", "100ms"),
     ];
     let gateway = strict(&upstream, &short).await;
@@ -218,12 +235,21 @@ async fn at_the_cap_others_wait_for_a_place_and_the_admin_listener_answers() {
     let gateway = strict(&upstream, &[("server.max_connections", "2")]).await;
     let first = Events::open(gateway.address, "/v1/tasks/a", "").await;
     let second = Events::open(gateway.address, "/v1/tasks/a", "").await;
-    let address = gateway.address;
-    let mut third = tokio::spawn(async move { get(address, "/v1/tasks/a").await.status });
-    assert!(timeout(LONG, &mut third).await.is_err(), "there is no third place");
-    assert_eq!(get(gateway.admin, "/livez").await.status, 200);
+    let mut third = TcpStream::connect(gateway.address).await.unwrap();
+    third.write_all(GET).await.unwrap();
+    // The gateway hears of newcomers in their order, on both listeners: each of these came after the third.
+    for _ in 0..20 {
+        assert_eq!(get(gateway.admin, "/livez").await.status, 200);
+    }
+    let accepted = "taskgate_connections_accepted_total{listener=\"main\"}";
+    until_metric(gateway.admin, accepted, 2).await;
+    let refused = third.try_read(&mut [0; 1]).unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::WouldBlock, "there is no third place");
     drop(first);
-    assert_eq!(third.await.unwrap(), 200);
+    let mut start = [0; 12];
+    timeout(LIMIT, third.read_exact(&mut start)).await.expect("no place for it").unwrap();
+    assert_eq!(&start, b"HTTP/1.1 200");
+    until_metric(gateway.admin, accepted, 3).await;
     drop(second);
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use super::missing;
 use crate::support::{Gateway, Reply, Upstream, gateway};
@@ -52,9 +51,6 @@ impl Play {
 
     /// Waits until it was asked so many times more.
     pub async fn asked_again(&self, times: usize) {
-        let enough = self.upstream.count() + times;
-        while self.upstream.count() < enough {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        self.upstream.asked(self.upstream.count() + times).await;
     }
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use self::front::{Kind, SILENCE, Tools};
 use crate::clients::play::Play;
-use crate::support::{Gateway, Reply, Upstream, gateway};
+use crate::support::{Gateway, Reply, Upstream, gateway, until, until_metric};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nginx_hands_on_what_the_gateway_needs_to_know() {
@@ -215,17 +215,12 @@ async fn left(kind: Kind) {
     let accept = json!({"Accept": "text/event-stream"});
     let client = proxy.ask(&[("/v1/tasks/a", &accept), ("/v1/tasks/b?wait=50", &json!({}))]);
     let asked = |path: &str| upstream.times().iter().filter(|(_, asked)| asked == path).count();
-    while asked("/v1/tasks/a") < 3 || asked("/v1/tasks/b") < 3 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until("both are asked about", async || {
+        (asked("/v1/tasks/a") >= 3 && asked("/v1/tasks/b") >= 3).then_some(())
+    })
+    .await;
     drop(client);
-    let limit = Instant::now() + Duration::from_secs(20);
-    loop {
-        let before = upstream.count();
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        if upstream.count() == before {
-            return;
-        }
-        assert!(Instant::now() < limit, "still asked, for nobody");
+    for nobody in ["taskgate_watchers", "taskgate_tasks_wanted"] {
+        until_metric(gateway.admin, nobody, 0).await;
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -21,14 +21,28 @@ pub enum Seen {
     End,
 }
 
-/// An open stream.
+/// An open stream. All that was read and not yet told is kept here: a call that is dropped while it waits loses nothing.
 pub struct Events {
-    lines: BufReader<TcpStream>,
-    /// The bytes left of the chunk being read.
-    left: usize,
+    stream: TcpStream,
+    /// Read, and still in chunks.
+    raw: Vec<u8>,
+    /// Out of the chunks, and no whole line yet.
+    text: Vec<u8>,
+    /// The lines since the last empty one.
+    block: Block,
+    is_over: bool,
     pub status: u16,
     pub head: String,
     last_id: String,
+}
+
+/// What the lines up to an empty one have said so far.
+#[derive(Default)]
+struct Block {
+    name: String,
+    data: Vec<String>,
+    retry: Option<u64>,
+    comment: bool,
 }
 
 impl Events {
@@ -38,17 +52,26 @@ impl Events {
         let head =
             format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n{headers}\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();
-        let mut lines = BufReader::new(stream);
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            assert_ne!(
-                timeout(LIMIT, lines.read_line(&mut head)).await.unwrap().unwrap(),
-                0,
-                "no head: {head}"
-            );
-        }
+        let mut raw = Vec::new();
+        let end = loop {
+            if let Some(end) = raw.windows(4).position(|window| window == b"\r\n\r\n") {
+                break end + 4;
+            }
+            let read = timeout(LIMIT, stream.read_buf(&mut raw)).await.expect("no head").unwrap();
+            assert_ne!(read, 0, "no head: {}", String::from_utf8_lossy(&raw));
+        };
+        let head = String::from_utf8(raw.drain(..end).collect()).unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Self { lines, left: 0, status, head: head.to_lowercase(), last_id: String::new() }
+        Self {
+            stream,
+            raw,
+            text: Vec::new(),
+            block: Block::default(),
+            is_over: false,
+            status,
+            head: head.to_lowercase(),
+            last_id: String::new(),
+        }
     }
 
     /// The next thing that is no comment.
@@ -71,65 +94,71 @@ impl Events {
     }
 
     pub async fn next_or_comment(&mut self) -> Seen {
-        let (mut name, mut data, mut retry, mut comment) = (String::new(), Vec::new(), None, false);
         loop {
-            let Some(line) = self.line().await else { return Seen::End };
-            if line.is_empty() {
-                if !data.is_empty() {
-                    return Seen::Event { name, id: self.last_id.clone(), data: data.join("\n") };
+            while let Some(line) = self.line() {
+                if let Some(seen) = self.take(&line) {
+                    return seen;
                 }
-                if let Some(retry) = retry {
-                    return Seen::Retry(retry);
-                }
-                if comment {
-                    return Seen::Comment;
-                }
+            }
+            if self.is_over {
+                return Seen::End;
+            }
+            if self.unpack() {
                 continue;
             }
-            let (field, value) = line.split_once(':').unwrap_or((&line, ""));
-            let value = value.strip_prefix(' ').unwrap_or(value).to_owned();
-            match field {
-                "" => comment = true,
-                "event" => name = value,
-                "data" => data.push(value),
-                "id" => self.last_id = value,
-                "retry" => retry = value.parse().ok(),
-                other => panic!("an unknown field: {other}"),
-            }
+            // The only wait, and one that has read nothing when it is dropped.
+            let read =
+                timeout(LIMIT, self.stream.read_buf(&mut self.raw)).await.expect("the stream is silent");
+            self.is_over = !matches!(read, Ok(1..));
         }
     }
 
-    async fn line(&mut self) -> Option<String> {
-        let mut line = Vec::new();
-        loop {
-            let byte = self.byte().await?;
-            if byte == b'\n' {
-                return Some(String::from_utf8(line).unwrap());
-            }
-            line.push(byte);
+    /// Takes a line; the event or the like that ends with it.
+    fn take(&mut self, line: &str) -> Option<Seen> {
+        if line.is_empty() {
+            let block = std::mem::take(&mut self.block);
+            return if !block.data.is_empty() {
+                Some(Seen::Event { name: block.name, id: self.last_id.clone(), data: block.data.join("\n") })
+            } else if let Some(retry) = block.retry {
+                Some(Seen::Retry(retry))
+            } else {
+                block.comment.then_some(Seen::Comment)
+            };
         }
+        let (field, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value).to_owned();
+        match field {
+            "" => self.block.comment = true,
+            "event" => self.block.name = value,
+            "data" => self.block.data.push(value),
+            "id" => self.last_id = value,
+            "retry" => self.block.retry = value.parse().ok(),
+            other => panic!("an unknown field: {other}"),
+        }
+        None
     }
 
-    /// One byte of the chunked body (RFC 9112, 7.1).
-    async fn byte(&mut self) -> Option<u8> {
-        if self.left == 0 {
-            let mut size = String::new();
-            let read = timeout(LIMIT, self.lines.read_line(&mut size)).await.expect("the stream is silent");
-            if read.ok()? == 0 {
-                return None;
-            }
-            self.left = usize::from_str_radix(size.trim(), 16).unwrap();
-            if self.left == 0 {
-                return None;
-            }
+    /// The next whole line.
+    fn line(&mut self) -> Option<String> {
+        let end = self.text.iter().position(|byte| *byte == b'\n')?;
+        let mut line: Vec<u8> = self.text.drain(..=end).collect();
+        line.pop();
+        Some(String::from_utf8(line).unwrap())
+    }
+
+    /// Unpacks a chunk of the body (RFC 9112, 7.1), if there is a whole one.
+    fn unpack(&mut self) -> bool {
+        let Some(end) = self.raw.windows(2).position(|window| window == b"\r\n") else { return false };
+        let size = std::str::from_utf8(&self.raw[..end]).unwrap();
+        let size = usize::from_str_radix(size, 16).unwrap_or_else(|_| panic!("no size of a chunk: {size:?}"));
+        let (start, end) = (end + 2, end + 2 + size);
+        if self.raw.len() < end + 2 {
+            return false;
         }
-        let byte = self.lines.read_u8().await.ok()?;
-        self.left -= 1;
-        if self.left == 0 {
-            let mut end = [0; 2];
-            self.lines.read_exact(&mut end).await.ok()?;
-        }
-        Some(byte)
+        self.text.extend_from_slice(&self.raw[start..end]);
+        self.raw.drain(..end + 2);
+        self.is_over = size == 0;
+        true
     }
 }
 

@@ -8,7 +8,7 @@ mod relay;
 mod upstream;
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use taskgate::app::{self, Listeners, listeners};
 use taskgate::config::{self, Settings, Sources};
@@ -90,6 +90,39 @@ pub async fn sandbox(options: Options) -> (Sandbox, SocketAddr, Lifecycle) {
 /// A sandbox that serves a page, as the demo's does.
 pub async fn site(page: &'static str) -> (SocketAddr, Lifecycle) {
     serve(Sandbox::new(Options::default()).router_with(page)).await
+}
+
+/// Looks again and again until there is something to see. Only what never comes takes the whole minute.
+pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let limit = Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(seen) = look().await {
+            return seen;
+        }
+        assert!(Instant::now() < limit, "it never comes to this: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Waits until a sample of `/metrics` has this value; one that is not there is 0.
+pub async fn until_metric(admin: SocketAddr, sample: &str, value: u64) {
+    let what = format!("{sample} {value}");
+    let shown = async || {
+        let page = get(admin, "/metrics").await.text();
+        let shown = page.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+        (shown.unwrap_or("0") == value.to_string()).then_some(())
+    };
+    until(&what, shown).await;
+}
+
+/// Waits until whatever was learnt before is fresh no longer. That shows when `clock`, a task that nobody else asks
+/// for, is asked about again.
+pub async fn until_stale(address: SocketAddr, upstream: &Upstream, clock: &str, headers: &str) {
+    let look = async || {
+        assert_eq!(get_with(address, clock, headers).await.status, 200);
+        (upstream.times().iter().filter(|(_, path)| path == clock).count() > 1).then_some(())
+    };
+    until("the clock's task is asked about again", look).await;
 }
 
 async fn serve(router: axum::Router) -> (SocketAddr, Lifecycle) {

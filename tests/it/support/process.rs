@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 /// Far longer than any command takes: a test that reaches it has found a hang.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A running process. Ends with this value.
 pub struct Program {
@@ -80,7 +80,7 @@ impl Program {
     /// The next line of standard output.
     #[track_caller]
     pub fn next_line(&mut self) -> String {
-        let Ok(line) = self.stdout.recv_timeout(Duration::from_secs(20)) else {
+        let Ok(line) = self.stdout.recv_timeout(LIMIT) else {
             let _ = self.child.kill();
             panic!("it says no more, but:\n{}", self.stderr.iter().collect::<Vec<_>>().join("\n"))
         };
@@ -143,7 +143,7 @@ impl Program {
 fn wait_for(lines: &Receiver<String>, part: &str) -> Vec<String> {
     let mut seen = Vec::new();
     while !seen.last().is_some_and(|line: &String| line.contains(part)) {
-        match lines.recv_timeout(Duration::from_secs(30)) {
+        match lines.recv_timeout(LIMIT) {
             Ok(line) => seen.push(line),
             Err(_) => panic!("never said {part:?}, but:\n{}", seen.join("\n")),
         }

@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+use super::until;
 
 /// What comes after the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,8 +28,8 @@ pub enum End {
 pub struct Reply {
     pub bytes: Vec<u8>,
     pub end: End,
-    /// Held back for so long.
-    pub after: Duration,
+    /// Held back until the other end is gone.
+    pub held: Option<watch::Receiver<()>>,
 }
 
 impl Reply {
@@ -45,11 +48,13 @@ impl Reply {
 
     /// These bytes, and then this end.
     pub fn raw(bytes: impl Into<Vec<u8>>, end: End) -> Self {
-        Self { bytes: bytes.into(), end, after: Duration::ZERO }
+        Self { bytes: bytes.into(), end, held: None }
     }
 
-    pub fn after(self, after: Duration) -> Self {
-        Self { after, ..self }
+    /// The same, held back until what this gives is dropped.
+    pub fn held(self) -> (Self, watch::Sender<()>) {
+        let (hold, held) = watch::channel(());
+        (Self { held: Some(held), ..self }, hold)
     }
 }
 
@@ -109,6 +114,11 @@ impl Upstream {
     pub fn count(&self) -> usize {
         self.log.lock().unwrap().len()
     }
+
+    /// Waits until it has heard so many requests.
+    pub async fn asked(&self, times: usize) {
+        until("the upstream is asked", async || (self.count() >= times).then_some(())).await;
+    }
 }
 
 impl Drop for Upstream {
@@ -137,7 +147,9 @@ async fn converse(mut stream: TcpStream, log: Log, script: Arc<Script>) {
             log.len() - 1
         };
         let reply = script(number, &request);
-        tokio::time::sleep(reply.after).await;
+        if let Some(mut held) = reply.held {
+            while held.changed().await.is_ok() {}
+        }
         if stream.write_all(&reply.bytes).await.is_err() {
             return;
         }
