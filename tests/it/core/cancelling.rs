@@ -7,7 +7,7 @@ use taskgate::core::ports::Reply;
 use taskgate::core::snapshot::Phase;
 use taskgate::core::watch::WatchEvent;
 
-use super::house::*;
+use super::test_core::*;
 use http::StatusCode;
 
 fn ended(body: &str) -> Result<Reply, Failure> {
@@ -16,32 +16,32 @@ fn ended(body: &str) -> Result<Reply, Failure> {
 
 #[tokio::test(start_paused = true)]
 async fn the_end_of_a_cancelled_task_is_told_to_everybody() {
-    let house = House::new();
-    let mut watch = house.mirror.watch(&house.grant("w", "a"), None).unwrap();
+    let core = TestCore::new();
+    let mut watch = core.mirror.watch(&core.grant("w", "a"), None).unwrap();
     settle().await;
-    house.call("a").answer(live("1")).await;
+    core.call("a").answer(live("1")).await;
     assert!(matches!(watch.next().await, WatchEvent::State(state, _) if state.snapshot.body == "1"));
     pass(0.1).await;
-    let cancelling = house.cancel("c", "a").await;
-    house.any_cancel().unwrap().answer(ended("cancelled")).await;
+    let cancelling = core.cancel("c", "a").await;
+    core.any_cancel().unwrap().answer(ended("cancelled")).await;
     assert!(matches!(cancelling.await.unwrap(), Ok(Reply::Answer(_))));
     assert!(matches!(watch.next().await, WatchEvent::State(state, _) if state.snapshot.body == "cancelled"));
-    let got = house.ask("g", "a").await.got().await;
+    let got = core.ask("g", "a").await.got().await;
     assert_eq!(body(&got), "cancelled");
     assert_eq!(got.unwrap().origin, Origin::Hit);
     pass(60.0).await;
-    house.no_call();
+    core.no_call();
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_earlier_flight_answers_with_the_end_and_changes_nothing() {
     for late in [live("running"), missing(), Err(DOWN), terminal("done")] {
-        let house = House::new();
-        let mut watch = house.mirror.watch(&house.grant("w", "a"), None).unwrap();
-        let asked = house.ask("g", "a").await;
-        let flight = house.call("a");
-        let cancelling = house.cancel("c", "a").await;
-        house.any_cancel().unwrap().answer(ended("cancelled")).await;
+        let core = TestCore::new();
+        let mut watch = core.mirror.watch(&core.grant("w", "a"), None).unwrap();
+        let asked = core.ask("g", "a").await;
+        let flight = core.call("a");
+        let cancelling = core.cancel("c", "a").await;
+        core.any_cancel().unwrap().answer(ended("cancelled")).await;
         cancelling.await.unwrap().unwrap();
         assert_eq!(body(&asked.got().await), "cancelled", "whoever waited has it already");
         flight.answer(late).await;
@@ -49,7 +49,7 @@ async fn an_earlier_flight_answers_with_the_end_and_changes_nothing() {
         assert!(
             matches!(watch.next().await, WatchEvent::State(state, _) if state.snapshot.body == "cancelled")
         );
-        assert_eq!(body(&house.ask("g", "a").await.got().await), "cancelled");
+        assert_eq!(body(&core.ask("g", "a").await.got().await), "cancelled");
     }
 }
 
@@ -57,13 +57,13 @@ async fn an_earlier_flight_answers_with_the_end_and_changes_nothing() {
 async fn a_cancellation_that_is_not_the_end_makes_the_upstream_be_asked_again() {
     let answers = || [live("cancelling").map(Reply::Answer), Ok(Reply::Silent(StatusCode::NO_CONTENT))];
     for answer in answers() {
-        let house = House::new();
-        let _ = house.fetch("g", "a", live("running")).await;
-        let cancelling = house.cancel("c", "a").await;
-        house.any_cancel().unwrap().answer(answer).await;
+        let core = TestCore::new();
+        let _ = core.fetch("g", "a", live("running")).await;
+        let cancelling = core.cancel("c", "a").await;
+        core.any_cancel().unwrap().answer(answer).await;
         cancelling.await.unwrap().unwrap();
-        let asked = house.ask("g", "a").await;
-        house.call("a").answer(live("later")).await;
+        let asked = core.ask("g", "a").await;
+        core.call("a").answer(live("later")).await;
         assert_eq!(body(&asked.got().await), "later", "the state from before is not handed out");
     }
 }
@@ -72,30 +72,30 @@ async fn a_cancellation_that_is_not_the_end_makes_the_upstream_be_asked_again() 
 async fn what_was_not_cancelled_stays_as_it_was() {
     let refused = |status| Ok(Reply::Answer(snapshot(status, Phase::Missing, "no")));
     for answer in [refused(400), refused(409), refused(404), Err(DOWN), Err(Failure::TimedOut)] {
-        let house = House::new();
-        let _ = house.fetch("g", "a", live("running")).await;
-        let cancelling = house.cancel("c", "a").await;
-        house.any_cancel().unwrap().answer(answer).await;
+        let core = TestCore::new();
+        let _ = core.fetch("g", "a", live("running")).await;
+        let cancelling = core.cancel("c", "a").await;
+        core.any_cancel().unwrap().answer(answer).await;
         let _ = cancelling.await.unwrap();
-        let got = house.ask("g", "a").await.got().await;
+        let got = core.ask("g", "a").await.got().await;
         assert_eq!(body(&got), "running");
         assert_eq!(got.unwrap().origin, Origin::Hit);
     }
     // Not even what sounds like success undoes the end.
-    let house = House::new();
-    let _ = house.fetch("g", "a", terminal("done")).await;
-    let cancelling = house.cancel("c", "a").await;
-    house.any_cancel().unwrap().answer(Ok(Reply::Silent(StatusCode::OK))).await;
+    let core = TestCore::new();
+    let _ = core.fetch("g", "a", terminal("done")).await;
+    let cancelling = core.cancel("c", "a").await;
+    core.any_cancel().unwrap().answer(Ok(Reply::Silent(StatusCode::OK))).await;
     cancelling.await.unwrap().unwrap();
-    assert_eq!(body(&house.ask("g", "a").await.got().await), "done");
+    assert_eq!(body(&core.ask("g", "a").await.got().await), "done");
 }
 
 #[tokio::test(start_paused = true)]
 async fn each_goes_once_whatever_becomes_of_it() {
-    let house = House::new();
-    let first = house.cancel("c", "a").await;
-    let second = house.cancel("c", "a").await;
-    let (one, two) = (house.any_cancel().unwrap(), house.any_cancel().expect("never coalesced"));
+    let core = TestCore::new();
+    let first = core.cancel("c", "a").await;
+    let second = core.cancel("c", "a").await;
+    let (one, two) = (core.any_cancel().unwrap(), core.any_cancel().expect("never coalesced"));
     one.answer(Err(Failure::Unreachable)).await;
     two.panic().await;
     for cancelling in [first, second] {
@@ -103,14 +103,14 @@ async fn each_goes_once_whatever_becomes_of_it() {
         assert_eq!(refusal.reason, Reason::Upstream(Failure::Unreachable));
     }
     pass(60.0).await;
-    assert!(house.any_cancel().is_none(), "never tried again");
+    assert!(core.any_cancel().is_none(), "never tried again");
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_that_hangs_ends_after_the_timeout() {
-    let house = House::new();
-    let cancelling = house.cancel("c", "a").await;
-    let _hanging = house.any_cancel().unwrap();
+    let core = TestCore::new();
+    let cancelling = core.cancel("c", "a").await;
+    let _hanging = core.any_cancel().unwrap();
     pass(9.9).await;
     assert!(!cancelling.is_finished());
     pass(0.2).await;
@@ -119,74 +119,74 @@ async fn one_that_hangs_ends_after_the_timeout() {
 
 #[tokio::test(start_paused = true)]
 async fn it_goes_before_all_flights_and_within_the_budget() {
-    let house = House::with(|setup| {
+    let core = TestCore::with(|setup| {
         setup.rate.burst = 1;
         setup.rate.per_minute = 60.0;
     });
     for id in 0..50 {
-        drop(house.mirror.watch(&house.grant("w", &format!("spent{id}")), None));
+        drop(core.mirror.watch(&core.grant("w", &format!("spent{id}")), None));
     }
     let _watches: Vec<_> =
-        (0..50).map(|id| house.mirror.watch(&house.grant("w", &format!("t{id}")), None).unwrap()).collect();
+        (0..50).map(|id| core.mirror.watch(&core.grant("w", &format!("t{id}")), None).unwrap()).collect();
     settle().await;
-    house.calls();
-    let spent = house.sent().len();
-    let cancelling = house.cancel("c", "a").await;
-    assert!(house.any_cancel().is_none(), "there is no permit yet");
+    core.calls();
+    let spent = core.sent().len();
+    let cancelling = core.cancel("c", "a").await;
+    assert!(core.any_cancel().is_none(), "there is no permit yet");
     pass(1.0).await;
-    assert_eq!(house.sent().len(), spent + 1, "one permit a second");
-    house.any_cancel().expect("and the cancellation has it").answer(ended("cancelled")).await;
+    assert_eq!(core.sent().len(), spent + 1, "one permit a second");
+    core.any_cancel().expect("and the cancellation has it").answer(ended("cancelled")).await;
     cancelling.await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn behind_a_closed_gate_it_is_not_sent_and_not_forgotten_to_be_refused() {
-    let house = House::new();
-    let _ = house.fetch("g", "x", Err(limited(Some(30)))).await;
-    let cancelling = house.cancel("c", "a").await;
+    let core = TestCore::new();
+    let _ = core.fetch("g", "x", Err(limited(Some(30)))).await;
+    let cancelling = core.cancel("c", "a").await;
     pass(5.1).await;
     let refusal = cancelling.await.unwrap().err().unwrap();
     assert!(matches!(refusal.reason, Reason::Upstream(Failure::RateLimited { .. })), "{refusal:?}");
     assert_spread(refusal.retry_after, 24.9);
     pass(120.0).await;
-    assert!(house.any_cancel().is_none(), "nobody waits for it any more");
+    assert!(core.any_cancel().is_none(), "nobody waits for it any more");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_leaves_withdraws_what_was_not_sent_and_nothing_else() {
-    let house = House::with(|setup| setup.max_in_flight = 1);
-    let _asked = house.ask("g", "x").await;
-    let flight = house.call("x");
-    let waiting = house.cancel("c", "a").await;
+    let core = TestCore::with(|setup| setup.max_in_flight = 1);
+    let _asked = core.ask("g", "x").await;
+    let flight = core.call("x");
+    let waiting = core.cancel("c", "a").await;
     waiting.abort();
     settle().await;
     flight.answer(live("1")).await;
-    assert!(house.any_cancel().is_none());
-    let sent = house.cancel("c", "b").await;
-    let call = house.any_cancel().unwrap();
+    assert!(core.any_cancel().is_none());
+    let sent = core.cancel("c", "b").await;
+    let call = core.any_cancel().unwrap();
     sent.abort();
     settle().await;
     call.answer(ended("cancelled")).await;
-    assert_eq!(body(&house.ask("g", "b").await.got().await), "cancelled");
+    assert_eq!(body(&core.ask("g", "b").await.got().await), "cancelled");
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_queue_has_a_bound_and_nobody_fills_it_alone() {
-    let house = House::with(|setup| setup.max_in_flight = 1);
-    let _hanging = house.cancel("c", "a").await;
+    let core = TestCore::with(|setup| setup.max_in_flight = 1);
+    let _hanging = core.cancel("c", "a").await;
     let mut waiting = Vec::new();
     for _ in 0..2 {
-        waiting.push(house.cancel("c", "a").await);
+        waiting.push(core.cancel("c", "a").await);
     }
-    let refused = house.cancel("c", "b").await;
+    let refused = core.cancel("c", "b").await;
     assert_eq!(refused.await.unwrap().err().unwrap().reason, Reason::Overloaded);
     for client in 0..31 {
         for _ in 0..2 {
-            waiting.push(house.cancel(&format!("c{client}"), "a").await);
+            waiting.push(core.cancel(&format!("c{client}"), "a").await);
         }
     }
     assert!(waiting.iter().all(|cancelling| !cancelling.is_finished()));
-    let refused = house.cancel("late", "a").await;
+    let refused = core.cancel("late", "a").await;
     assert_eq!(refused.await.unwrap().err().unwrap().reason, Reason::Overloaded);
 }
 
@@ -194,15 +194,15 @@ async fn the_queue_has_a_bound_and_nobody_fills_it_alone() {
 #[tokio::test(start_paused = true)]
 async fn a_flood_of_cancellations_starves_nobody_who_reads() {
     const READERS: usize = 5;
-    let house = House::with(|setup| {
+    let core = TestCore::with(|setup| {
         setup.rate.burst = 1;
         setup.rate.per_minute = 60.0;
     });
     // More than can be refreshed: everybody has something due all the time.
     let _watches: Vec<_> = (0..READERS * 4)
         .map(|number| {
-            let grant = house.grant(&format!("r{}", number % READERS), &format!("t{number}"));
-            house.mirror.watch(&grant, None).unwrap()
+            let grant = core.grant(&format!("r{}", number % READERS), &format!("t{number}"));
+            core.mirror.watch(&grant, None).unwrap()
         })
         .collect();
     settle().await;
@@ -210,14 +210,14 @@ async fn a_flood_of_cancellations_starves_nobody_who_reads() {
     for _ in 0..120 {
         // As many as it may.
         for _ in 0..2 {
-            drop(house.cancel("flood", "a").await);
+            drop(core.cancel("flood", "a").await);
         }
         pass(1.0).await;
-        for call in house.calls() {
+        for call in core.calls() {
             flown += 1;
             call.answer(live("1")).await;
         }
-        while let Some(call) = house.any_cancel() {
+        while let Some(call) = core.any_cancel() {
             cancelled += 1;
             call.answer(Ok(Reply::Answer(snapshot(409, Phase::Missing, "no")))).await;
         }
@@ -229,44 +229,44 @@ async fn a_flood_of_cancellations_starves_nobody_who_reads() {
 
 #[tokio::test(start_paused = true)]
 async fn cancellations_that_fail_close_no_gate_for_those_who_read() {
-    let house = House::new();
+    let core = TestCore::new();
     for id in ["a", "b", "c", "d", "e", "f"] {
-        let cancelling = house.cancel(id, id).await;
-        house.any_cancel().unwrap().answer(Err(DOWN)).await;
+        let cancelling = core.cancel(id, id).await;
+        core.any_cancel().unwrap().answer(Err(DOWN)).await;
         let _ = cancelling.await.unwrap();
     }
-    assert_eq!(house.budget.gate(), Position::Open);
-    let asked = house.ask("g", "x").await;
-    house.call("x").answer(live("1")).await;
+    assert_eq!(core.budget.gate(), Position::Open);
+    let asked = core.ask("g", "x").await;
+    core.call("x").answer(live("1")).await;
     assert_eq!(body(&asked.got().await), "1");
     // The account's word is for all.
-    let cancelling = house.cancel("c", "a").await;
-    house.any_cancel().unwrap().answer(Err(limited(Some(30)))).await;
+    let cancelling = core.cancel("c", "a").await;
+    core.any_cancel().unwrap().answer(Err(limited(Some(30)))).await;
     let _ = cancelling.await.unwrap();
-    assert!(matches!(house.budget.gate(), Position::Closed { .. }));
+    assert!(matches!(core.budget.gate(), Position::Closed { .. }));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_closed_gate_is_tried_by_who_reads_and_by_a_cancellation_where_nobody_does() {
-    let house = House::new();
-    let _ = house.fetch("g", "x", Err(limited(Some(3)))).await;
-    let watch = house.mirror.watch(&house.grant("w", "x"), None).unwrap();
-    let cancelling = house.cancel("c", "a").await;
+    let core = TestCore::new();
+    let _ = core.fetch("g", "x", Err(limited(Some(3)))).await;
+    let watch = core.mirror.watch(&core.grant("w", "x"), None).unwrap();
+    let cancelling = core.cancel("c", "a").await;
     pass(3.1).await;
-    assert!(house.any_cancel().is_none(), "the probe is a flight");
-    house.call("x").answer(live("1")).await;
+    assert!(core.any_cancel().is_none(), "the probe is a flight");
+    core.call("x").answer(live("1")).await;
     pass(0.2).await;
-    house.any_cancel().expect("then it goes").answer(ended("cancelled")).await;
+    core.any_cancel().expect("then it goes").answer(ended("cancelled")).await;
     cancelling.await.unwrap().unwrap();
     drop(watch);
 
-    let house = House::new();
-    let _ = house.fetch("g", "x", Err(limited(Some(3)))).await;
+    let core = TestCore::new();
+    let _ = core.fetch("g", "x", Err(limited(Some(3)))).await;
     pass(60.0).await;
-    house.calls();
-    let cancelling = house.cancel("c", "a").await;
+    core.calls();
+    let cancelling = core.cancel("c", "a").await;
     pass(0.2).await;
-    house.any_cancel().expect("nobody else would ever try it").answer(ended("cancelled")).await;
+    core.any_cancel().expect("nobody else would ever try it").answer(ended("cancelled")).await;
     cancelling.await.unwrap().unwrap();
-    assert_eq!(house.budget.gate(), Position::Open);
+    assert_eq!(core.budget.gate(), Position::Open);
 }

@@ -4,25 +4,25 @@ use std::collections::HashMap;
 
 use tokio::time::Instant;
 
-use super::house::*;
+use super::test_core::*;
 
 /// A budget of one request a second, spent.
-async fn one_a_second() -> House {
-    let house = House::with(|setup| {
+async fn one_a_second() -> TestCore {
+    let core = TestCore::with(|setup| {
         setup.rate.per_minute = 60.0;
         setup.rate.burst = 1;
         setup.policy.patience = seconds(100.0);
     });
-    house.fetch("nobody", "first", terminal("done")).await.unwrap();
-    house
+    core.fetch("nobody", "first", terminal("done")).await.unwrap();
+    core
 }
 
 /// The next calls, in their order, each answered as finished.
-async fn order(house: &House, calls: usize) -> Vec<String> {
+async fn order(core: &TestCore, calls: usize) -> Vec<String> {
     let mut order = Vec::new();
     while order.len() < calls {
         pass(0.1).await;
-        for call in house.calls() {
+        for call in core.calls() {
             order.push(call.key.id().to_owned());
             call.answer(terminal("done")).await;
         }
@@ -32,49 +32,49 @@ async fn order(house: &House, calls: usize) -> Vec<String> {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_with_a_hundred_tasks_takes_turns_with_one_that_has_two() {
-    let house = one_a_second().await;
+    let core = one_a_second().await;
     for id in 0..100 {
-        drop(house.ask("many", &format!("m{id:02}")).await);
+        drop(core.ask("many", &format!("m{id:02}")).await);
     }
     pass(0.1).await;
     for id in 0..2 {
-        drop(house.ask("few", &format!("f{id}")).await);
+        drop(core.ask("few", &format!("f{id}")).await);
     }
-    let order = order(&house, 5).await;
+    let order = order(&core, 5).await;
     assert_eq!(order, ["m00", "f0", "m01", "f1", "m02"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn asking_often_gains_no_place() {
-    let house = one_a_second().await;
-    drop(house.ask("x", "patient").await);
+    let core = one_a_second().await;
+    drop(core.ask("x", "patient").await);
     pass(0.01).await;
     for _ in 0..50 {
-        house.ask("x", "pushy").await.leave().await;
-        drop(house.ask("x", "pushy").await);
+        core.ask("x", "pushy").await.leave().await;
+        drop(core.ask("x", "pushy").await);
     }
-    assert_eq!(order(&house, 2).await, ["patient", "pushy"]);
+    assert_eq!(order(&core, 2).await, ["patient", "pushy"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_leaves_keeps_its_place_while_its_interest_lingers() {
-    let house = one_a_second().await;
-    house.ask("x", "b").await.leave().await;
+    let core = one_a_second().await;
+    core.ask("x", "b").await.leave().await;
     pass(0.01).await;
-    drop(house.ask("x", "a").await);
-    assert_eq!(order(&house, 2).await, ["b", "a"]);
+    drop(core.ask("x", "a").await);
+    assert_eq!(order(&core, 2).await, ["b", "a"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_shared_task_is_refreshed_in_whosever_turn_comes_first() {
-    let house = one_a_second().await;
+    let core = one_a_second().await;
     for id in 0..20 {
-        drop(house.ask("many", &format!("m{id:02}")).await);
+        drop(core.ask("many", &format!("m{id:02}")).await);
     }
     pass(0.01).await;
-    let shared = house.ask("many", "shared").await;
-    let also = house.ask("few", "shared").await;
-    assert_eq!(order(&house, 2).await, ["m00", "shared"]);
+    let shared = core.ask("many", "shared").await;
+    let also = core.ask("few", "shared").await;
+    assert_eq!(order(&core, 2).await, ["m00", "shared"]);
     assert_eq!((body(&shared.got().await), body(&also.got().await)), ("done", "done"));
 }
 
@@ -86,7 +86,7 @@ async fn a_storm_uses_the_budget_and_starves_nobody() {
     const PER_MINUTE: f64 = 240.0;
     // The jitter is the same in every run.
     fastrand::seed(7);
-    let house = House::with(|setup| {
+    let core = TestCore::with(|setup| {
         setup.rate.per_minute = PER_MINUTE;
         setup.rate.burst = 5;
     });
@@ -102,8 +102,8 @@ async fn a_storm_uses_the_budget_and_starves_nobody() {
             for client in 0..3 {
                 if returns.get(&(task, client)).is_none_or(|at| *at <= now) {
                     let (mirror, grant) =
-                        (house.mirror.clone(), house.grant(&format!("c{client}"), &format!("t{task}")));
-                    let look = house
+                        (core.mirror.clone(), core.grant(&format!("c{client}"), &format!("t{task}")));
+                    let look = core
                         .lifecycle
                         .spawn(async move { mirror.look(&grant, std::future::pending()).await });
                     returns.insert((task, client), now + seconds(3600.0));
@@ -112,7 +112,7 @@ async fn a_storm_uses_the_budget_and_starves_nobody() {
             }
         }
         pass(0.05).await;
-        for call in house.calls() {
+        for call in core.calls() {
             if let Some(before) = refreshed.insert(call.key.id().to_owned(), Instant::now()) {
                 gaps.push(before.elapsed().as_secs_f64());
             }
@@ -129,7 +129,7 @@ async fn a_storm_uses_the_budget_and_starves_nobody() {
             returns.insert(who, Instant::now() + seconds(if obeys { told as f64 } else { 0.5 }));
         }
     }
-    let used = house.sent().len() as f64 / (5.0 + 600.0 * PER_MINUTE / 60.0);
+    let used = core.sent().len() as f64 / (5.0 + 600.0 * PER_MINUTE / 60.0);
     assert!(used >= 0.95, "{used} of the budget");
     let ideal = TASKS as f64 * 60.0 / PER_MINUTE;
     gaps.sort_by(f64::total_cmp);

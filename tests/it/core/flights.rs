@@ -4,29 +4,29 @@ use taskgate::core::answer::Reason;
 use taskgate::core::failure::Failure;
 use tokio::time::Instant;
 
-use super::house::*;
+use super::test_core::*;
 
 #[tokio::test(start_paused = true)]
 async fn a_flight_that_panics_frees_its_key_and_its_waiters() {
-    let house = House::new();
-    let asked = [house.ask("x", "a").await, house.ask("y", "a").await];
-    house.call("a").panic().await;
+    let core = TestCore::new();
+    let asked = [core.ask("x", "a").await, core.ask("y", "a").await];
+    core.call("a").panic().await;
     for asked in asked {
         let refusal = asked.got().await.unwrap_err();
         assert_eq!(refusal.reason, Reason::Upstream(Failure::Unreachable));
     }
     pass(1.0).await;
-    house.call("a").answer(terminal("done")).await;
-    assert_eq!(body(&house.ask("x", "a").await.got().await), "done");
-    assert_eq!(house.mirror.overview().census, Default::default());
+    core.call("a").answer(terminal("done")).await;
+    assert_eq!(body(&core.ask("x", "a").await.got().await), "done");
+    assert_eq!(core.mirror.overview().census, Default::default());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_flight_that_hangs_is_given_up_after_the_timeout() {
-    let house = House::new();
+    let core = TestCore::new();
     let begun = Instant::now();
-    let asked = [house.ask("x", "a").await, house.ask("y", "a").await];
-    let _hangs = house.call("a");
+    let asked = [core.ask("x", "a").await, core.ask("y", "a").await];
+    let _hangs = core.call("a");
     pass(9.9).await;
     assert!(asked.iter().all(Asked::is_waiting));
     pass(0.2).await;
@@ -36,47 +36,47 @@ async fn a_flight_that_hangs_is_given_up_after_the_timeout() {
     assert!(begun.elapsed() < seconds(10.2));
     // The failure is remembered: a second, then two, and so on.
     pass(0.5).await;
-    house.no_call();
+    core.no_call();
     pass(0.5).await;
-    let _hangs = house.call("a");
+    let _hangs = core.call("a");
     pass(10.0 + 1.9).await;
-    house.no_call();
+    core.no_call();
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_after_the_timeout_is_nobodys() {
-    let house = House::new();
-    let asked = house.ask("x", "a").await;
-    let late = house.call("a");
+    let core = TestCore::new();
+    let asked = core.ask("x", "a").await;
+    let late = core.call("a");
     pass(10.1).await;
     asked.got().await.unwrap_err();
     late.answer(terminal("late")).await;
-    let asked = house.ask("x", "a").await;
+    let asked = core.ask("x", "a").await;
     assert!(asked.is_waiting());
     pass(1.0).await;
-    house.call("a").answer(terminal("new")).await;
+    core.call("a").answer(terminal("new")).await;
     assert_eq!(body(&asked.got().await), "new");
 }
 
 #[tokio::test(start_paused = true)]
 async fn flights_that_hang_leave_room_for_no_more_than_max_in_flight() {
-    let house = House::with(|setup| setup.max_in_flight = 3);
+    let core = TestCore::with(|setup| setup.max_in_flight = 3);
     let mut asked = Vec::new();
     for id in ["a", "b", "c", "d", "e"] {
-        asked.push(house.ask(id, id).await);
+        asked.push(core.ask(id, id).await);
     }
-    let hanging = house.calls();
+    let hanging = core.calls();
     assert_eq!(hanging.len(), 3);
     // The two that found no room have waited as long as anybody has to.
     pass(5.1).await;
     assert_eq!(asked.iter().filter(|asked| asked.is_waiting()).count(), 3);
-    house.no_call();
+    core.no_call();
     pass(5.0).await;
     assert!(asked.iter().all(|asked| !asked.is_waiting()));
     // Their interest lingers for a while after what they were told.
-    let next = house.calls();
+    let next = core.calls();
     assert!(next.len() <= 3, "{}", next.len());
-    assert_eq!(house.sent().len(), 3 + next.len());
+    assert_eq!(core.sent().len(), 3 + next.len());
 }
 
 /// A flight's end starts the next ones. While the runtime goes down a spawned task is dropped on the
@@ -96,15 +96,15 @@ fn a_runtime_that_goes_down_with_flights_and_waiters_ends() {
                     .unwrap(),
             };
             let hanging = runtime.block_on(async {
-                let house = House::with(|setup| setup.max_in_flight = 2);
+                let core = TestCore::with(|setup| setup.max_in_flight = 2);
                 let mut asked = Vec::new();
                 for id in ["a", "b", "c", "d"] {
-                    asked.push(house.ask("x", id).await);
+                    asked.push(core.ask("x", id).await);
                 }
-                while house.sent().len() < 2 {
+                while core.sent().len() < 2 {
                     settle().await;
                 }
-                (house.calls(), house)
+                (core.calls(), core)
             });
             drop(runtime);
             drop(hanging);

@@ -3,78 +3,78 @@
 use taskgate::core::answer::Origin;
 use taskgate::core::snapshot::Phase;
 
-use super::house::*;
+use super::test_core::*;
 
 #[tokio::test(start_paused = true)]
 async fn a_terminal_state_absorbs_until_it_expires() {
-    let house = House::new();
-    house.fetch("x", "a", live("1")).await.unwrap();
+    let core = TestCore::new();
+    core.fetch("x", "a", live("1")).await.unwrap();
     pass(2.0).await;
-    house.fetch("x", "a", terminal("done")).await.unwrap();
+    core.fetch("x", "a", terminal("done")).await.unwrap();
     for _ in 0..59 {
         pass(60.0).await;
-        assert_eq!(house.ask("x", "a").await.got().await.unwrap().origin, Origin::Hit);
+        assert_eq!(core.ask("x", "a").await.got().await.unwrap().origin, Origin::Hit);
     }
-    assert_eq!(house.sent().len(), 2);
+    assert_eq!(core.sent().len(), 2);
     pass(61.0).await;
-    let got = house.fetch("x", "a", live("again")).await;
+    let got = core.fetch("x", "a", live("again")).await;
     assert_eq!(body(&got), "again", "an hour later it is asked about like any other");
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_expired_terminal_state_still_stands_in() {
-    let house = House::new();
-    house.fetch("x", "a", terminal("done")).await.unwrap();
+    let core = TestCore::new();
+    core.fetch("x", "a", terminal("done")).await.unwrap();
     pass(3601.0).await;
-    let got = house.fetch("x", "a", Err(DOWN)).await;
+    let got = core.fetch("x", "a", Err(DOWN)).await;
     assert_eq!(body(&got), "done");
     assert!(!stands_in(&got).0.eq(&taskgate::core::answer::Reason::Budget));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_result_url_ends_the_life_of_its_state() {
-    let house = House::new();
+    let core = TestCore::new();
     let mut short = snapshot(200, Phase::Terminal, "short");
     short.result_lifetime = Some(seconds(60.0));
-    house.fetch("x", "a", Ok(short)).await.unwrap();
+    core.fetch("x", "a", Ok(short)).await.unwrap();
     let mut dead = snapshot(200, Phase::Terminal, "dead");
     dead.result_lifetime = Some(seconds(0.0));
-    house.fetch("x", "b", Ok(dead)).await.unwrap();
+    core.fetch("x", "b", Ok(dead)).await.unwrap();
     pass(1.9).await;
-    assert_eq!(body(&house.ask("x", "b").await.got().await), "dead");
+    assert_eq!(body(&core.ask("x", "b").await.got().await), "dead");
     pass(0.2).await;
-    assert_eq!(body(&house.fetch("x", "b", terminal("renewed")).await), "renewed");
+    assert_eq!(body(&core.fetch("x", "b", terminal("renewed")).await), "renewed");
     pass(57.0).await;
-    assert_eq!(body(&house.ask("x", "a").await.got().await), "short");
+    assert_eq!(body(&core.ask("x", "a").await.got().await), "short");
     pass(1.0).await;
-    assert_eq!(body(&house.fetch("x", "a", terminal("renewed")).await), "renewed");
+    assert_eq!(body(&core.fetch("x", "a", terminal("renewed")).await), "renewed");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_purged_flight_answers_its_waiters_and_is_not_kept() {
-    let house = House::new();
-    let before = house.ask("x", "a").await;
-    let old = house.call("a");
-    house.mirror.purge(&house.key("a"));
-    let after = house.ask("y", "a").await;
-    house.no_call();
+    let core = TestCore::new();
+    let before = core.ask("x", "a").await;
+    let old = core.call("a");
+    core.mirror.purge(&core.key("a"));
+    let after = core.ask("y", "a").await;
+    core.no_call();
     old.answer(terminal("old")).await;
     let got = before.got().await;
     assert_eq!(body(&got), "old");
     assert!(matches!(got.unwrap().origin, Origin::Fetched { stored: false, .. }));
     assert!(after.is_waiting(), "whoever asks after a purge gets a new flight");
-    house.call("a").answer(live("new")).await;
+    core.call("a").answer(live("new")).await;
     assert_eq!(body(&after.got().await), "new");
-    assert_eq!(body(&house.ask("z", "a").await.got().await), "new");
+    assert_eq!(body(&core.ask("z", "a").await.got().await), "new");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_purge_makes_a_finished_task_unknown() {
-    let house = House::new();
-    house.fetch("x", "a", terminal("done")).await.unwrap();
-    house.mirror.purge(&house.key("a"));
-    house.no_call();
-    let got = house.fetch("x", "a", live("1")).await;
+    let core = TestCore::new();
+    core.fetch("x", "a", terminal("done")).await.unwrap();
+    core.mirror.purge(&core.key("a"));
+    core.no_call();
+    let got = core.fetch("x", "a", live("1")).await;
     assert_eq!(body(&got), "1");
     assert_eq!(
         got.unwrap().origin,
@@ -84,19 +84,19 @@ async fn a_purge_makes_a_finished_task_unknown() {
 
 #[tokio::test(start_paused = true)]
 async fn a_purge_ends_a_tasks_back_off() {
-    let house = House::new();
-    house.fetch("x", "a", Err(DOWN)).await.unwrap_err();
+    let core = TestCore::new();
+    core.fetch("x", "a", Err(DOWN)).await.unwrap_err();
     for pause in [1.0, 2.0, 4.0] {
-        let asked = house.ask("x", "a").await;
+        let asked = core.ask("x", "a").await;
         pass(pause).await;
-        house.call("a").answer(Err(DOWN)).await;
+        core.call("a").answer(Err(DOWN)).await;
         asked.got().await.unwrap_err();
     }
     // Eight seconds; its client's interest lingers.
     pass(1.0).await;
-    house.no_call();
-    house.mirror.purge(&house.key("a"));
+    core.no_call();
+    core.mirror.purge(&core.key("a"));
     settle().await;
-    house.call("a").answer(live("1")).await;
-    assert_eq!(body(&house.ask("x", "a").await.got().await), "1");
+    core.call("a").answer(live("1")).await;
+    assert_eq!(body(&core.ask("x", "a").await.got().await), "1");
 }

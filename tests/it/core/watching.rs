@@ -16,10 +16,10 @@ use taskgate::core::watch::{Watch, WatchEvent};
 use taskgate::lifecycle::Lifecycle;
 use tokio::time::{Duration, Instant, timeout};
 
-use super::house::*;
+use super::test_core::*;
 
-fn watch(house: &House, client: &str, id: &str) -> Watch {
-    house.mirror.watch(&house.grant(client, id), None).unwrap()
+fn watch(core: &TestCore, client: &str, id: &str) -> Watch {
+    core.mirror.watch(&core.grant(client, id), None).unwrap()
 }
 
 /// The next sight, if there is one without time passing.
@@ -38,14 +38,14 @@ fn shown(sight: Option<WatchEvent>) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn the_current_state_comes_first_and_then_every_change_once() {
-    let house = House::new();
-    house.fetch("x", "a", live("1")).await.unwrap();
-    let mut watch = watch(&house, "x", "a");
+    let core = TestCore::new();
+    core.fetch("x", "a", live("1")).await.unwrap();
+    let mut watch = watch(&core, "x", "a");
     assert_eq!(shown(next_sight(&mut watch).await), "1");
     assert!(next_sight(&mut watch).await.is_none());
     for (answer, told) in [("1", false), ("2", true), ("2", false), ("1", true)] {
         pass(5.1).await;
-        house.call("a").answer(live(answer)).await;
+        core.call("a").answer(live(answer)).await;
         let seen = next_sight(&mut watch).await;
         if told {
             assert_eq!(shown(seen), answer);
@@ -54,20 +54,20 @@ async fn the_current_state_comes_first_and_then_every_change_once() {
         }
     }
     pass(5.1).await;
-    house.call("a").answer(terminal("end")).await;
+    core.call("a").answer(terminal("end")).await;
     assert_eq!(shown(next_sight(&mut watch).await), "end");
     drop(watch);
     settle().await;
-    assert_eq!(house.mirror.overview().census, Census::default());
+    assert_eq!(core.mirror.overview().census, Census::default());
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_misses_states_gets_the_newest() {
-    let house = House::new();
-    let mut watch = watch(&house, "x", "a");
+    let core = TestCore::new();
+    let mut watch = watch(&core, "x", "a");
     for answer in ["1", "2", "3"] {
         settle().await;
-        house.call("a").answer(live(answer)).await;
+        core.call("a").answer(live(answer)).await;
         pass(5.1).await;
     }
     assert_eq!(shown(next_sight(&mut watch).await), "3");
@@ -76,13 +76,13 @@ async fn who_misses_states_gets_the_newest() {
 
 #[tokio::test(start_paused = true)]
 async fn many_watchers_are_one_interest_at_the_tasks_own_pace() {
-    let house = House::new();
-    let mut watches: Vec<Watch> = (0..500).map(|n| watch(&house, &format!("c{n}"), "a")).collect();
+    let core = TestCore::new();
+    let mut watches: Vec<Watch> = (0..500).map(|n| watch(&core, &format!("c{n}"), "a")).collect();
     let start = Instant::now();
     let mut flights = 0;
     while start.elapsed() < Duration::from_secs(60) {
         settle().await;
-        for call in house.calls() {
+        for call in core.calls() {
             flights += 1;
             call.answer(live(&flights.to_string())).await;
             for watch in &mut watches {
@@ -95,51 +95,51 @@ async fn many_watchers_are_one_interest_at_the_tasks_own_pace() {
     assert!((20..=30).contains(&flights), "{flights}");
     drop(watches);
     settle().await;
-    let before = house.sent().len();
+    let before = core.sent().len();
     pass(60.0).await;
-    assert_eq!(house.sent().len(), before, "without a watcher nobody asks");
-    assert_eq!(house.mirror.overview().census, Census::default());
+    assert_eq!(core.sent().len(), before, "without a watcher nobody asks");
+    assert_eq!(core.mirror.overview().census, Census::default());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_watch_that_resumes_is_told_only_what_is_new() {
-    let house = House::new();
-    let known = house.fetch("x", "a", live("1")).await.unwrap();
+    let core = TestCore::new();
+    let known = core.fetch("x", "a", live("1")).await.unwrap();
     let tag: HeaderValue = known.state.snapshot.etag.clone();
-    let mut watch = house.mirror.watch(&house.grant("x", "a"), Some(tag)).unwrap();
+    let mut watch = core.mirror.watch(&core.grant("x", "a"), Some(tag)).unwrap();
     assert!(next_sight(&mut watch).await.is_none());
     pass(2.1).await;
-    house.call("a").answer(live("2")).await;
+    core.call("a").answer(live("2")).await;
     assert_eq!(shown(next_sight(&mut watch).await), "2");
 }
 
 #[tokio::test(start_paused = true)]
 async fn trouble_is_told_once_and_its_end_too() {
-    let house = House::new();
-    house.fetch("x", "a", live("1")).await.unwrap();
-    let mut watch = watch(&house, "x", "a");
+    let core = TestCore::new();
+    core.fetch("x", "a", live("1")).await.unwrap();
+    let mut watch = watch(&core, "x", "a");
     assert_eq!(shown(next_sight(&mut watch).await), "1");
     pass(2.1).await;
-    house.call("a").answer(Err(Failure::ServerError { status: 500 })).await;
+    core.call("a").answer(Err(Failure::ServerError { status: 500 })).await;
     let seen = next_sight(&mut watch).await;
     let Some(WatchEvent::Trouble(refusal)) = seen else { panic!("{seen:?}") };
     assert_eq!(refusal.reason, Reason::Upstream(Failure::ServerError { status: 500 }));
     pass(1.1).await;
-    house.call("a").answer(Err(Failure::ServerError { status: 503 })).await;
+    core.call("a").answer(Err(Failure::ServerError { status: 503 })).await;
     assert!(next_sight(&mut watch).await.is_none(), "the same trouble");
     pass(2.1).await;
-    house.call("a").answer(live("1")).await;
+    core.call("a").answer(live("1")).await;
     assert_eq!(shown(next_sight(&mut watch).await), "1", "the same state, but the trouble is over");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_gate_closed_by_others_is_told_to_those_who_hear_nothing() {
-    let house = House::new();
-    house.fetch("x", "a", live("1")).await.unwrap();
-    let mut watch = watch(&house, "x", "a");
+    let core = TestCore::new();
+    core.fetch("x", "a", live("1")).await.unwrap();
+    let mut watch = watch(&core, "x", "a");
     assert_eq!(shown(next_sight(&mut watch).await), "1");
-    let other = house.ask("y", "b").await;
-    house.call("b").answer(Err(limited(Some(120)))).await;
+    let other = core.ask("y", "b").await;
+    core.call("b").answer(Err(limited(Some(120)))).await;
     drop(other);
     assert!(next_sight(&mut watch).await.is_none());
     pass(2.0 + 5.1).await;
@@ -154,48 +154,48 @@ async fn a_gate_closed_by_others_is_told_to_those_who_hear_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn to_wait_for_a_turn_is_no_trouble() {
-    let house = House::with(|setup| setup.rate = Rate { per_minute: 2.0, burst: 1 });
-    let mut watch = watch(&house, "x", "a");
+    let core = TestCore::with(|setup| setup.rate = Rate { per_minute: 2.0, burst: 1 });
+    let mut watch = watch(&core, "x", "a");
     settle().await;
-    house.call("a").answer(live("1")).await;
+    core.call("a").answer(live("1")).await;
     assert_eq!(shown(next_sight(&mut watch).await), "1");
     for _ in 0..8 {
         pass(15.0).await;
-        for call in house.calls() {
+        for call in core.calls() {
             call.answer(live("1")).await;
         }
         let seen = next_sight(&mut watch).await;
         assert!(seen.is_none(), "nothing has changed: {seen:?}");
     }
-    assert!(house.sent().len() >= 4, "and it was asked again, every 30 s");
+    assert!(core.sent().len() >= 4, "and it was asked again, every 30 s");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_task_missing_three_times_in_a_row_is_gone() {
-    let house = House::new();
-    let mut watch = watch(&house, "x", "a");
+    let core = TestCore::new();
+    let mut watch = watch(&core, "x", "a");
     for is_live in [false, false, true, false, false] {
         settle().await;
-        house.call("a").answer(if is_live { live("1") } else { missing() }).await;
+        core.call("a").answer(if is_live { live("1") } else { missing() }).await;
         assert_eq!(next_sight(&mut watch).await.is_some(), is_live);
         pass(2.1).await;
     }
-    house.call("a").answer(missing()).await;
+    core.call("a").answer(missing()).await;
     let seen = next_sight(&mut watch).await;
     assert!(matches!(seen, Some(WatchEvent::Gone(_))), "{seen:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_wait_lasts_as_long_as_it_may_and_no_longer() {
-    let house = House::new();
+    let core = TestCore::new();
     let start = Instant::now();
-    let (mirror, grant) = (house.mirror.clone(), house.grant("x", "a"));
-    let waiting = house.lifecycle.spawn(async move {
+    let (mirror, grant) = (core.mirror.clone(), core.grant("x", "a"));
+    let waiting = core.lifecycle.spawn(async move {
         mirror.wait(&grant, tokio::time::sleep(Duration::from_secs(30)), |_| false).await
     });
     settle().await;
     while start.elapsed() < Duration::from_secs(29) {
-        for call in house.calls() {
+        for call in core.calls() {
             call.answer(live("1")).await;
         }
         pass(1.0).await;
@@ -204,7 +204,7 @@ async fn a_wait_lasts_as_long_as_it_may_and_no_longer() {
     pass(1.1).await;
     let answer = waiting.await.unwrap().unwrap();
     assert_eq!(answer.state.snapshot.body, "1");
-    assert_eq!(house.mirror.overview().census, Census::default());
+    assert_eq!(core.mirror.overview().census, Census::default());
 }
 
 /// Answers at once, or a few turns of the scheduler later.

@@ -5,7 +5,7 @@ use taskgate::core::failure::Failure;
 use taskgate::core::snapshot::Phase;
 
 use super::{CLIENTS, IDS};
-use crate::core::house::limited;
+use crate::core::test_core::limited;
 
 /// What can happen. Numbers choose among what is there at the moment.
 #[derive(Debug, Clone)]

@@ -8,7 +8,7 @@ use taskgate::core::snapshot::Phase;
 use tokio::time::Instant;
 
 use super::{CLIENTS, Case, IDS, PATIENCE, TICK, id_of};
-use crate::core::house::*;
+use crate::core::test_core::*;
 
 impl Case {
     pub fn judge_call(&mut self, at: Instant, call: Call) -> Result<(), TestCaseError> {

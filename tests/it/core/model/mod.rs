@@ -15,7 +15,7 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 
 use self::history::{Reply, Step, step};
-use super::house::*;
+use super::test_core::*;
 
 const IDS: usize = 4;
 const CLIENTS: usize = 3;
@@ -44,7 +44,7 @@ struct Pending {
 }
 
 struct Case {
-    house: House,
+    core: TestCore,
     pending: Vec<Pending>,
     calls: Vec<(usize, Instant, Call)>,
     /// All states, by the number in their bodies.
@@ -72,7 +72,7 @@ fn id_of(call: &Call) -> usize {
 
 impl Case {
     fn new(rate: Rate) -> Self {
-        let house = House::with(|setup| {
+        let core = TestCore::with(|setup| {
             setup.policy.patience = seconds(PATIENCE);
             setup.policy.timeout = seconds(TIMEOUT);
             setup.policy.retention.terminal_ttl = seconds(TERMINAL_TTL);
@@ -84,7 +84,7 @@ impl Case {
         });
         let now = Instant::now();
         Self {
-            house,
+            core,
             pending: Vec::new(),
             calls: Vec::new(),
             states: Vec::new(),
@@ -104,7 +104,7 @@ impl Case {
         match step {
             Step::Ask { client, id } => {
                 let since = Instant::now();
-                let asked = self.house.ask(&format!("c{client}"), &format!("t{id}")).await;
+                let asked = self.core.ask(&format!("c{client}"), &format!("t{id}")).await;
                 self.pending.push(Pending { id, since, asked });
             }
             Step::Leave { ask } if !self.pending.is_empty() => {
@@ -137,14 +137,14 @@ impl Case {
                 if self.calls.iter().any(|(flying, ..)| *flying == id) {
                     self.overtaken.insert(id);
                 }
-                self.house.mirror.purge(&self.house.key(&format!("t{id}")));
+                self.core.mirror.purge(&self.core.key(&format!("t{id}")));
                 settle().await;
             }
             Step::Pass { ticks } => {
                 for tick in 0..ticks {
                     // While nothing can happen, time passes in one go.
                     let is_idle =
-                        self.pending.is_empty() && self.house.mirror.overview().census == Census::default();
+                        self.pending.is_empty() && self.core.mirror.overview().census == Census::default();
                     let step = if is_idle { ticks - tick } else { 1 };
                     sleep(seconds(TICK * step as f64)).await;
                     // Whatever an alarm has set off has a few steps to run.
@@ -224,8 +224,8 @@ impl Case {
         for (id, ..) in &hung {
             self.land_failure(*id, Failure::TimedOut);
         }
-        let sent = self.house.sent();
-        let new = self.house.calls();
+        let sent = self.core.sent();
+        let new = self.core.calls();
         for (at, call) in sent[sent.len() - new.len()..].iter().zip(new) {
             self.judge_call(*at, call)?;
         }
@@ -252,16 +252,16 @@ impl Case {
         while !self.pending.is_empty() {
             self.take(Step::Leave { ask: 0 }).await?;
         }
-        let mut held = self.house.calls();
+        let mut held = self.core.calls();
         for _ in 0..8 {
             pass(60.0).await;
-            held.extend(self.house.calls());
+            held.extend(self.core.calls());
         }
-        prop_assert_eq!(self.house.mirror.overview().census, Census::default(), "something is left over");
-        let before = self.house.sent().len();
+        prop_assert_eq!(self.core.mirror.overview().census, Census::default(), "something is left over");
+        let before = self.core.sent().len();
         pass(600.0).await;
-        prop_assert_eq!(self.house.sent().len(), before, "nobody is interested");
-        let got = self.house.fetch("late", "new", terminal("done")).await;
+        prop_assert_eq!(self.core.sent().len(), before, "nobody is interested");
+        let got = self.core.fetch("late", "new", terminal("done")).await;
         prop_assert_eq!(body(&got), "done");
         Ok(())
     }

@@ -48,7 +48,7 @@ impl Default for Setup {
 }
 
 /// A core at work.
-pub struct House {
+pub struct TestCore {
     pub mirror: Mirror,
     pub budget: Budget,
     pub lifecycle: Lifecycle,
@@ -56,7 +56,7 @@ pub struct House {
     routes: Routes,
 }
 
-impl House {
+impl TestCore {
     pub fn new() -> Self {
         Self::with(|_| {})
     }
