@@ -7,10 +7,12 @@ SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 WORKDIR /build
 
 # Dependencies first, against empty sources: this layer lasts until Cargo.toml or Cargo.lock changes.
+# The benchmarks are a member of the workspace, and only their manifest is needed here.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir -p src tests/it bench/instructions bench/peers bench/siege bench/storm bench/watchers \
+COPY bench/Cargo.toml bench/
+RUN mkdir -p src tests/it bench/src bench/{instructions,peers,siege,storm,watchers} \
     && echo 'fn main() {}' | tee src/main.rs tests/it/main.rs bench/{instructions,peers,siege,storm,watchers}/main.rs \
-    && touch src/lib.rs \
+    && touch src/lib.rs bench/src/lib.rs \
     && cargo build --release --locked
 
 # Cargo goes by time stamps, and those of the copied files may be older than the empty ones'.

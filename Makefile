@@ -30,15 +30,15 @@ format-check:
 	rustfmt --check --edition 2024 fuzz/fuzz_targets/*.rs
 
 clippy:
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 
 docs: ## build the source's documentation and run its examples; no warning passes
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
 	cargo test --locked --doc
 
 instructions: ## count the instructions of a cached hit (valgrind), and compare with the figure in bench/instructions
 	@.ci/install instructions
-	cargo bench --quiet --locked --bench instructions
+	cargo bench --quiet --locked --package taskgate-bench --bench instructions
 
 bench-peers: ## measure taskgate beside nginx, HAProxy and Varnish; docs/performance.md says how (ten minutes)
 	bench/peers/run

@@ -1,6 +1,6 @@
 //! How many instructions does a cached hit cost? A figure that a busy machine does not change.
 //!
-//! `cargo bench --bench instructions` runs the gateway under valgrind's callgrind (Debian: valgrind) twice, once
+//! `cargo bench -p taskgate-bench --bench instructions` runs the gateway under valgrind's callgrind (Debian: valgrind) twice, once
 //! with few hits and once with many: the difference belongs to the hits alone. It fails where the figure is more
 //! than [`TOLERANCE`] above the stored one, and says so where it is as much below: then store the new one.
 
@@ -11,7 +11,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+use taskgate_bench::{Failure, address_after, program};
 
 /// Instructions per hit, as measured last, with Rust 1.95.
 const STORED: f64 = 21_500.0;
@@ -134,7 +134,7 @@ impl Gateway {
         let mut process = Command::new("valgrind")
             .arg("--tool=callgrind")
             .arg(format!("--callgrind-out-file={}", out.display()))
-            .arg(env!("CARGO_BIN_EXE_taskgate"))
+            .arg(program()?)
             .arg("serve")
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
@@ -157,9 +157,8 @@ impl Gateway {
         });
         loop {
             let line = said.recv_timeout(LIMIT)?;
-            let address = line.split("listen=").nth(1).and_then(|rest| rest.split(' ').next());
-            if let Some(address) = address {
-                return Ok(Self { address: address.parse()?, process });
+            if let Some(address) = address_after("listen=", &line) {
+                return Ok(Self { address, process });
             }
         }
     }

@@ -5,7 +5,7 @@ use crate::Failure;
 /// Two cores of those that this process may use.
 #[derive(Debug, Clone, Copy)]
 pub struct Cores {
-    /// Where each subject runs, one at a time at work.
+    /// Where each contender runs, one at a time at work.
     pub server: usize,
     /// Where clients, wrk and origin run.
     pub load: usize,

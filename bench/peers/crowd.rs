@@ -1,18 +1,18 @@
 //! Owns the part where clients ask more often than the origin allows.
 //!
-//! All subjects are at it at the same time, each with an origin of its own: the machine has little to do, and what is
+//! All contenders are at it at the same time, each with an origin of its own: the machine has little to do, and what is
 //! measured takes seconds.
 
 use tokio::task::JoinSet;
 use tokio::time::Duration;
 
 use crate::Failure;
+use crate::args::Args;
+use crate::contender::{Kind, Setup};
 use crate::figure::{Figure, part};
-use crate::order::Order;
 use crate::polling::Crowd;
 use crate::script::Mood;
 use crate::stage::{Origin, Stage, progress};
-use crate::subject::{Kind, Setup};
 use crate::table::Table;
 
 const KINDS: [Kind; 5] = [Kind::Taskgate, Kind::Nginx, Kind::Haproxy, Kind::Varnish, Kind::Pass];
@@ -30,10 +30,10 @@ struct Entry {
     p99: Figure,
 }
 
-pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<(), Failure> {
-    let crowd = Crowd { clients: 500, tasks: 100, time: Duration::from_secs(order.seconds) };
+pub async fn measure(stage: &Stage, args: &Args, table: &mut Table) -> Result<(), Failure> {
+    let crowd = Crowd { clients: 500, tasks: 100, time: Duration::from_secs(args.seconds) };
     let mut entries: Vec<(Kind, Entry)> = KINDS.into_iter().map(|kind| (kind, Entry::default())).collect();
-    for round in 0..order.long_rounds() {
+    for round in 0..args.long_rounds() {
         let mut at_work = JoinSet::new();
         // A fresh start: nobody knows any of the tasks.
         for kind in KINDS {

@@ -1,18 +1,18 @@
 //! Owns the part that most requests are: a finished task, answered from memory.
 
+use crate::args::Args;
 use crate::client::{Answer, Connection};
+use crate::contender::{Kind, Running, Setup};
 use crate::figure::Figure;
-use crate::order::Order;
 use crate::script::{self, BODY};
 use crate::stage::{Origin, Stage, progress};
-use crate::subject::{Kind, Running, Setup};
 use crate::table::Table;
 use crate::{Failure, wrk};
 
 const PATH: &str = "/v1/tasks/done-0";
 const PEERS: [Kind; 5] = [Kind::Nginx, Kind::Haproxy, Kind::Varnish, Kind::Lookup, Kind::Ceiling];
 
-/// One subject and its figures.
+/// One contender and its figures.
 struct Entry {
     running: Running,
     head: Answer,
@@ -24,7 +24,7 @@ struct Entry {
 }
 
 /// Fills the table; what else is to be said is returned.
-pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<String, Failure> {
+pub async fn measure(stage: &Stage, args: &Args, table: &mut Table) -> Result<String, Failure> {
     let origin = Origin::start()?;
     let taskgate = stage.start(Kind::Taskgate, &origin, Setup::Ordinary).await?.ok_or("no taskgate")?;
     let taskgate = Entry::prime(taskgate, &origin).await?;
@@ -35,17 +35,17 @@ pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<
     }
     let mut notes = heads(&entries);
     // Whatever is done only once is done.
-    for entry in entries.iter().filter(|_| !order.quick) {
-        entry.load(stage, order.time(1, 1)).await?;
+    for entry in entries.iter().filter(|_| !args.quick) {
+        entry.load(stage, args.time(1, 1)).await?;
     }
-    for round in 0..order.rounds {
+    for round in 0..args.rounds {
         // Nobody always comes first.
         entries.rotate_left(usize::from(round > 0));
         let mut costs = Vec::new();
         for entry in &mut entries {
             let asked = origin.script.count().requests;
             let before = entry.running.process.cpu();
-            let load = entry.load(stage, order.time(5, 1)).await?;
+            let load = entry.load(stage, args.time(5, 1)).await?;
             let cpu = entry.running.process.cpu().saturating_sub(before);
             let cost = cpu.as_secs_f64() * 1e6 / load.requests;
             entry.cpu.add(cost);

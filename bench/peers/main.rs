@@ -2,7 +2,9 @@
 //!
 //! `bench/peers/run` fetches the programs and calls this; docs/performance.md says what is measured and how.
 
+mod args;
 mod client;
+mod contender;
 mod control;
 mod cores;
 mod crowd;
@@ -10,7 +12,6 @@ mod figure;
 mod hits;
 mod memory;
 mod misses;
-mod order;
 mod origin;
 mod outage;
 mod page;
@@ -18,7 +19,6 @@ mod polling;
 mod process;
 mod script;
 mod stage;
-mod subject;
 mod table;
 mod waiters;
 mod wrk;
@@ -27,12 +27,12 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::args::{Args, Part};
 use crate::cores::Cores;
-use crate::order::{Order, Part};
 use crate::stage::Stage;
 use crate::table::Table;
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+use taskgate_bench::Failure;
 
 /// No run may take longer, whatever happens: a full one takes less than half of it.
 const LONGEST: Duration = Duration::from_secs(90 * 60);
@@ -44,12 +44,12 @@ fn main() -> Result<(), Failure> {
     if let Some(("role", rest)) = words.split_first().map(|(first, rest)| (first.as_str(), rest)) {
         return control::play(rest);
     }
-    let order = Order::parse(&words)?;
+    let args = Args::parse(&words)?;
     let cores = Cores::take()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         tokio::select! {
-            done = tokio::time::timeout(LONGEST, measure(&order, cores)) => done?,
+            done = tokio::time::timeout(LONGEST, measure(&args, cores)) => done?,
             // What was started ends when its owner is dropped.
             interrupted = interrupted() => interrupted,
         }
@@ -67,28 +67,28 @@ async fn interrupted() -> Result<(), Failure> {
 }
 
 #[expect(clippy::print_stdout, reason = "the tables are what it is for")]
-async fn measure(order: &Order, cores: Cores) -> Result<(), Failure> {
+async fn measure(args: &Args, cores: Cores) -> Result<(), Failure> {
     let stage = Stage::set(cores)?;
     let mut main = Table::default();
     let mut memory = Table::default();
     let mut misses = Table::default();
     let mut notes = Vec::new();
-    for part in &order.parts {
-        stage::progress(&format!("{part:?}: {}", part.takes(order)));
+    for part in &args.parts {
+        stage::progress(&format!("{part:?}: {}", part.takes(args)));
         match part {
-            Part::Hits => notes.push(hits::measure(&stage, order, &mut main).await?),
-            Part::Waiters => waiters::measure(&stage, order, &mut main).await?,
-            Part::Crowd => crowd::measure(&stage, order, &mut main).await?,
-            Part::Outage => outage::measure(&stage, order, &mut main).await?,
-            Part::Misses => misses::measure(&stage, order, &mut misses).await?,
-            Part::Memory => memory::measure(&stage, order, &mut memory).await?,
+            Part::Hits => notes.push(hits::measure(&stage, args, &mut main).await?),
+            Part::Waiters => waiters::measure(&stage, args, &mut main).await?,
+            Part::Crowd => crowd::measure(&stage, args, &mut main).await?,
+            Part::Outage => outage::measure(&stage, args, &mut main).await?,
+            Part::Misses => misses::measure(&stage, args, &mut misses).await?,
+            Part::Memory => memory::measure(&stage, args, &mut memory).await?,
         }
     }
     let tables = [main, misses, memory];
     let shown: Vec<String> = tables.iter().filter(|table| !table.is_empty()).map(Table::to_string).collect();
-    let text = format!("{}\n{}{}", shown.join("\n"), notes.concat(), stage.told(order));
+    let text = format!("{}\n{}{}", shown.join("\n"), notes.concat(), stage.told(args));
     println!("{text}");
-    if order.write {
+    if args.write {
         page::write(&text, &tables)?;
     }
     Ok(())

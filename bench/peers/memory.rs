@@ -9,12 +9,12 @@ use tokio::task::JoinSet;
 use tokio::time::{Duration, sleep, timeout};
 
 use crate::Failure;
+use crate::args::Args;
 use crate::client::{Connection, Door};
+use crate::contender::{Kind, Running, Setup};
 use crate::figure::Figure;
-use crate::order::Order;
 use crate::script::BODY;
 use crate::stage::{Origin, Stage, progress};
-use crate::subject::{Kind, Running, Setup};
 use crate::table::Table;
 
 const KINDS: [Kind; 4] = [Kind::Taskgate, Kind::Nginx, Kind::Haproxy, Kind::Varnish];
@@ -25,22 +25,22 @@ const SAMPLE: usize = 500;
 const BLOCK: f64 = 1024.0;
 const MIB: f64 = 1024.0 * 1024.0;
 
-pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<(), Failure> {
+pub async fn measure(stage: &Stage, args: &Args, table: &mut Table) -> Result<(), Failure> {
     let origin = Origin::start()?;
     for kind in KINDS {
         let (mut idle, mut ready) = (Figure::default(), Figure::default());
-        for _ in 0..order.rounds {
+        for _ in 0..args.rounds {
             let Some(running) = stage.start(kind, &origin, Setup::Ordinary).await? else { break };
             ready.add(running.ready_after.as_secs_f64() * 1e3);
             sleep(Duration::from_millis(300)).await;
             idle.add(running.process.resident() as f64 / MIB);
         }
-        let Some(running) = stage.start(kind, &origin, Setup::Large(order.tasks)).await? else { continue };
+        let Some(running) = stage.start(kind, &origin, Setup::Large(args.tasks)).await? else { continue };
         sleep(Duration::from_millis(300)).await;
-        let filling = Filling::run(&running, &origin, order.tasks).await?;
+        let filling = Filling::run(&running, &origin, args.tasks).await?;
         progress(&format!("memory, {}: {filling:?}", kind.name()));
         table.put("RSS idle, MiB", kind, idle.show(1));
-        let n = order.tasks;
+        let n = args.tasks;
         table.put(
             &format!("RSS with {n} tasks kept, MiB"),
             kind,

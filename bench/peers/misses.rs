@@ -3,11 +3,11 @@
 use tokio::time::{Duration, Instant, timeout};
 
 use crate::Failure;
+use crate::args::Args;
 use crate::client::{Connection, Door};
+use crate::contender::{Kind, Running, Setup};
 use crate::figure::{Figure, part};
-use crate::order::Order;
 use crate::stage::{Origin, Stage, progress};
-use crate::subject::{Kind, Running, Setup};
 use crate::table::Table;
 
 const KINDS: [Kind; 6] =
@@ -27,16 +27,16 @@ struct Entry {
     ratio: Figure,
 }
 
-pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<(), Failure> {
+pub async fn measure(stage: &Stage, args: &Args, table: &mut Table) -> Result<(), Failure> {
     let origin = Origin::start()?;
-    let count = order.pick(5000, 1000);
+    let count = args.pick(5000, 1000);
     // Direct is an origin on the core where all the others are: as far from the client as they.
-    let subjects = stage.start_all(&KINDS, &origin, Setup::Budget(PER_MINUTE)).await?;
+    let contenders = stage.start_all(&KINDS, &origin, Setup::Budget(PER_MINUTE)).await?;
     let mut entries: Vec<(Kind, Entry)> =
-        subjects.iter().map(|subject| (subject.kind, Entry::default())).collect();
-    for round in 0..order.rounds {
+        contenders.iter().map(|contender| (contender.kind, Entry::default())).collect();
+    for round in 0..args.rounds {
         let mut asking = Vec::new();
-        for Running { kind, door, .. } in &subjects {
+        for Running { kind, door, .. } in &contenders {
             asking.push(Asking::open(*kind, *door).await?);
         }
         // In turns: what else the machine does then falls on all of them alike.
@@ -83,7 +83,7 @@ pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<
     Ok(())
 }
 
-/// One subject, and how long it took each time.
+/// One contender, and how long it took each time.
 struct Asking {
     kind: Kind,
     connection: Connection,

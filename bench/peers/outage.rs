@@ -1,21 +1,21 @@
 //! Owns the part where the origin refuses, and then hangs, while the states of all tasks are known.
 //!
-//! All subjects are at it at the same time, each with an origin of its own.
+//! All contenders are at it at the same time, each with an origin of its own.
 
 use tokio::task::JoinSet;
 
 use crate::Failure;
-use crate::order::Order;
+use crate::args::Args;
+use crate::contender::{Kind, Setup};
 use crate::polling::Crowd;
 use crate::script::Mood;
 use crate::stage::{Origin, Stage, progress};
-use crate::subject::{Kind, Setup};
 use crate::table::Table;
 
 const KINDS: [Kind; 5] = [Kind::Taskgate, Kind::Nginx, Kind::Haproxy, Kind::Varnish, Kind::Pass];
 
-pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<(), Failure> {
-    let crowd = |full, quick| Crowd { clients: 20, tasks: 20, time: order.time(full, quick) };
+pub async fn measure(stage: &Stage, args: &Args, table: &mut Table) -> Result<(), Failure> {
+    let crowd = |full, quick| Crowd { clients: 20, tasks: 20, time: args.time(full, quick) };
     // Long enough that what is known has to be asked for again.
     let (calm, refusing, hanging) = (crowd(5, 3), crowd(15, 3), crowd(20, 3));
     let mut at_work = JoinSet::new();

@@ -1,9 +1,9 @@
 //! Owns the places where the tables stand: all of them in docs/performance.md, three rows of them in README.md.
 
-use std::path::Path;
+use taskgate_bench::root;
 
 use crate::Failure;
-use crate::subject::Kind;
+use crate::contender::Kind;
 use crate::table::Table;
 
 const BEGIN: &str = "<!-- bench/peers/run write: from here -->\n";
@@ -38,7 +38,7 @@ fn median(cell: &str) -> &str {
 }
 
 fn replace(page: &str, text: &str) -> Result<(), Failure> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
+    let path = root().join(page);
     let whole = std::fs::read_to_string(&path)?;
     let marks = whole.split_once(BEGIN).and_then(|(head, rest)| Some((head, rest.split_once(END)?.1)));
     let (head, tail) = marks.ok_or(format!("{page} has lost its marks"))?;

@@ -27,7 +27,7 @@ pub struct Seen {
     /// On the wall, in microseconds.
     begun: u64,
     time: Duration,
-    /// Each client's, in order.
+    /// Each client's, in args.
     clients: Vec<Vec<Poll>>,
 }
 

@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
+use crate::args::Args;
 use crate::client::Answer;
+use crate::contender::{self, Kind, Place, Running, Setup};
 use crate::cores::Cores;
-use crate::order::Order;
 use crate::script::Script;
-use crate::subject::{self, Kind, Place, Running, Setup};
 use crate::{Failure, control, origin};
 
 pub struct Stage {
@@ -103,7 +103,7 @@ impl Stage {
     }
 
     /// What stands below the tables: on what, with what, and without whom.
-    pub fn told(&self, order: &Order) -> String {
+    pub fn told(&self, args: &Args) -> String {
         let first = |path: &str, start: &str| {
             let text = std::fs::read_to_string(path).unwrap_or_default();
             let line = text.lines().find_map(|line| line.strip_prefix(start)).unwrap_or_default();
@@ -118,8 +118,8 @@ impl Stage {
             first("/etc/os-release", "PRETTY_NAME="),
             first("/proc/sys/kernel/osrelease", ""),
             versions.join(", "),
-            order.rounds,
-            if order.quick { ", quick: these figures mean nothing" } else { "" },
+            args.rounds,
+            if args.quick { ", quick: these figures mean nothing" } else { "" },
         );
         for (kind, why) in self.left_out() {
             let why = why.lines().next().unwrap_or_default().to_owned();
@@ -132,7 +132,7 @@ impl Stage {
 /// Such as `nginx 1.22.1`.
 fn version(kind: Kind) -> Option<String> {
     let output =
-        Command::new(kind.program()?).arg(kind.version_flag()?).envs(subject::libraries()).output().ok()?;
+        Command::new(kind.program()?).arg(kind.version_flag()?).envs(contender::libraries()).output().ok()?;
     let text = [output.stderr, output.stdout].concat();
     let text = String::from_utf8_lossy(&text);
     let number = text

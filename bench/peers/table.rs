@@ -1,8 +1,8 @@
-//! Owns a Markdown table: a row for each measure, a column for each subject.
+//! Owns a Markdown table: a row for each measure, a column for each contender.
 
 use std::fmt;
 
-use crate::subject::Kind;
+use crate::contender::Kind;
 
 /// Columns come as their first cell does.
 #[derive(Debug, Default)]

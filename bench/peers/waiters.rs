@@ -4,12 +4,12 @@ use tokio::task::JoinSet;
 use tokio::time::{Duration, timeout};
 
 use crate::Failure;
+use crate::args::Args;
 use crate::client::{Connection, Door};
+use crate::contender::{Kind, Setup};
 use crate::figure::{Figure, part};
-use crate::order::Order;
 use crate::script::{Mood, wall_micros};
 use crate::stage::{Origin, Stage, progress};
-use crate::subject::{Kind, Setup};
 use crate::table::Table;
 
 const KINDS: [Kind; 7] =
@@ -43,29 +43,29 @@ struct Entry {
     errors: usize,
 }
 
-pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<(), Failure> {
+pub async fn measure(stage: &Stage, args: &Args, table: &mut Table) -> Result<(), Failure> {
     let origin = Origin::start()?;
     // Bare hyper copies an answer.
     let taskgate = stage.start(Kind::Taskgate, &origin, Setup::Together).await?.ok_or("no taskgate")?;
     stage.copy(&Connection::open(taskgate.door).await?.get("/v1/tasks/done-0").await?)?;
-    let mut subjects = vec![taskgate];
-    subjects.extend(stage.start_all(&KINDS[1..], &origin, Setup::Together).await?);
+    let mut contenders = vec![taskgate];
+    contenders.extend(stage.start_all(&KINDS[1..], &origin, Setup::Together).await?);
     for count in [500, 2000] {
         let mut entries: Vec<(Kind, Entry)> =
             KINDS.into_iter().map(|kind| (kind, Entry::default())).collect();
-        for round in 0..order.rounds {
-            subjects.rotate_left(usize::from(round > 0));
+        for round in 0..args.rounds {
+            contenders.rotate_left(usize::from(round > 0));
             let mut wakes: Vec<(Kind, Vec<Wake>)> =
-                subjects.iter().map(|subject| (subject.kind, Vec::new())).collect();
+                contenders.iter().map(|contender| (contender.kind, Vec::new())).collect();
             for turn in 0..TURNS {
-                for (subject, (_, wakes)) in subjects.iter().zip(&mut wakes) {
+                for (contender, (_, wakes)) in contenders.iter().zip(&mut wakes) {
                     origin.script.begin(Mood::Willing, None);
                     // nginx' waiters look every 500 ms: where the answer falls between two looks is not the bench's choice.
-                    let delay = order.pick(1000, 700) + 500 * (round * TURNS + turn) / (order.rounds * TURNS);
+                    let delay = args.pick(1000, 700) + 500 * (round * TURNS + turn) / (args.rounds * TURNS);
                     let path = format!("/v1/tasks/slow-{delay}-{count}-{round}-{turn}");
-                    let mut wake = flight(subject.door, count, &path).await?;
+                    let mut wake = flight(contender.door, count, &path).await?;
                     wake.upstream = origin.script.count().requests;
-                    progress(&format!("{count} waiters, {}: {wake:?}", subject.kind.name()));
+                    progress(&format!("{count} waiters, {}: {wake:?}", contender.kind.name()));
                     wakes.push(wake);
                 }
             }
@@ -88,7 +88,7 @@ pub async fn measure(stage: &Stage, order: &Order, table: &mut Table) -> Result<
                 entry.to_hyper.add(last / last_of(Kind::Ceiling).unwrap_or(f64::NAN));
             }
         }
-        let here = |kind: &Kind| subjects.iter().any(|subject| subject.kind == *kind);
+        let here = |kind: &Kind| contenders.iter().any(|contender| contender.kind == *kind);
         for (kind, entry) in entries.iter().filter(|(kind, _)| here(kind)) {
             let row = |measure: &str| format!("{count} waiters: {measure}");
             table.put(&row("first answered after, ms"), *kind, entry.first.show(1));

@@ -6,8 +6,8 @@ use tokio::time::{Duration, Instant, sleep};
 
 use crate::Failure;
 use crate::client::Door;
+use crate::contender;
 use crate::process::{Process, Program};
-use crate::subject;
 
 /// Keep-alive connections.
 pub const CONNECTIONS: usize = 64;
@@ -29,7 +29,7 @@ pub async fn run(
     directory: &Path,
     core: usize,
 ) -> Result<Load, Failure> {
-    let wrk = subject::find("wrk").ok_or("wrk is missing: bench/peers/run fetches it")?;
+    let wrk = contender::find("wrk").ok_or("wrk is missing: bench/peers/run fetches it")?;
     let (connections, seconds) = (CONNECTIONS.to_string(), format!("{}s", time.as_secs()));
     let url = format!("http://{}{path}", door.address);
     let arguments =
@@ -38,7 +38,7 @@ pub async fn run(
     if let Some(credentials) = door.credentials {
         arguments.extend(["--header".to_owned(), format!("Authorization: {credentials}")]);
     }
-    let program = Program { path: &wrk, arguments, environment: subject::libraries(), directory };
+    let program = Program { path: &wrk, arguments, environment: contender::libraries(), directory };
     let begun = Instant::now();
     let mut process = Process::spawn(&program, core)?;
     loop {

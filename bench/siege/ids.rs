@@ -10,7 +10,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep};
 
-use crate::gateway::Gateway;
+use taskgate_bench::Gateway;
+
 use crate::{Failure, upstream};
 
 const IDS: u64 = 1_000_000;
@@ -25,7 +26,7 @@ pub async fn run() -> Result<(), Failure> {
     let hot: String = (0..HOT).map(|number| format!("&id=h{number}")).collect();
     let mut stream = TcpStream::connect(gateway.address).await?;
     ask(&mut stream, &hot).await?;
-    let before = gateway.rss()?;
+    let before = gateway.rss_kib()? as f64 / 1024.0;
     let start = Instant::now();
     let (answered, hits) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let mut crowd = JoinSet::new();
@@ -39,7 +40,7 @@ pub async fn run() -> Result<(), Failure> {
         }
         let body = ask(&mut stream, &hot).await?;
         hits.fetch_add(count(&body, br#""completed""#), Ordering::Relaxed);
-        most = most.max(gateway.rss()?);
+        most = most.max(gateway.rss_kib()? as f64 / 1024.0);
         sleep(Duration::from_millis(100)).await;
     }
     let limit = before + MAX_BYTES * 1.2;

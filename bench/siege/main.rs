@@ -1,14 +1,13 @@
 //! Ill-behaved clients: what do they cost the others, and the gateway's memory (scorecard R12, R13)?
 //!
-//! `cargo bench --bench siege` runs the gateway as a process of its own, an upstream and all clients in this
+//! `cargo bench -p taskgate-bench --bench siege` runs the gateway as a process of its own, an upstream and all clients in this
 //! one; `-- readers` or `-- ids` is a part of it. It needs 10,000 open files: `ulimit -n 20000`.
 
-mod gateway;
 mod ids;
 mod readers;
 mod upstream;
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+use taskgate_bench::Failure;
 
 fn main() -> Result<(), Failure> {
     let words: Vec<String> = std::env::args().collect();

@@ -7,7 +7,8 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep, timeout};
 
-use crate::gateway::Gateway;
+use taskgate_bench::Gateway;
+
 use crate::{Failure, upstream};
 
 const CAP: usize = 4000;
@@ -83,7 +84,7 @@ async fn row(name: &str, besieger: Besieger, count: usize) -> Result<String, Fai
         p99s.push(part(&times, 99));
         errors += failed;
         unanswered += missing;
-        rss = rss.max(gateway.rss()?);
+        rss = rss.max(gateway.rss_kib()? as f64 / 1024.0);
         let ends = crowd.join_all().await;
         let ends: Vec<Duration> = ends.into_iter().flatten().collect();
         closed += ends.len();

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use taskgate_bench::Requests;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
 /// The body of a hit, in bytes.
@@ -38,24 +39,15 @@ pub async fn start() -> std::io::Result<(SocketAddr, Arc<Asked>)> {
     Ok((address, asked))
 }
 
-async fn converse(mut stream: TcpStream, asked: Arc<Asked>) -> std::io::Result<()> {
+async fn converse(stream: TcpStream, asked: Arc<Asked>) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut request = Vec::new();
-    loop {
-        let mut chunk = [0; 1024];
-        let length = stream.read(&mut chunk).await?;
-        if length == 0 {
-            return Ok(());
-        }
-        request.extend_from_slice(chunk.get(..length).unwrap_or_default());
-        if !request.ends_with(b"\r\n\r\n") {
-            continue;
-        }
+    let mut requests = Requests::of(stream);
+    while let Some(head) = requests.next().await? {
         // GET /v1/tasks/x…
-        let kind = request.get(b"GET /v1/tasks/".len()).copied().unwrap_or_default();
-        request.clear();
-        stream.write_all(answer(kind, &asked).as_bytes()).await?;
+        let kind = head.as_bytes().get(b"GET /v1/tasks/".len()).copied().unwrap_or_default();
+        requests.stream().write_all(answer(kind, &asked).as_bytes()).await?;
     }
+    Ok(())
 }
 
 fn answer(kind: u8, asked: &Asked) -> String {

@@ -1,6 +1,6 @@
 //! A storm: far more polls than the key allows, in simulated time and over real sockets.
 //!
-//! `cargo bench --bench storm` prints one table. `-- simulated` or `-- sockets` runs one half only;
+//! `cargo bench -p taskgate-bench --bench storm` prints one table. `-- simulated` or `-- sockets` runs one half only;
 //! `-- quick` shortens both to see that they work.
 
 mod simulated;

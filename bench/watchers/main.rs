@@ -1,20 +1,17 @@
 //! Nine thousand watchers: does everybody see the end, how soon, and what does one of them cost?
 //!
-//! `cargo bench --bench watchers` runs the gateway as a process of its own, an upstream and the watchers in
+//! `cargo bench -p taskgate-bench --bench watchers` runs the gateway as a process of its own, an upstream and the watchers in
 //! this one. It needs 10,000 open files in each: `ulimit -n 20000`. `-- quick` takes a tenth.
 
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use taskgate_bench::{Failure, Gateway, Requests};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep, timeout};
-
-type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 const TASKS: usize = 100;
 const LIVE: &str = r#"{"id":"t","status":"processing","progress":40,"model":"video-1","created":1784000000}"#;
@@ -42,7 +39,7 @@ async fn run(watchers: usize, restless: f64) -> Result<String, Failure> {
     let address = listener.local_addr()?;
     let mut tasks = JoinSet::new();
     tasks.spawn(serve(listener, Arc::clone(&upstream)));
-    let gateway = Gateway::start(address)?;
+    let gateway = Gateway::start(address, &[("TASKGATE_ADMIN__LISTEN", "off")])?;
     // The first answer brings up everything that is there once.
     watch(gateway.address, 0, true).await?;
     let before = gateway.rss_kib()?;
@@ -174,21 +171,10 @@ async fn serve(listener: TcpListener, upstream: Arc<Upstream>) {
     }
 }
 
-async fn converse(mut stream: TcpStream, upstream: Arc<Upstream>) -> std::io::Result<()> {
-    let mut request = Vec::new();
-    loop {
-        let mut chunk = [0; 1024];
-        let length = stream.read(&mut chunk).await?;
-        if length == 0 {
-            return Ok(());
-        }
-        request.extend_from_slice(chunk.get(..length).unwrap_or_default());
-        if !request.ends_with(b"\r\n\r\n") {
-            continue;
-        }
-        let text = String::from_utf8_lossy(&request).into_owned();
-        request.clear();
-        let task = text.split(['/', ' ']).nth(4).and_then(|id| id.strip_prefix('t')?.parse::<usize>().ok());
+async fn converse(stream: TcpStream, upstream: Arc<Upstream>) -> std::io::Result<()> {
+    let mut requests = Requests::of(stream);
+    while let Some(head) = requests.next().await? {
+        let task = head.split(['/', ' ']).nth(4).and_then(|id| id.strip_prefix('t')?.parse::<usize>().ok());
         let is_done = upstream.done.load(Ordering::SeqCst);
         let body = if is_done { DONE } else { LIVE };
         if is_done {
@@ -198,48 +184,7 @@ async fn converse(mut stream: TcpStream, upstream: Arc<Upstream>) -> std::io::Re
             }
         }
         let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-        stream.write_all(answer.as_bytes()).await?;
+        requests.stream().write_all(answer.as_bytes()).await?;
     }
-}
-
-/// The gateway as a process. Ends with this value.
-struct Gateway {
-    process: Child,
-    address: SocketAddr,
-}
-
-impl Gateway {
-    fn start(upstream: SocketAddr) -> Result<Self, Failure> {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_taskgate"))
-            .env_clear()
-            .env("LEMONDATA_API_KEY", "sk-bench")
-            .env("TASKGATE_ACCESS__MODE", "open")
-            .env("TASKGATE_UPSTREAM__BASE_URL", format!("http://{upstream}"))
-            .env("TASKGATE_SERVER__LISTEN", "127.0.0.1:0")
-            .env("TASKGATE_ADMIN__LISTEN", "off")
-            .env("TASKGATE_BUDGET__REQUESTS_PER_MINUTE", "1000000")
-            .env("TASKGATE_LIMITS__MAX_STREAMS", "0")
-            .stderr(Stdio::piped())
-            .spawn()?;
-        let log = process.stderr.take().ok_or("no log")?;
-        for line in BufReader::new(log).lines() {
-            if let Some(address) = line?.split("listen=").nth(1).and_then(|rest| rest.split(' ').next()) {
-                return Ok(Self { process, address: address.parse()? });
-            }
-        }
-        Err("the gateway did not start".into())
-    }
-
-    fn rss_kib(&self) -> Result<u64, Failure> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
-        Ok(line.trim().trim_end_matches(" kB").parse()?)
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+    Ok(())
 }

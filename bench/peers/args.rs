@@ -17,7 +17,7 @@ pub enum Part {
 
 /// What was asked for.
 #[derive(Debug)]
-pub struct Order {
+pub struct Args {
     pub parts: Vec<Part>,
     /// Only to see that everything works.
     pub quick: bool,
@@ -39,10 +39,10 @@ const ALL: [(&str, Part); 6] = [
     ("memory", Part::Memory),
 ];
 
-impl Order {
+impl Args {
     pub fn parse(words: &[String]) -> Result<Self, Failure> {
         let quick = words.iter().any(|word| word == "quick");
-        let mut order = Self {
+        let mut args = Self {
             parts: Vec::new(),
             quick,
             write: false,
@@ -53,26 +53,26 @@ impl Order {
         for word in words {
             match (word.as_str(), word.split_once('=')) {
                 ("quick", _) => {}
-                ("write" | "--write", _) => order.write = true,
-                (_, Some(("rounds", number))) => order.rounds = number.parse::<usize>()?.max(1),
-                (_, Some(("tasks", number))) => order.tasks = number.parse::<usize>()?.max(1),
-                (_, Some(("seconds", number))) => order.seconds = number.parse::<u64>()?.clamp(2, 600),
+                ("write" | "--write", _) => args.write = true,
+                (_, Some(("rounds", number))) => args.rounds = number.parse::<usize>()?.max(1),
+                (_, Some(("tasks", number))) => args.tasks = number.parse::<usize>()?.max(1),
+                (_, Some(("seconds", number))) => args.seconds = number.parse::<u64>()?.clamp(2, 600),
                 (word, _) => {
                     let part = ALL.iter().find(|(name, _)| *name == word).map(|(_, part)| *part);
                     let names = ALL.map(|(name, _)| name).join(", ");
-                    order.parts.push(part.ok_or(format!(
+                    args.parts.push(part.ok_or(format!(
                         "{word:?} is none of: quick, write, rounds=N, tasks=N, seconds=N, {names}"
                     ))?);
                 }
             }
         }
-        if order.parts.is_empty() {
-            order.parts = ALL.map(|(_, part)| part).to_vec();
+        if args.parts.is_empty() {
+            args.parts = ALL.map(|(_, part)| part).to_vec();
         }
-        if order.write && (order.quick || order.parts.len() < ALL.len()) {
+        if args.write && (args.quick || args.parts.len() < ALL.len()) {
             return Err("the page shows whole runs: `write` goes neither with `quick` nor with parts".into());
         }
-        Ok(order)
+        Ok(args)
     }
 
     /// `full`, or `quick` where only the harness is tried.
@@ -92,15 +92,15 @@ impl Order {
 
 impl Part {
     /// About how long, for whoever waits.
-    pub fn takes(self, order: &Order) -> String {
-        let rounds = order.rounds as u64;
+    pub fn takes(self, args: &Args) -> String {
+        let rounds = args.rounds as u64;
         let seconds = match self {
-            Self::Hits => 7 * rounds * order.pick(6, 1),
-            Self::Waiters => 2 * 6 * rounds * order.pick(4, 1),
-            Self::Crowd => order.long_rounds() as u64 * (order.seconds + 5),
-            Self::Outage => order.pick(40, 15),
-            Self::Misses => 6 * rounds * order.pick(2, 1),
-            Self::Memory => 4 * (order.tasks as u64 / 5000) + 10,
+            Self::Hits => 7 * rounds * args.pick(6, 1),
+            Self::Waiters => 2 * 6 * rounds * args.pick(4, 1),
+            Self::Crowd => args.long_rounds() as u64 * (args.seconds + 5),
+            Self::Outage => args.pick(40, 15),
+            Self::Misses => 6 * rounds * args.pick(2, 1),
+            Self::Memory => 4 * (args.tasks as u64 / 5000) + 10,
         };
         format!("about {seconds} s")
     }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use taskgate::core::token;
 use tokio::time::{Duration, Instant, sleep, timeout};
 
+use taskgate_bench::{program, root};
+
 use crate::Failure;
 use crate::client::{Connection, Door};
 use crate::process::{Process, Program};
@@ -48,7 +50,7 @@ pub enum Setup {
     Large(usize),
 }
 
-/// Where a subject is to be started.
+/// Where a contender is to be started.
 pub struct Place<'p> {
     pub directory: &'p Path,
     pub core: usize,
@@ -57,7 +59,7 @@ pub struct Place<'p> {
     pub hit: &'p Path,
 }
 
-/// A subject at work.
+/// A contender at work.
 pub struct Running {
     pub kind: Kind,
     pub door: Door,
@@ -95,7 +97,7 @@ impl Kind {
     /// The program, where it is there.
     pub fn program(self) -> Option<PathBuf> {
         match self {
-            Self::Taskgate => Some(env!("CARGO_BIN_EXE_taskgate").into()),
+            Self::Taskgate => program().ok(),
             Self::Nginx => find("nginx"),
             Self::Haproxy => find("haproxy"),
             Self::Varnish => find("varnishd"),
@@ -242,7 +244,7 @@ fn taskgate_environment(
 
 /// Where Debian's packages are unpacked by `bench/peers/run`.
 fn prefix() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers")
+    root().join("target/peers")
 }
 
 /// A program of Debian's, installed or unpacked.
@@ -272,8 +274,7 @@ fn vmods() -> String {
 
 /// A copy of the file beside this one, with these things replaced; each has to be there. Its name.
 fn adapted(name: &str, directory: &Path, changes: &[(&str, String)]) -> Result<String, Failure> {
-    let mut text =
-        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/peers").join(name))?;
+    let mut text = std::fs::read_to_string(root().join("bench/peers").join(name))?;
     for (from, to) in changes {
         if !text.contains(from) {
             return Err(format!("{name} has no {from:?}").into());

@@ -4,19 +4,26 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
-use crate::Failure;
+use crate::{Failure, program};
 
-/// Ends with this value.
+/// A gateway at work. Its process ends when this is dropped.
+#[derive(Debug)]
 pub struct Gateway {
     process: Child,
+    /// Where clients find it.
     pub address: SocketAddr,
+    /// Where operators do.
     pub admin: SocketAddr,
 }
 
 impl Gateway {
-    /// Open mode, a budget that is never short, and these variables.
+    /// Starts one in open mode, with a budget that is never short, and these variables.
+    ///
+    /// # Errors
+    /// It cannot be built, or does not say where it listens.
+    #[expect(clippy::disallowed_methods, reason = "a benchmark is its own caller: it starts processes")]
     pub fn start(upstream: SocketAddr, extra: &[(&str, &str)]) -> Result<Self, Failure> {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_taskgate"))
+        let mut process = Command::new(program()?)
             .env_clear()
             .env("LEMONDATA_API_KEY", "sk-bench")
             .env("TASKGATE_ACCESS__MODE", "open")
@@ -32,20 +39,29 @@ impl Gateway {
         let log = process.stderr.take().ok_or("no log")?;
         for line in BufReader::new(log).lines() {
             let line = line?;
-            let word = |mark: &str| Some(line.split(mark).nth(1)?.split(' ').next()?.to_owned());
-            if let Some((address, admin)) = word("listen=").zip(word("admin=")) {
-                return Ok(Self { process, address: address.parse()?, admin: admin.parse()? });
+            if let Some((address, admin)) =
+                address_after("listen=", &line).zip(address_after("admin=", &line))
+            {
+                return Ok(Self { process, address, admin });
             }
         }
         Err("the gateway did not start".into())
     }
 
-    /// Resident memory, in MiB.
-    pub fn rss(&self) -> Result<f64, Failure> {
+    /// Resident memory, in KiB.
+    ///
+    /// # Errors
+    /// The process has ended.
+    pub fn rss_kib(&self) -> Result<u64, Failure> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
-        Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
+        Ok(line.trim().trim_end_matches(" kB").parse()?)
     }
+}
+
+/// The address that stands behind a mark in a line of the log.
+pub fn address_after(mark: &str, line: &str) -> Option<SocketAddr> {
+    line.split(mark).nth(1)?.split(' ').next()?.parse().ok()
 }
 
 impl Drop for Gateway {

@@ -1,0 +1,36 @@
+//! Owns what the benchmarks share: the program that is measured, as a process, and where the repository lies.
+
+mod gateway;
+mod requests;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+pub use self::gateway::{Gateway, address_after};
+pub use self::requests::Requests;
+
+/// Why a benchmark cannot go on.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// The repository.
+pub fn root() -> &'static Path {
+    const HERE: &str = env!("CARGO_MANIFEST_DIR");
+    Path::new(HERE).parent().unwrap_or(Path::new(HERE))
+}
+
+/// Builds the program as it is released, and says where it is.
+///
+/// # Errors
+/// The build fails.
+#[expect(clippy::disallowed_methods, reason = "a benchmark is its own caller: it starts processes")]
+pub fn program() -> Result<PathBuf, Failure> {
+    let build = ["build", "--quiet", "--release", "--locked", "--package", "taskgate"];
+    let status = Command::new(env!("CARGO")).args(build).current_dir(root()).status()?;
+    if !status.success() {
+        return Err("taskgate could not be built".into());
+    }
+    // A benchmark stands in `deps`, beside which cargo puts the programs.
+    let benchmark = std::env::current_exe()?;
+    let directory = benchmark.parent().and_then(Path::parent).ok_or("a benchmark outside of target")?;
+    Ok(directory.join("taskgate"))
+}
