@@ -23,6 +23,7 @@ pub mod refresh;
 pub mod request_id;
 pub mod rolling_counter;
 pub mod schedule;
+pub mod sha256;
 pub mod snapshot;
 pub mod state;
 pub mod store;

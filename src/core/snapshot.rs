@@ -2,10 +2,9 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
-use sha2::{Digest, Sha256};
 use tokio::time::{Duration, Instant};
 
-use super::hex;
+use super::{hex, sha256};
 
 /// What an answer says about its task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +55,7 @@ impl Snapshot {
 /// 128 bits of SHA-256 in hex: equal tags mean equal bytes, on every replica and after a restart.
 fn entity_tag(body: &[u8]) -> HeaderValue {
     let mut tag = [b'"'; 34];
-    hex::write(Sha256::digest(body), &mut tag[1..33]);
+    hex::write(sha256::hash(body), &mut tag[1..33]);
     HeaderValue::from_bytes(&tag).unwrap_or_else(|_| HeaderValue::from_static("\"\""))
 }
 

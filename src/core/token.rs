@@ -4,10 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use ring::rand::{SecureRandom as _, SystemRandom};
-use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use super::hex;
+use super::{hex, sha256};
 
 /// Begins every token made here, so that people and scanners know one when they see it.
 pub const PREFIX: &str = "tg_";
@@ -69,7 +68,7 @@ pub fn is_name(text: &str) -> bool {
 
 /// The hash of a token, as it stands in the token file.
 pub fn hash(token: &str) -> Hash {
-    Sha256::digest(token.as_bytes()).into()
+    sha256::hash(token.as_bytes())
 }
 
 /// A new token: 256 bits of the system's randomness. `None` where the system has none to give.

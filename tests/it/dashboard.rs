@@ -6,9 +6,9 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 use taskgate::app::{self, Listeners};
 use taskgate::core::hex::encode as hex;
+use taskgate::core::sha256;
 use taskgate::core::token::hash;
 use taskgate::lifecycle::Lifecycle;
 use tempfile::TempDir;
@@ -58,7 +58,7 @@ async fn the_page_is_sealed() {
         assert_eq!(page.expect(name), value, "{name}");
     }
     let (text, policy) = (page.text(), page.expect("content-security-policy"));
-    let sealed = |part: &str| STANDARD.encode(Sha256::digest(part));
+    let sealed = |part: &str| STANDARD.encode(sha256::hash(part.as_bytes()));
     let script = between(&text, "<script type=\"module\">", "</script>");
     let style = between(&text, "<style>", "</style>");
     assert!(script.len() > 1000 && style.len() > 1000);

@@ -19,7 +19,7 @@ fn cargo(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Every crate of the tree, those of the tests included; not taskgate itself.
+/// Every crate of the tree, those of tests and benchmarks included; not the members of the workspace.
 fn dependencies() -> Vec<Value> {
     let version = cargo(&["-vV"]);
     let host = version.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
@@ -27,7 +27,7 @@ fn dependencies() -> Vec<Value> {
     let Value::Array(mut packages) = serde_json::from_str::<Value>(&text).unwrap()["packages"].take() else {
         panic!("cargo metadata lists packages");
     };
-    packages.retain(|package| package["name"] != "taskgate");
+    packages.retain(|package| package["name"] != "taskgate" && package["name"] != "taskgate-bench");
     packages
 }
 

@@ -11,7 +11,6 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use sha2::{Digest as _, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until};
 
@@ -19,6 +18,7 @@ use super::auth::Right;
 use super::board::PERIOD;
 use super::dashboard_data::DashboardData;
 use super::state::Admin;
+use crate::core::sha256;
 use crate::http::respond::sse;
 
 const STYLE: &str = include_str!("page/style.css");
@@ -56,7 +56,7 @@ fn html() -> Bytes {
 
 /// Only this script and this style, requests only back here, and in nobody's frame.
 fn policy() -> HeaderValue {
-    let hash = |text: &str| STANDARD.encode(Sha256::digest(text));
+    let hash = |text: &str| STANDARD.encode(sha256::hash(text.as_bytes()));
     let text = format!(
         "default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'; connect-src 'self'; img-src data:; \
          base-uri 'none'; form-action 'none'; frame-ancestors 'none'",

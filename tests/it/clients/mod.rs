@@ -14,7 +14,7 @@ mod watching;
 use std::process::Command;
 
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
+use taskgate::core::sha256;
 
 use self::parts::{Part, client_command};
 use self::play::Play;
@@ -288,6 +288,6 @@ fn message(body: &str) -> Value {
 
 /// What a state's `ETag` has to be.
 fn tag(body: &str) -> String {
-    let hex: String = Sha256::digest(body).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let hex: String = sha256::hash(body.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     format!("\"{hex}\"")
 }
