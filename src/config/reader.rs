@@ -33,7 +33,7 @@ impl Reader {
         Self { file, variables, sections, known: Vec::new(), passed: BTreeMap::new(), faults: Vec::new() }
     }
 
-    /// Takes the value of `key`: from its variable, else from the file, else `default`. `None`: it has faults.
+    /// Takes the value of `key` from its variable, else from the file, else `default`. `None`: it has faults.
     pub(super) fn take<T>(
         &mut self,
         key: &'static str,

@@ -1,5 +1,4 @@
-//! Owns the printed form of the effective settings: TOML that [`load`](super::load) reads again, without
-//! secrets.
+//! Owns the printed form of the effective settings: TOML without secrets that [`load`](super::load) reads.
 
 use std::path::Path;
 use std::time::Duration;

@@ -208,8 +208,7 @@ fn filter(value: &Value) -> Parsed<String> {
     if text.trim().is_empty() || EnvFilter::try_new(text).is_err() {
         return wrong(format!("{value} is not a filter; {CURE}"));
     }
-    // `EnvFilter` takes a misspelt level for a target, at level trace: "inof" would silence all other
-    // targets.
+    // `EnvFilter` takes a misspelt level for a target at level trace: "inof" would silence all others.
     for word in text.split(',').map(str::trim).filter(|_| !text.contains('[')) {
         if !word.contains('=') && !LEVELS.contains(&word.to_lowercase().as_str()) {
             let cure =

@@ -79,8 +79,7 @@ impl Sources {
         Ok(Self { file, env: ours })
     }
 
-    /// The value of one variable. An empty one counts as not set: Compose files often pass on unset variables
-    /// so.
+    /// The value of one variable. An empty one counts as not set: Compose passes on many unset variables so.
     pub(super) fn variable(&self, name: &str) -> Option<&str> {
         let found = self.env.iter().find(|(of, _)| of == name)?;
         Some(found.1.as_str()).filter(|value| !value.is_empty())

@@ -13,8 +13,7 @@ use crate::core::task::{Route, Routes};
 /// Paths that the gateway answers itself.
 const OWN_PATHS: [&str; 2] = ["/livez", "/v1/tasks"];
 
-/// Headers that the gateway or its HTTP client sets itself, and headers that would change the form of an
-/// answer.
+/// Headers that the gateway or its HTTP client sets itself, or that would change the form of an answer.
 const OWN_HEADERS: [&str; 13] = [
     "authorization",
     "host",

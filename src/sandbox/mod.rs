@@ -1,17 +1,15 @@
-//! Owns a look-alike of the upstream, for work on a page without network, key or bill.
+//! Owns a simulated LemonData, for work without network, API key or cost.
 //!
-//! It speaks LemonData's contract for asynchronous tasks: creates, statuses, cancels, limits and
-//! errors. Tasks live in memory, nothing runs in the background, and every state is computed from
-//! the time since the create (see [`Options`] for what can be set). The same task in the same state
-//! is the same bytes, by every path, so that a gateway's answers can be compared with these.
+//! It follows LemonData's API of asynchronous tasks: creates, statuses, cancellations, rate limits and
+//! errors. [`Options`] are its flags. Tasks live in memory, nothing runs in the background, and every state
+//! is computed from the time since the create. The same task in the same state is the same bytes on every
+//! path, so that a gateway's answers can be compared with the sandbox's.
 //!
-//! A create may carry an object `sandbox` that pins its task to a state or steers how it goes, so
-//! that a page can be looked at in each:
-//! `{"prompt": "…", "sandbox": {"status": "processing", "progress": 40}}`, or
-//! `{"prompt": "…", "sandbox": {"duration": "5s", "fail": true}}`.
+//! A create may hold an object `sandbox` that pins its task to a state or sets its duration and ending, so
+//! that a page can be tested in each state: `{"prompt": "…", "sandbox": {"status": "processing", "progress":
+//! 40}}`, or `{"prompt": "…", "sandbox": {"duration": "5s", "fail": true}}`.
 //!
-//! Lock order: none. The limiter and the shelf each have a lock, no one holds both, and neither is
-//! held across an await.
+//! Lock order: none. The limiter and the shelf have a lock each. No code holds both, or one across an await.
 
 mod answer;
 mod body;
@@ -47,7 +45,7 @@ pub use medium::Medium;
 pub use options::Options;
 pub use plan::{Course, Ending, Pin, Plan};
 
-/// The look-alike. Clones share everything.
+/// The sandbox. Clones share everything.
 #[derive(Debug, Clone)]
 pub struct Sandbox(Arc<Shared>);
 
@@ -70,22 +68,22 @@ impl Sandbox {
         }))
     }
 
-    /// All its paths. Every one wants a key, but for the placeholder images under `/files`.
+    /// All paths. Each of them needs a key, except the placeholder images under `/files`.
     pub fn router(&self) -> Router {
         Router::new().fallback(answer::answer).with_state(self.clone())
     }
 
-    /// The same, with a page at `/` that shows what goes on.
+    /// The same, with this page at `/`.
     pub fn router_with(&self, page: &'static str) -> Router {
         self.router().route("/", get(async move || Html(page)))
     }
 
-    /// Starts a task from within and returns its id. It counts against no limit.
+    /// Creates a task without a request, so that no rate limit counts it, and returns its id.
     pub fn create(&self, medium: Medium, plan: Plan) -> String {
         self.start(medium, plan).id.to_string()
     }
 
-    /// How many status requests have come in so far, refused ones included.
+    /// The number of status requests so far, refused ones included.
     pub fn requests(&self) -> u64 {
         self.0.status_requests.load(Ordering::Relaxed)
     }
@@ -116,7 +114,7 @@ impl Sandbox {
         task
     }
 
-    /// The task and what it shows now; `None` where it is not found.
+    /// The task and its state now; `None` answers 404.
     fn look(&self, id: &str) -> Option<(Task, State)> {
         let task = lock(&self.0.shelf).get(id)?.clone();
         let state = task.state(Instant::now(), self.options())?;
@@ -134,12 +132,12 @@ impl Sandbox {
     }
 }
 
-/// Every change under these locks is whole before anything can panic, so a poisoned one is sound.
+/// These locks do not poison: every change under them is complete before anything can panic.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock()
 }
 
-/// The date that answers carry. Courses run on tokio's clock, which tests pause.
+/// The wall clock, for the dates in answers. The states of tasks follow tokio's clock, which tests pause.
 #[expect(clippy::disallowed_methods, reason = "the one place where the sandbox reads the wall clock")]
 fn wall_clock() -> Timestamp {
     Timestamp::now()
