@@ -1,4 +1,4 @@
-//! Owns the gateway as a process.
+//! Owns the process of the gateway.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::Failure;
 
-/// Ends with this value.
+/// A gateway process, which ends when this is dropped.
 pub struct Gateway {
     process: Child,
     pub address: SocketAddr,
@@ -14,7 +14,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Open mode, a budget that is never short, and these variables.
+    /// Starts a gateway in open mode, with a budget that is never exhausted and these variables.
     pub fn start(upstream: SocketAddr, extra: &[(&str, &str)]) -> Result<Self, Failure> {
         let mut process = Command::new(env!("CARGO_BIN_EXE_taskgate"))
             .env_clear()
@@ -40,7 +40,7 @@ impl Gateway {
         Err("the gateway did not start".into())
     }
 
-    /// Resident memory, in MiB.
+    /// Resident memory of the process, in MiB.
     pub fn rss(&self) -> Result<f64, Failure> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;

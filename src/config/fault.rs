@@ -114,7 +114,7 @@ fn mask(text: &str) -> String {
     masked + rest
 }
 
-/// Escapes control characters, which TOML allows in any name or value: they could end the line or command a terminal.
+/// Escapes control characters, which TOML allows anywhere: they could end the line or command a terminal.
 fn one_line(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut line, char| {
         if char.is_control() {
