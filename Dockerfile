@@ -1,13 +1,12 @@
-# The image holds the program and the files it needs, nothing else: no shell, no settings, no key.
-# Settings come from the environment or a mounted file; docker-compose.yml is a safe example.
+# The image holds only the program and the files that it needs: no shell, no settings, no key.
+# Settings come from environment variables or a mounted file; docker-compose.yml is a safe example.
 
-# Pinned by tag. For builds that repeat byte for byte, add the digest of the day: FROM rust:…@sha256:…
+# Pinned by tag. For reproducible builds, add the current digest: FROM rust:…@sha256:…
 FROM rust:1.95.0-slim-bookworm AS build
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 WORKDIR /build
 
-# Dependencies first, against empty sources: this layer lasts until Cargo.toml or Cargo.lock changes.
-# The benchmarks are a member of the workspace, and only their manifest is needed here.
+# Dependencies first, with empty sources: this layer is cached until Cargo.toml or Cargo.lock changes.
 COPY Cargo.toml Cargo.lock ./
 COPY bench/Cargo.toml bench/
 RUN mkdir -p src tests/it bench/src bench/{instructions,peers,siege,storm,watchers} \
@@ -15,15 +14,15 @@ RUN mkdir -p src tests/it bench/src bench/{instructions,peers,siege,storm,watche
     && touch src/lib.rs bench/src/lib.rs \
     && cargo build --release --locked
 
-# Cargo goes by time stamps, and those of the copied files may be older than the empty ones'.
+# Cargo compares time stamps, and the copied files may be older than the empty ones, hence the touch.
 COPY src src
-# The page that `taskgate demo` serves is built in.
+# The program includes the page that `taskgate demo` serves.
 COPY examples/browser examples/browser
 RUN touch src/main.rs src/lib.rs \
     && cargo build --release --locked
 
-# The root of the image: the program, the C libraries it links, CA roots, and which packages those came from
-# (for vulnerability scanners). The last line proves that nothing is missing.
+# The root of the image: the program, its C libraries, CA roots, and for vulnerability scanners the list of
+# their packages. The last line proves that the program runs there.
 WORKDIR /root-of-image
 RUN mkdir -p etc/ssl/certs usr/local/bin var/lib/dpkg \
     && cp /build/target/release/taskgate usr/local/bin/ \
@@ -34,7 +33,7 @@ RUN mkdir -p etc/ssl/certs usr/local/bin var/lib/dpkg \
     && dpkg --status libc6 libgcc-s1 ca-certificates > var/lib/dpkg/status \
     && chroot . /usr/local/bin/taskgate --help
 
-# Why scratch and glibc: about 10 MB in all. distroless/cc is 24 MB before the program is in it, and musl's
+# scratch with glibc takes about 10 MB in all. distroless/cc takes 24 MB without the program, and musl's
 # allocator slows threads down.
 FROM scratch
 ARG VERSION=dev
@@ -44,7 +43,7 @@ LABEL org.opencontainers.image.title="taskgate" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /root-of-image /
-# A number, so that Kubernetes' runAsNonRoot can judge it. Nothing is ever written: the root may be read-only.
+# A number, so that Kubernetes can check it for runAsNonRoot. No file is written: the root may be read-only.
 USER 65532:65532
 EXPOSE 8787
 STOPSIGNAL SIGTERM

@@ -1,5 +1,5 @@
 # Tests, linters and the image. `make help` lists the targets.
-# Where rustup puts cargo: found even in a shell that was opened before.
+# The directory of rustup's cargo, which a shell opened before its installation does not have in PATH.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 TOOLS := target/deploy-tools/bin
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
@@ -13,7 +13,7 @@ MAX_LEN = 8192
 help: ## list the targets (the default)
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
-test: ## run all tests; on Debian and Ubuntu, first install what they need
+test: ## run all tests; on Debian and Ubuntu, first install the programs they use
 	@.ci/install tests
 	@if cargo nextest --version >/dev/null 2>&1; then \
 	  set -x; cargo nextest run --locked --no-fail-fast; \
@@ -23,7 +23,7 @@ test: ## run all tests; on Debian and Ubuntu, first install what they need
 	fi
 	@cat target/clients-missing
 
-lint: format-check clippy ## check format and run clippy; no warning passes
+lint: format-check clippy ## check the format and run clippy; warnings are errors
 
 format-check:
 	cargo fmt --all --check
@@ -32,18 +32,18 @@ format-check:
 clippy:
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
-docs: ## build the source's documentation and run its examples; no warning passes
+docs: ## build the source's documentation and run its examples; warnings are errors
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
 	cargo test --locked --doc
 
-instructions: ## count the instructions of a cached hit (valgrind), and compare with the figure in bench/instructions
+instructions: ## count the instructions of a cached hit (valgrind), and compare them with the stored figure
 	@.ci/install instructions
 	cargo bench --quiet --locked --package taskgate-bench --bench instructions
 
-bench-peers: ## measure taskgate beside nginx, HAProxy and Varnish; docs/performance.md says how (ten minutes)
+bench-peers: ## measure taskgate beside nginx, HAProxy and Varnish, see docs/performance.md (ten minutes)
 	bench/peers/run
 
-run: ## run the gateway on ./config.toml (the key: LEMONDATA_API_KEY or LEMONDATA_API_KEY_FILE)
+run: ## run the gateway with ./config.toml and the key in LEMONDATA_API_KEY or LEMONDATA_API_KEY_FILE
 	cargo run --release --locked -- serve
 
 demo: ## run the gateway against the built-in sandbox; needs no key
@@ -52,13 +52,13 @@ demo: ## run the gateway against the built-in sandbox; needs no key
 image: ## build the Docker image taskgate
 	docker build --tag taskgate --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) .
 
-fuzz: ## fuzz one check, such as TARGET=id, for TIME=600 seconds; fuzz/README.md says what it needs
+fuzz: ## fuzz one check, such as TARGET=id, for TIME=600 seconds; fuzz/README.md lists its tools
 	@test -d fuzz/seeds/$(or $(TARGET),none) || { echo "make fuzz TARGET=…, one of:" $$(ls fuzz/seeds); exit 2; }
 	@mkdir -p fuzz/corpus/$(TARGET)
 	cargo +nightly fuzz run $(TARGET) fuzz/corpus/$(TARGET) fuzz/seeds/$(TARGET) -- \
 	  -max_total_time=$(TIME) -max_len=$(MAX_LEN)
 
-deny: ## judge the dependencies by deny.toml: licences, versions, sources, known vulnerabilities
+deny: ## check the dependencies by deny.toml: licences, versions, sources, known vulnerabilities
 	@.ci/install deny
 	cargo deny --locked check licenses bans sources
 	@if cargo deny fetch db; then \
@@ -77,5 +77,5 @@ lint-deploy: ## lint Dockerfile, compose file, deploy/, YAML and shell scripts
 	.ci/check-deploy
 	$(TOOLS)/shellcheck .ci/install .ci/run .ci/check-deploy bench/peers/run
 
-ci: ## all of the above that a change must pass, as CI runs it
+ci: ## run all checks that a change must pass, as CI does
 	.ci/run

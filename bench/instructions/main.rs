@@ -1,8 +1,8 @@
-//! How many instructions does a cached hit cost? A figure that a busy machine does not change.
+//! Counts the instructions of a cached hit: a figure that does not depend on the load of the machine.
 //!
-//! `cargo bench -p taskgate-bench --bench instructions` runs the gateway under valgrind's callgrind (Debian: valgrind) twice, once
-//! with few hits and once with many: the difference belongs to the hits alone. It fails where the figure is more
-//! than [`TOLERANCE`] above the stored one, and says so where it is as much below: then store the new one.
+//! `cargo bench -p taskgate-bench --bench instructions` runs the gateway under valgrind's callgrind (Debian: valgrind) twice,
+//! once with few hits and once with many, and divides the difference by that of the hits. It fails if the
+//! figure exceeds the stored one by more than [`TOLERANCE`]. If it is lower by as much, store the new one.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -13,13 +13,13 @@ use std::time::Duration;
 
 use taskgate_bench::{Failure, address_after, program};
 
-/// Instructions per hit, as measured last, with Rust 1.95.
+/// Instructions of a hit, measured last with Rust 1.95.
 const STORED: f64 = 21_500.0;
-/// What another compiler or allocator may change without anybody's doing.
+/// The relative change that another compiler or allocator may cause.
 const TOLERANCE: f64 = 0.05;
 const FEW: usize = 2_000;
 const MANY: usize = 12_000;
-/// A finished task of 461 bytes, as the other benchmarks have it.
+/// The body of the finished task, of the same size as in the other benchmarks.
 const BODY_BYTES: usize = 461;
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -85,7 +85,7 @@ fn origin() -> Result<SocketAddr, Failure> {
     Ok(address)
 }
 
-/// The instructions of a gateway's whole life, in which it answers so many hits.
+/// The instructions of a gateway from its start to its end, with this number of hits.
 fn count(origin: SocketAddr, hits: usize, dir: &Path) -> Result<f64, Failure> {
     let out = dir.join(format!("callgrind.{hits}"));
     let mut gateway = Gateway::start(origin, &out)?;
@@ -103,7 +103,7 @@ fn count(origin: SocketAddr, hits: usize, dir: &Path) -> Result<f64, Failure> {
     Ok(total.ok_or("callgrind has written no total")?.trim().parse()?)
 }
 
-/// One request as browsers' `fetch` sends it, and its answer.
+/// Sends one request like that of a browser's `fetch`, and reads its answer.
 fn ask(client: &mut TcpStream) -> Result<(), Failure> {
     client.write_all(
         b"GET /v1/tasks/a HTTP/1.1\r\nHost: 127.0.0.1:8787\r\nAccept: */*\r\nUser-Agent: bench\r\n\r\n",
@@ -138,7 +138,7 @@ impl Gateway {
             .arg("serve")
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            // One worker: how often threads wake each other is chance.
+            // One worker: the number of wake-ups between threads is random.
             .env("TOKIO_WORKER_THREADS", "1")
             .env("LEMONDATA_API_KEY", "sk-bench-0123456789")
             .env("TASKGATE_ACCESS__MODE", "open")
@@ -163,7 +163,7 @@ impl Gateway {
         }
     }
 
-    /// Ends it as an operator would, so that callgrind writes its total.
+    /// Ends the gateway by SIGTERM, so that callgrind writes its total.
     fn end(&mut self) -> Result<(), Failure> {
         Command::new("kill").args(["-s", "TERM", &self.process.id().to_string()]).status()?;
         self.process.wait()?;

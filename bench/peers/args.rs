@@ -1,10 +1,10 @@
-//! Owns what was asked for: the parts, how many rounds, how long.
+//! Owns the arguments of the benchmark: parts, rounds and durations.
 
 use std::time::Duration;
 
 use crate::Failure;
 
-/// What is measured.
+/// A part of the benchmark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     Hits,
@@ -15,18 +15,18 @@ pub enum Part {
     Memory,
 }
 
-/// What was asked for.
+/// The arguments.
 #[derive(Debug)]
 pub struct Args {
     pub parts: Vec<Part>,
-    /// Only to see that everything works.
+    /// A short run that only shows that everything works.
     pub quick: bool,
-    /// The tables go into the page too.
+    /// Whether the tables are written to docs/performance.md and README.md.
     pub write: bool,
     pub rounds: usize,
-    /// How many the caches keep in the memory part.
+    /// The number of tasks that the caches keep in the memory part.
     pub tasks: usize,
-    /// How long the crowd polls.
+    /// The duration of the crowd's polls.
     pub seconds: u64,
 }
 
@@ -75,12 +75,12 @@ impl Args {
         Ok(args)
     }
 
-    /// `full`, or `quick` where only the harness is tried.
+    /// `full`, or `quick` in a quick run.
     pub fn pick<T>(&self, full: T, quick: T) -> T {
         if self.quick { quick } else { full }
     }
 
-    /// The crowd's rounds are long and differ little.
+    /// The number of rounds for the crowd: fewer, as they are long and differ little.
     pub fn long_rounds(&self) -> usize {
         self.rounds.min(3)
     }
@@ -91,7 +91,7 @@ impl Args {
 }
 
 impl Part {
-    /// About how long, for whoever waits.
+    /// The approximate duration, for the user who waits.
     pub fn takes(self, args: &Args) -> String {
         let rounds = args.rounds as u64;
         let seconds = match self {

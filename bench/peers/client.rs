@@ -1,4 +1,4 @@
-//! Owns a client's connection: keep-alive, one request at a time, as little work as it takes.
+//! Owns a client's connection: keep-alive, one request at a time, and as little work as possible.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-/// Where to ask, and what to show there.
+/// The address of a subject, and the credentials for it.
 #[derive(Debug, Clone, Copy)]
 pub struct Door {
     pub address: SocketAddr,
@@ -22,7 +22,7 @@ pub struct Connection {
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
-    /// Status line and headers, as they came.
+    /// Status line and headers, unchanged.
     pub head: String,
     pub body: Vec<u8>,
 }
@@ -67,7 +67,7 @@ impl Connection {
             _ if answer.header("transfer-encoding").is_some() => {
                 self.receive_chunks(&mut answer.body).await?;
             }
-            // Errors of some end with the connection.
+            // Some subjects end the body of an error by closing the connection.
             _ => {
                 self.stream.read_to_end(&mut answer.body).await?;
             }
@@ -101,7 +101,7 @@ impl Answer {
         self.headers().find(|(of, _)| of.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// Whether the connection carries another request.
+    /// Whether the connection stays open for another request.
     pub fn goes_on(&self) -> bool {
         self.header("connection").is_none_or(|value| !value.eq_ignore_ascii_case("close"))
     }

@@ -1,4 +1,4 @@
-//! Owns who is compared, and how each is started.
+//! Owns the compared subjects: their start, arguments and environment.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ pub enum Kind {
     Nginx,
     Haproxy,
     Varnish,
-    /// Bare hyper, one constant answer.
+    /// Bare hyper, with one constant answer.
     Ceiling,
     /// Bare axum and moka.
     Lookup,
@@ -29,37 +29,37 @@ pub enum Kind {
     Direct,
 }
 
-/// Everything that Varnish would write into its log in memory for a request: it can only be named one by one.
+/// Switches off every record that Varnish would write to its log in memory for a request.
 const VARNISH_QUIET: &str = "vsl_mask=-Begin,-End,-Link,-Timestamp,-SessOpen,-SessClose,-ReqStart,-ReqMethod,-ReqURL,-ReqProtocol,-ReqHeader,-ReqUnset,-ReqAcct,-RespProtocol,-RespStatus,-RespReason,-RespHeader,-RespUnset,-Hit,-VCL_call,-VCL_return";
 
-/// What taskgate asks of its clients, as by default it does.
+/// The token that taskgate demands of its clients by default.
 const TOKEN: &str = "Bearer tg_jGQyWcR5mZ8nXv3sT7bKqLd2hYf4pA6e";
 
 type Environment = Vec<(String, String)>;
 
-/// What a part needs beyond the ordinary.
+/// The set-up of a subject for a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Setup {
-    /// taskgate with its defaults; the peers by the files beside this one.
+    /// taskgate with its defaults; the peers with the files beside this one.
     Ordinary,
-    /// The same, and bare hyper in the origin's place.
+    /// The same, with bare hyper in the place of the origin.
     Together,
-    /// taskgate told how many requests a minute its key has.
+    /// taskgate with this rate limit of its key, in requests a minute.
     Budget(u32),
-    /// Room for so many tasks, and requests enough to fetch them.
+    /// Caches with room for this number of tasks, and a budget that suffices to fetch them.
     Large(usize),
 }
 
-/// Where a contender is to be started.
+/// The surroundings of a contender.
 pub struct Place<'p> {
     pub directory: &'p Path,
     pub core: usize,
     pub origin: SocketAddr,
-    /// An answer of taskgate's, for the controls that copy it.
+    /// The file with an answer of taskgate, which the controls copy.
     pub hit: &'p Path,
 }
 
-/// A contender at work.
+/// A running contender.
 pub struct Running {
     pub kind: Kind,
     pub door: Door,
@@ -94,7 +94,7 @@ impl Kind {
         }
     }
 
-    /// The program, where it is there.
+    /// The path of the program; `None` if it is missing.
     pub fn program(self) -> Option<PathBuf> {
         match self {
             Self::Taskgate => program().ok(),
@@ -105,7 +105,7 @@ impl Kind {
         }
     }
 
-    /// What it asks of its clients: the peers let everybody in.
+    /// The credentials that clients need: the peers need none.
     fn credentials(self) -> Option<&'static str> {
         match self {
             Self::Taskgate => Some(TOKEN),
@@ -114,7 +114,7 @@ impl Kind {
         }
     }
 
-    /// How the program says its version.
+    /// The flag for the version of the program.
     pub fn version_flag(self) -> Option<&'static str> {
         match self {
             Self::Nginx | Self::Haproxy => Some("-v"),
@@ -123,13 +123,13 @@ impl Kind {
         }
     }
 
-    /// Starts it, and waits until it answers.
+    /// Starts the subject, and waits until it answers.
     pub async fn start(self, place: &Place<'_>, setup: Setup) -> Result<Running, Failure> {
         let mut last = None;
         for _ in 0..3 {
             match self.try_to_start(place, setup).await {
                 Ok(running) => return Ok(running),
-                // Another program may have taken the port meanwhile.
+                // Another process may have taken the port meanwhile.
                 Err(error) => last = Some(error),
             }
         }
@@ -154,7 +154,7 @@ impl Kind {
         Ok(Running { kind: self, door, process, directory: place.directory.to_owned(), ready_after })
     }
 
-    /// Arguments and environment.
+    /// Arguments and environment of the process.
     fn command(
         self,
         place: &Place<'_>,
@@ -173,7 +173,7 @@ impl Kind {
             }
             Self::Haproxy => {
                 let mib = match setup {
-                    // About three blocks of 1 KiB a task.
+                    // A task takes about three blocks of 1 KiB.
                     Setup::Large(tasks) => (tasks * 3 / 1024).clamp(256, 4095),
                     Setup::Ordinary | Setup::Together | Setup::Budget(_) => 256,
                 };
@@ -191,8 +191,9 @@ impl Kind {
                 };
                 let state = place.directory.join("varnish").display().to_string();
                 let vmods = format!("vmod_path={}", vmods());
-                // In the foreground, without its control port; a jail would need users that an unpacked package lacks.
-                // A queue and a pool as for the others, and no log: it would be written for each request.
+                // In the foreground, without control port and without jail, which needs users that an
+                // unpacked package does not create. The queue and the pool are those of the others. No log:
+                // each request would write it.
                 let mut arguments = words(&["-F", "-j", "none", "-T", "none", "-a", &listen, "-f", &file]);
                 arguments.extend(words(&["-s", storage, "-n", &state, "-p", &vmods]));
                 for parameter in ["thread_pools=1", "listen_depth=4096", VARNISH_QUIET, "timeout_idle=75"] {
@@ -211,7 +212,7 @@ impl Kind {
     }
 }
 
-/// Defaults, save what the bench cannot do without.
+/// The environment of taskgate: defaults, except the settings that the benchmark needs.
 fn taskgate_environment(
     listen: &str,
     origin: &str,
@@ -224,7 +225,7 @@ fn taskgate_environment(
     let mut variables = vec![
         ("LEMONDATA_API_KEY", "sk-bench".to_owned()),
         ("TASKGATE_SERVER__LISTEN", listen.to_owned()),
-        // The default port may be taken.
+        // The default port may be in use.
         ("TASKGATE_ADMIN__LISTEN", "127.0.0.1:0".to_owned()),
         ("TASKGATE_UPSTREAM__BASE_URL", format!("http://{origin}")),
         ("TASKGATE_ACCESS__TOKEN_FILE", tokens.display().to_string()),
@@ -242,12 +243,12 @@ fn taskgate_environment(
     Ok(variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
-/// Where Debian's packages are unpacked by `bench/peers/run`.
+/// The directory into which `bench/peers/run` unpacks Debian's packages.
 fn prefix() -> PathBuf {
     root().join("target/peers")
 }
 
-/// A program of Debian's, installed or unpacked.
+/// A program of Debian, installed or unpacked.
 pub fn find(name: &str) -> Option<PathBuf> {
     [prefix().join("usr/sbin"), prefix().join("usr/bin"), "/usr/sbin".into(), "/usr/bin".into()]
         .into_iter()
@@ -255,13 +256,13 @@ pub fn find(name: &str) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// `/usr/lib/x86_64-linux-gnu` below the prefix, or of whatever machine this is.
+/// The library directory below the prefix, such as `/usr/lib/x86_64-linux-gnu`.
 fn library_directory() -> Option<PathBuf> {
     let mut entries = std::fs::read_dir(prefix().join("usr/lib")).ok()?.filter_map(Result::ok);
     entries.find(|entry| entry.file_name().to_string_lossy().contains("-linux-gnu")).map(|entry| entry.path())
 }
 
-/// What an unpacked program needs to find its libraries.
+/// The variables with which an unpacked program finds its libraries.
 pub fn libraries() -> Environment {
     let path = library_directory();
     path.map(|path| ("LD_LIBRARY_PATH".to_owned(), path.display().to_string())).into_iter().collect()
@@ -272,7 +273,7 @@ fn vmods() -> String {
         .map_or_else(|| "/usr/lib".into(), |path| path.join("varnish/vmods").display().to_string())
 }
 
-/// A copy of the file beside this one, with these things replaced; each has to be there. Its name.
+/// Copies the file beside this one, with these replacements, each of which must apply. Returns its path.
 fn adapted(name: &str, directory: &Path, changes: &[(&str, String)]) -> Result<String, Failure> {
     let mut text = std::fs::read_to_string(root().join("bench/peers").join(name))?;
     for (from, to) in changes {
@@ -288,7 +289,7 @@ fn adapted(name: &str, directory: &Path, changes: &[(&str, String)]) -> Result<S
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "a port to hand over: most of them cannot tell which one they took"
+    reason = "a port to hand over: most subjects cannot report the port they chose"
 )]
 fn free_address() -> std::io::Result<SocketAddr> {
     std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()

@@ -1,4 +1,4 @@
-//! Owns the controls, processes of their own: what the frameworks cost without a gateway.
+//! Owns the controls: bare frameworks without a gateway, as processes of their own.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::script::{KEY, Script};
 use crate::{Failure, origin};
 
 /// Plays one role until it is killed: `ceiling ADDRESS HIT`, `together ADDRESS HIT`, `lookup ADDRESS HIT`,
-/// `pass ADDRESS ORIGIN`, `origin ADDRESS`. HIT is a file with an answer of taskgate's to copy.
+/// `pass ADDRESS ORIGIN`, `origin ADDRESS`. HIT is a file with an answer of taskgate, which is copied.
 pub fn play(words: &[String]) -> Result<(), Failure> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match *words {
@@ -40,17 +40,17 @@ pub fn play(words: &[String]) -> Result<(), Failure> {
     }
 }
 
-/// The fastest a program on Tokio can be: no scheduler between threads.
+/// The fastest runtime of Tokio: it has no scheduler between threads.
 fn one_thread() -> std::io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
 
-/// The runtime that taskgate has too; one worker where there is one core.
+/// The runtime of taskgate: one worker if there is one core.
 fn as_taskgate() -> std::io::Result<Runtime> {
     Builder::new_multi_thread().enable_all().build()
 }
 
-/// With the kernel's longest queue: 2,000 may come at once.
+/// A listener with the kernel's longest queue, as 2,000 clients may connect at once.
 #[expect(clippy::disallowed_methods, reason = "a bench is its own caller: it binds")]
 pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = TcpSocket::new_v4()?;
@@ -71,7 +71,7 @@ impl Kept {
         let (head, body) = text.split_once("\r\n\r\n").ok_or("no head")?;
         let mut headers = HeaderMap::new();
         for (name, value) in head.lines().skip(1).filter_map(|line| line.split_once(": ")) {
-            // hyper writes these two by itself, as it does for taskgate.
+            // hyper writes these two headers itself, as for taskgate.
             if !["date", "content-length"].contains(&name) {
                 headers.append(HeaderName::try_from(name)?, HeaderValue::try_from(value)?);
             }
@@ -90,7 +90,7 @@ impl Kept {
     }
 }
 
-/// hyper and nothing else: the same answer to everything.
+/// Bare hyper, which gives the same answer to every request.
 async fn ceiling(address: SocketAddr, kept: Kept) -> Result<(), Failure> {
     let kept = Arc::new(kept);
     accept(address, move |stream| {
@@ -106,7 +106,7 @@ async fn ceiling(address: SocketAddr, kept: Kept) -> Result<(), Failure> {
     .await
 }
 
-/// hyper and nothing else, in the origin's place: each task when it is time for it, to all who ask.
+/// Bare hyper in the place of the origin: the task's id sets the time of all its answers.
 async fn together(address: SocketAddr, kept: Kept) -> Result<(), Failure> {
     let shared = Arc::new((kept, Script::default()));
     accept(address, move |stream| {
@@ -128,7 +128,7 @@ async fn together(address: SocketAddr, kept: Kept) -> Result<(), Failure> {
     .await
 }
 
-/// axum's routes and one look-up in moka.
+/// axum's router and one look-up in moka.
 async fn lookup(address: SocketAddr, kept: Kept) -> Result<(), Failure> {
     let id = serde_json::from_slice::<serde_json::Value>(&kept.body)?;
     let id = id.get("id").and_then(|id| id.as_str()).ok_or("no id")?.to_owned();
@@ -144,7 +144,7 @@ async fn lookup(address: SocketAddr, kept: Kept) -> Result<(), Failure> {
     route(address, router.with_state(cache)).await
 }
 
-/// axum's routes and reqwest, set up as taskgate's, for each request.
+/// axum's router, and for each request one of reqwest's, whose client is set up like taskgate's.
 async fn pass(address: SocketAddr, origin: String) -> Result<(), Failure> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder()

@@ -1,18 +1,18 @@
-//! Owns which core serves and which one loads.
+//! Owns the choice of two cores: one serves, one makes the load.
 
 use crate::Failure;
 
-/// Two cores of those that this process may use.
+/// Two of the cores that this process may use.
 #[derive(Debug, Clone, Copy)]
 pub struct Cores {
-    /// Where each contender runs, one at a time at work.
+    /// The core of the contenders, of which one works at a time.
     pub server: usize,
-    /// Where clients, wrk and origin run.
+    /// The core of clients, wrk and origin.
     pub load: usize,
 }
 
 impl Cores {
-    /// Takes two cores, and puts this process on the one for load.
+    /// Chooses two cores, and pins this process to the one for load.
     pub fn take() -> Result<Self, Failure> {
         let status = std::fs::read_to_string("/proc/self/status")?;
         let list = status
@@ -21,7 +21,7 @@ impl Cores {
             .ok_or("no Cpus_allowed_list in /proc/self/status")?;
         let [server, load] =
             first_two(list.trim()).ok_or("two cores are needed, one serves and one loads")?;
-        // Threads inherit it, and programs.
+        // Threads and child processes inherit the core.
         let pid = std::process::id().to_string();
         let pinned = std::process::Command::new("taskset")
             .args(["--all-tasks", "--pid", "--cpu-list", &load.to_string(), &pid])
@@ -34,7 +34,7 @@ impl Cores {
     }
 }
 
-/// Of a list such as `0,2-5`.
+/// The first two cores of a list such as `0,2-5`.
 fn first_two(list: &str) -> Option<[usize; 2]> {
     let ranges = list.split(',').filter_map(|range| {
         let (first, last) = range.split_once('-').unwrap_or((range, range));

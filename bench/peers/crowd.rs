@@ -1,7 +1,7 @@
-//! Owns the part where clients ask more often than the origin allows.
+//! Owns the part in which clients poll more often than the origin allows.
 //!
-//! All contenders are at it at the same time, each with an origin of its own: the machine has little to do, and what is
-//! measured takes seconds.
+//! All contenders are measured at the same time, each with an origin of its own: the load is low, and the
+//! measured times are seconds.
 
 use tokio::task::JoinSet;
 use tokio::time::Duration;
@@ -35,7 +35,7 @@ pub async fn measure(stage: &Stage, args: &Args, table: &mut Table) -> Result<()
     let mut entries: Vec<(Kind, Entry)> = KINDS.into_iter().map(|kind| (kind, Entry::default())).collect();
     for round in 0..args.long_rounds() {
         let mut at_work = JoinSet::new();
-        // A fresh start: nobody knows any of the tasks.
+        // New processes, which know none of the tasks.
         for kind in KINDS {
             let origin = Origin::start()?;
             let Some(running) = stage.start(kind, &origin, Setup::Budget(PER_MINUTE)).await? else {
@@ -44,7 +44,7 @@ pub async fn measure(stage: &Stage, args: &Args, table: &mut Table) -> Result<()
             at_work.spawn(async move {
                 origin.script.begin(Mood::Willing, Some(PER_MINUTE));
                 let seen = crowd.poll(running.door).await;
-                // The origin goes with them: it serves for as long as it is kept.
+                // The origin is returned too, because dropping it ends it.
                 (running, origin, seen)
             });
         }

@@ -1,6 +1,6 @@
 //! Owns a figure that was measured several times.
 
-/// One value a round.
+/// One value for each round.
 #[derive(Debug, Clone, Default)]
 pub struct Figure(Vec<f64>);
 
@@ -13,7 +13,7 @@ impl Figure {
         part(&mut self.0.clone(), 0.5)
     }
 
-    /// The median, and behind it the least and the most.
+    /// The median, followed by the least and the largest value.
     pub fn show(&self, digits: usize) -> String {
         let (least, most) =
             self.0.iter().fold((f64::MAX, f64::MIN), |(least, most), one| (least.min(*one), most.max(*one)));
@@ -25,7 +25,7 @@ impl Figure {
     }
 }
 
-/// The value below which this part of them lies.
+/// The value below which this part of the values lies.
 pub fn part(values: &mut [f64], part: f64) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let last = values.len().checked_sub(1)?;

@@ -1,4 +1,4 @@
-//! Owns the part that most requests are: a finished task, answered from memory.
+//! Owns the part about the most frequent request: a finished task, answered from memory.
 
 use crate::args::Args;
 use crate::client::{Answer, Connection};
@@ -17,13 +17,13 @@ struct Entry {
     running: Running,
     head: Answer,
     cpu: Figure,
-    /// What a hit costs, as a multiple of what it costs bare axum and moka in the same round.
+    /// The cost of a hit, as a multiple of its cost with bare axum and moka in the same round.
     ratio: Figure,
     rate: Figure,
     p99: Figure,
 }
 
-/// Fills the table; what else is to be said is returned.
+/// Fills the table, and returns the notes below it.
 pub async fn measure(stage: &Stage, args: &Args, table: &mut Table) -> Result<String, Failure> {
     let origin = Origin::start()?;
     let taskgate = stage.start(Kind::Taskgate, &origin, Setup::Ordinary).await?.ok_or("no taskgate")?;
@@ -34,12 +34,12 @@ pub async fn measure(stage: &Stage, args: &Args, table: &mut Table) -> Result<St
         entries.push(Entry::prime(running, &origin).await?);
     }
     let mut notes = heads(&entries);
-    // Whatever is done only once is done.
+    // Warm-up: work that is done only once is not measured.
     for entry in entries.iter().filter(|_| !args.quick) {
         entry.load(stage, args.time(1, 1)).await?;
     }
     for round in 0..args.rounds {
-        // Nobody always comes first.
+        // Each round begins with another contender.
         entries.rotate_left(usize::from(round > 0));
         let mut costs = Vec::new();
         for entry in &mut entries {
@@ -81,7 +81,7 @@ pub async fn measure(stage: &Stage, args: &Args, table: &mut Table) -> Result<St
 }
 
 impl Entry {
-    /// Brings the task into its cache, and sees that it is answered from there, with the same bytes.
+    /// Brings the task into the subject's cache, and checks that it is answered from there unchanged.
     async fn prime(running: Running, origin: &Origin) -> Result<Self, Failure> {
         let mut connection = Connection::open(running.door).await?;
         connection.get(PATH).await?;
@@ -115,7 +115,7 @@ impl Entry {
     }
 }
 
-/// In what their heads differ; taskgate's comes first.
+/// The differences between the heads of the answers; taskgate's is shown first.
 fn heads(entries: &[Entry]) -> String {
     let names = |entry: &Entry| -> Vec<String> {
         entry.head.headers().map(|(name, _)| name.to_ascii_lowercase()).collect()

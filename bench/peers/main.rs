@@ -1,6 +1,6 @@
-//! taskgate beside nginx, HAProxy, Varnish and the bare frameworks, measured side by side.
+//! Measures taskgate beside nginx, HAProxy, Varnish and bare frameworks.
 //!
-//! `bench/peers/run` fetches the programs and calls this; docs/performance.md says what is measured and how.
+//! `bench/peers/run` fetches the programs and runs this; docs/performance.md describes the measurements.
 
 mod args;
 mod client;
@@ -34,13 +34,13 @@ use crate::table::Table;
 
 use taskgate_bench::Failure;
 
-/// No run may take longer, whatever happens: a full one takes less than half of it.
+/// The limit of a run, of which a full one takes less than half.
 const LONGEST: Duration = Duration::from_secs(90 * 60);
 
 fn main() -> Result<(), Failure> {
     // Cargo adds `--bench`.
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
-    // Controls and a second origin are this program too, as processes of their own.
+    // The controls and the direct origin are processes of this same program.
     if let Some(("role", rest)) = words.split_first().map(|(first, rest)| (first.as_str(), rest)) {
         return control::play(rest);
     }
@@ -50,7 +50,7 @@ fn main() -> Result<(), Failure> {
     runtime.block_on(async {
         tokio::select! {
             done = tokio::time::timeout(LONGEST, measure(&args, cores)) => done?,
-            // What was started ends when its owner is dropped.
+            // Started processes end when their owners are dropped.
             interrupted = interrupted() => interrupted,
         }
     })

@@ -1,4 +1,4 @@
-//! Owns the part about size: what is resident idle and with many tasks kept, how soon each is ready, its binary.
+//! Owns the part about size: resident memory when idle and with many tasks, time to readiness, and binary.
 
 use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
@@ -19,9 +19,9 @@ use crate::table::Table;
 
 const KINDS: [Kind; 4] = [Kind::Taskgate, Kind::Nginx, Kind::Haproxy, Kind::Varnish];
 const CLIENTS: usize = 32;
-/// How many are asked for again, to see whether they were kept.
+/// The number of tasks that are requested again, to see whether they were kept.
 const SAMPLE: usize = 500;
-/// Of HAProxy's cache.
+/// A block of HAProxy's cache, in bytes.
 const BLOCK: f64 = 1024.0;
 const MIB: f64 = 1024.0 * 1024.0;
 
@@ -56,17 +56,17 @@ pub async fn measure(stage: &Stage, args: &Args, table: &mut Table) -> Result<()
     Ok(())
 }
 
-/// A cache before and after so many tasks.
+/// A cache before and after it is filled with tasks.
 #[derive(Debug)]
 struct Filling {
     kind: Kind,
     empty: u64,
     full: u64,
-    /// Bytes a task, as the cache itself tells.
+    /// Bytes of a task, as the cache itself reports them.
     occupied: Option<f64>,
-    /// Bytes on disk, in whole blocks, which the kernel's page cache holds while there is room.
+    /// Bytes on disk, in whole blocks. The kernel's page cache holds them while there is room.
     files: u64,
-    /// The part of a sample that was answered without the origin.
+    /// The part of the sample that was answered without the origin.
     kept: f64,
 }
 
@@ -99,7 +99,7 @@ impl Filling {
             (_, Some(occupied)) => occupied,
             (_, None) => self.full.saturating_sub(self.empty) as f64 / tasks as f64,
         };
-        // nginx keeps keys in memory and bodies in files.
+        // nginx keeps only the keys in memory, and the bodies in files.
         let body = if self.kind == Kind::Nginx { 0.0 } else { BODY as f64 };
         format!("{:.0}", grown - body)
     }
@@ -129,8 +129,8 @@ async fn fill(door: Door, tasks: usize) -> Result<(), Failure> {
     Ok(())
 }
 
-/// HAProxy takes its cache's memory at the start, so its growth says nothing: what a kept task occupies, as its control
-/// socket tells of some of them.
+/// The bytes of a stored task in HAProxy's cache, as its control socket reports them for some tasks. HAProxy
+/// allocates the cache at its start, so the growth of its memory means nothing.
 fn occupied(running: &Running) -> Option<f64> {
     let mut socket = UnixStream::connect(running.directory.join("haproxy.sock")).ok()?;
     socket.set_read_timeout(Some(Duration::from_secs(5))).ok()?;

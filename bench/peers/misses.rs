@@ -1,4 +1,4 @@
-//! Owns the part where nothing is known: what does the way through cost?
+//! Owns the part about misses: the cost of a request that goes through to the origin.
 
 use tokio::time::{Duration, Instant, timeout};
 
@@ -12,9 +12,9 @@ use crate::table::Table;
 
 const KINDS: [Kind; 6] =
     [Kind::Direct, Kind::Pass, Kind::Taskgate, Kind::Nginx, Kind::Haproxy, Kind::Varnish];
-/// Misses are as many as are asked for: no budget holds them.
+/// A rate limit that never delays a miss.
 const PER_MINUTE: u32 = 10_000_000;
-/// How many are asked for in a row, before it is another's turn.
+/// The number of requests in a row to one subject, before the next one has its turn.
 const BLOCK: usize = 250;
 
 #[derive(Default)]
@@ -23,14 +23,14 @@ struct Entry {
     p99: Figure,
     added_p50: Figure,
     added_p99: Figure,
-    /// What is added, as a multiple of what the bare pass-through adds in the same round.
+    /// The added time, as a multiple of that of the bare pass-through in the same round.
     ratio: Figure,
 }
 
 pub async fn measure(stage: &Stage, args: &Args, table: &mut Table) -> Result<(), Failure> {
     let origin = Origin::start()?;
     let count = args.pick(5000, 1000);
-    // Direct is an origin on the core where all the others are: as far from the client as they.
+    // Direct is an origin on the core of the contenders, and so as far from the client as they are.
     let contenders = stage.start_all(&KINDS, &origin, Setup::Budget(PER_MINUTE)).await?;
     let mut entries: Vec<(Kind, Entry)> =
         contenders.iter().map(|contender| (contender.kind, Entry::default())).collect();
@@ -39,7 +39,7 @@ pub async fn measure(stage: &Stage, args: &Args, table: &mut Table) -> Result<()
         for Running { kind, door, .. } in &contenders {
             asking.push(Asking::open(*kind, *door).await?);
         }
-        // In turns: what else the machine does then falls on all of them alike.
+        // In turns, so that other work of the machine affects all subjects alike.
         for block in 0..count / BLOCK {
             for asking in &mut asking {
                 asking.ask(round, block).await?;
@@ -48,7 +48,7 @@ pub async fn measure(stage: &Stage, args: &Args, table: &mut Table) -> Result<()
         }
         let mut times = Vec::new();
         for Asking { kind, took, .. } in &mut asking {
-            // The first ones open the way.
+            // The first requests are warm-up.
             let took = took.split_at_mut(count / 20).1;
             let at = [0.5, 0.99].map(|share| part(took, share).unwrap_or(f64::NAN));
             progress(&format!(
@@ -83,7 +83,7 @@ pub async fn measure(stage: &Stage, args: &Args, table: &mut Table) -> Result<()
     Ok(())
 }
 
-/// One contender, and how long it took each time.
+/// One contender and the durations of its requests, in microseconds.
 struct Asking {
     kind: Kind,
     connection: Connection,
@@ -95,7 +95,7 @@ impl Asking {
         Ok(Self { kind, connection: Connection::open(door).await?, took: Vec::new() })
     }
 
-    /// A block of ids, each once, one after another: microseconds.
+    /// Requests each id of a block once, one after another.
     async fn ask(&mut self, round: usize, block: usize) -> Result<(), Failure> {
         for number in block * BLOCK..(block + 1) * BLOCK {
             let path = format!("/v1/tasks/done-{round}-{number}");

@@ -1,4 +1,4 @@
-//! Owns the origin's connections: the least that speaks HTTP/1.1 and keeps connections open.
+//! Owns the origin's connections: the least of HTTP/1.1 that keeps them open.
 
 use std::io;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::script::{KEY, Script};
 
-/// Serves until it is dropped.
+/// Serves connections until it is dropped.
 pub async fn serve(listener: TcpListener, script: Arc<Script>) {
     let mut connections = JoinSet::new();
     loop {

@@ -1,6 +1,6 @@
-//! Owns the part where the origin refuses, and then hangs, while the states of all tasks are known.
+//! Owns the part in which the origin refuses requests or hangs, after all states were stored.
 //!
-//! All contenders are at it at the same time, each with an origin of its own.
+//! All contenders are measured at the same time, each with an origin of its own.
 
 use tokio::task::JoinSet;
 
@@ -16,10 +16,10 @@ const KINDS: [Kind; 5] = [Kind::Taskgate, Kind::Nginx, Kind::Haproxy, Kind::Varn
 
 pub async fn measure(stage: &Stage, args: &Args, table: &mut Table) -> Result<(), Failure> {
     let crowd = |full, quick| Crowd { clients: 20, tasks: 20, time: args.time(full, quick) };
-    // Long enough that what is known has to be asked for again.
+    // Long enough that the stored states expire.
     let (calm, refusing, hanging) = (crowd(5, 3), crowd(15, 3), crowd(20, 3));
     let mut at_work = JoinSet::new();
-    // Each trouble meets a fresh one: what is left of the one must not show in the other.
+    // Each trouble has subjects of its own, so that one does not affect the figures of the other.
     for (mood, trouble) in [(Mood::Refusing, refusing), (Mood::Hanging, hanging)] {
         for kind in KINDS {
             let origin = Origin::start()?;
@@ -28,7 +28,7 @@ pub async fn measure(stage: &Stage, args: &Args, table: &mut Table) -> Result<()
                 let before = calm.poll(running.door).await;
                 origin.script.begin(mood, None);
                 let seen = trouble.poll(running.door).await;
-                // The origin goes with them: it serves for as long as it is kept.
+                // The origin is returned too, because dropping it ends it.
                 (running, origin, mood, before, seen)
             });
         }
@@ -37,7 +37,7 @@ pub async fn measure(stage: &Stage, args: &Args, table: &mut Table) -> Result<()
     while let Some(one) = at_work.join_next().await {
         done.push(one?);
     }
-    // Rows stand in the order of the troubles, whoever was first.
+    // The rows are in the order of the troubles, not of completion.
     done.sort_by_key(|(_, _, mood, ..)| *mood == Mood::Hanging);
     for (running, origin, mood, before, seen) in done {
         let kind = running.kind;

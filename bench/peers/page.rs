@@ -1,4 +1,4 @@
-//! Owns the places where the tables stand: all of them in docs/performance.md, three rows of them in README.md.
+//! Owns the places of the tables: all of them in docs/performance.md, three of their rows in README.md.
 
 use taskgate_bench::root;
 
@@ -9,16 +9,16 @@ use crate::table::Table;
 const BEGIN: &str = "<!-- bench/peers/run write: from here -->\n";
 const END: &str = "<!-- bench/peers/run write: to here -->";
 
-/// README's rows: the name in the full table, and the name for a reader who knows only README.
+/// The rows in README.md: the name in the full table, and the name for a reader of README.md alone.
 const ROWS: [(&str, &str); 3] = [
     ("crowd: polls", "polls that the clients sent"),
     ("crowd: requests upstream", "requests that reached the API"),
     ("crowd: of these answered 429", "of these, refused with 429"),
 ];
-/// README's columns.
+/// The columns in README.md.
 const KINDS: [Kind; 4] = [Kind::Taskgate, Kind::Nginx, Kind::Haproxy, Kind::Varnish];
 
-/// Replaces the tables in docs/performance.md by the text, and those in README.md by its rows.
+/// Replaces the tables in docs/performance.md by `text`, and the table in README.md by its rows.
 pub fn write(text: &str, tables: &[Table]) -> Result<(), Failure> {
     replace("docs/performance.md", text)?;
     let mut brief = Table::default();
@@ -32,7 +32,7 @@ pub fn write(text: &str, tables: &[Table]) -> Result<(), Failure> {
     replace("README.md", &brief.to_string())
 }
 
-/// A cell without the least and the most, which stand behind the median.
+/// The median of a cell, without the least and the largest value behind it.
 fn median(cell: &str) -> &str {
     cell.split_once(" (").map_or(cell, |(median, _)| median)
 }

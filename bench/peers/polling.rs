@@ -1,4 +1,4 @@
-//! Owns clients that poll once a second, whatever they are told, and what they see.
+//! Owns clients that poll once a second and ignore `Retry-After`, and the record of their polls.
 
 use std::collections::BTreeMap;
 
@@ -10,44 +10,44 @@ use crate::figure::part;
 use crate::script::wall_micros;
 
 const EVERY: Duration = Duration::from_secs(1);
-/// How long one of them waits for an answer.
+/// The longest wait of a client for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone, Copy)]
 pub struct Crowd {
     pub clients: u32,
     pub tasks: u32,
-    /// No poll begins after it.
+    /// No poll begins later than this after the start.
     pub time: Duration,
 }
 
-/// All polls and what became of them.
+/// All polls and their answers.
 #[derive(Debug)]
 pub struct Seen {
-    /// On the wall, in microseconds.
+    /// The start, in microseconds of the wall clock.
     begun: u64,
     time: Duration,
-    /// Each client's, in args.
+    /// The polls of each client, in their args.
     clients: Vec<Vec<Poll>>,
 }
 
-/// What clients have, looked at once a second.
+/// The states that the clients hold, sampled once a second.
 #[derive(Debug)]
 pub struct Held {
-    /// In seconds.
+    /// The age of the state in each sample, in seconds.
     pub ages: Vec<f64>,
-    /// The part of the looks that found a client with nothing yet.
+    /// The part of the samples in which a client had no state yet.
     pub nothing: f64,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Poll {
-    /// 0: no answer.
+    /// The status code; 0 is no answer.
     status: u16,
     took: Duration,
-    /// On the wall, as `begun`.
+    /// The end, in microseconds of the wall clock.
     ended: u64,
-    /// When the origin made the state, where there is one.
+    /// The time at which the origin made the state, on the same clock; `None` without a state.
     made: Option<u64>,
 }
 
@@ -57,7 +57,7 @@ impl Crowd {
         let mut clients = JoinSet::new();
         for number in 0..self.clients {
             let path = format!("/v1/tasks/live-{}", number % self.tasks);
-            // Spread over the first second.
+            // The clients start at different times within the first second.
             clients.spawn(client(door, path, start + EVERY * number / self.clients, start + self.time));
         }
         Seen { begun, time: self.time, clients: clients.join_all().await }
@@ -68,7 +68,7 @@ async fn client(door: Door, path: String, first: Instant, end: Instant) -> Vec<P
     let mut polls = Vec::new();
     let mut connection = None;
     let mut ticks = interval_at(first, EVERY);
-    // Who had to wait for longer than a second asks again at once, and then every second.
+    // A client that waited for more than a second polls again at once, and then every second.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
@@ -109,14 +109,14 @@ impl Seen {
         self.all().filter(|poll| poll.status != 200).count()
     }
 
-    /// Those that came in the second half of the time.
+    /// Errors in the second half of the time.
     pub fn late_errors(&self) -> usize {
         let half = self.begun + micros(self.time / 2);
         self.all().filter(|poll| poll.status != 200 && poll.ended > half).count()
     }
 
-    /// Each second, for each client: how old is the last state that it got? Ages of the answers alone would flatter who
-    /// answers few, or lets clients wait.
+    /// Each second, for each client, the age of its last state. The ages of the answers alone would favour a
+    /// subject that answers few polls, or lets clients wait.
     pub fn held(&self) -> Held {
         let (mut ages, mut looks, mut nothing) = (Vec::new(), 0_u32, 0_u32);
         for polls in &self.clients {
@@ -134,7 +134,7 @@ impl Seen {
         Held { ages, nothing: f64::from(nothing) / f64::from(looks.max(1)) }
     }
 
-    /// How many of which answer, and how long they took.
+    /// The number of answers by status code, with median and longest duration.
     pub fn told(&self) -> String {
         let mut by_status: BTreeMap<u16, Vec<f64>> = BTreeMap::new();
         for poll in self.all() {

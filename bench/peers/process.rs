@@ -1,4 +1,4 @@
-//! Owns a process that is measured: pinned, accounted with all its children, gone when this is dropped.
+//! Owns a measured process: pinned to a core, measured with its children, and ended when dropped.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::Failure;
 
-/// Of utime and stime in /proc: 100 a second on every Linux that Rust runs on.
+/// The unit of utime and stime in /proc: a hundredth of a second on every Linux that Rust runs on.
 const TICK_MICROS: u64 = 10_000;
 
 pub struct Process {
@@ -17,7 +17,7 @@ pub struct Process {
     log: PathBuf,
 }
 
-/// One of the process' family, told apart from a later one with the same number.
+/// A process of the family. `started` tells it from a later one with the same id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Member {
     id: u32,
@@ -26,11 +26,11 @@ struct Member {
     started: u64,
 }
 
-/// What to run, and with what around it.
+/// A program, its arguments and its surroundings.
 pub struct Program<'p> {
     pub path: &'p Path,
     pub arguments: Vec<String>,
-    /// All of its environment.
+    /// The whole environment, besides `PATH`.
     pub environment: Vec<(String, String)>,
     pub directory: &'p Path,
 }
@@ -39,7 +39,7 @@ impl Process {
     pub fn spawn(program: &Program<'_>, core: usize) -> Result<Self, Failure> {
         let log = program.directory.join("log");
         let file = File::create(&log)?;
-        // Should this process be killed, the kernel tells its children to end, and those end theirs.
+        // If this process is killed, the kernel sends its children SIGTERM, and they end theirs.
         let child = Command::new("/usr/bin/setpriv")
             .args(["--pdeathsig", "TERM", "/usr/bin/taskset", "--cpu-list", &core.to_string()])
             .arg(program.path)
@@ -55,23 +55,23 @@ impl Process {
         Ok(Self { child, log })
     }
 
-    /// Its exit's success, where it has ended.
+    /// Whether the process was successful; `None` while it runs.
     pub fn ended(&mut self) -> Option<bool> {
         self.child.try_wait().ok().flatten().map(|status| status.success())
     }
 
-    /// What it has printed.
+    /// The output of the process.
     pub fn said(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// User and system time so far, of the whole family.
+    /// User and system time of the whole family so far.
     pub fn cpu(&self) -> Duration {
         Duration::from_micros(self.family().iter().map(|member| member.ticks).sum::<u64>() * TICK_MICROS)
     }
 
-    /// Resident bytes of the whole family. What its members share is counted once: files and shared memory as much as
-    /// the largest of them has mapped.
+    /// Resident memory of the whole family, in bytes. Memory that its members share is counted once: of files
+    /// and of shared memory, as much as one member has mapped at most.
     pub fn resident(&self) -> u64 {
         let (mut own, mut files, mut shared) = (0, 0, 0);
         for member in self.family() {
@@ -88,7 +88,7 @@ impl Process {
         (own + files + shared) * 1024
     }
 
-    /// The process and all that descend from it.
+    /// The process and all its descendants.
     fn family(&self) -> Vec<Member> {
         let all: Vec<Member> = std::fs::read_dir("/proc")
             .into_iter()
@@ -150,7 +150,7 @@ impl Member {
     fn read(id: &OsStr) -> Option<Self> {
         let id = id.to_str()?.parse().ok()?;
         let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-        // The name, in brackets, may hold anything; behind it stands the third field.
+        // The second field, a name in brackets, may hold any character; the third begins behind it.
         let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
         let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
         Some(Self {
@@ -162,7 +162,7 @@ impl Member {
     }
 }
 
-/// The shell's own kill: std has none but SIGKILL.
+/// Sends a signal by the shell's `kill`: std sends only SIGKILL.
 fn signal(name: &str, id: u32) {
     let _ =
         Command::new("/bin/sh").arg("-c").arg(format!("kill -{name} {id}")).stderr(Stdio::null()).status();

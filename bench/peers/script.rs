@@ -1,11 +1,11 @@
-//! Owns what the origin does: an id's first letters say what becomes of it, and the mood of the day comes first.
+//! Owns the behaviour of the origin: its mood for all requests, and the meaning of an id's prefix.
 //!
 //! - `done-…` is finished: always the same 461 bytes, to be kept for an hour.
-//! - `slow-MS-…` is finished too, and answered MS milliseconds after it was first asked for, to everybody at once.
-//! - `live-…` goes on for ever: its progress changes every 3 s, and each answer carries its own time.
+//! - `slow-MS-…` is finished too: all requests for it are answered MS milliseconds after the first one.
+//! - `live-…` never ends: its progress changes every 3 s, and each answer carries its own time.
 //!
-//! The origin's `Cache-Control` tells a cache what taskgate reads in the body. The real one sends none, so this is a
-//! favour to the peers.
+//! The origin's `Cache-Control` states for caches the facts that taskgate reads in the body. LemonData sends
+//! none, so this favours the peers.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -15,21 +15,21 @@ use std::time::SystemTime;
 
 use tokio::time::{Duration, Instant, sleep, sleep_until};
 
-/// What a request has to carry.
+/// The value of `Authorization` that a request needs.
 pub const KEY: &str = "Bearer sk-bench";
-/// The length of a finished video's JSON at the real origin.
+/// The length of a finished video's JSON at LemonData, in bytes.
 pub const BODY: usize = 461;
-/// Longer than anybody waits for the origin.
+/// Longer than any subject waits for the origin.
 pub const HANG: Duration = Duration::from_secs(20);
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// How the origin takes every request.
+/// The origin's behaviour towards all requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mood {
     Willing,
-    /// 429 to everybody.
+    /// It answers every request with 429.
     Refusing,
-    /// No answer for 20 s.
+    /// It delays every answer by [`HANG`].
     Hanging,
 }
 
@@ -40,28 +40,28 @@ pub struct Script {
     flights: Mutex<HashMap<String, Arc<Flight>>>,
     requests: AtomicU64,
     refused: AtomicU64,
-    /// Those without the key.
+    /// Requests without the key.
     strangers: AtomicU64,
 }
 
-/// Requests that were let in since the minute was opened, by its first.
+/// The rate limit: a minute begins with its first request.
 #[derive(Debug)]
 struct Minute {
-    /// None: no limit.
+    /// Requests in a minute; `None` is no limit.
     limit: Option<u32>,
     opened: Option<Instant>,
     used: u32,
 }
 
-/// One answer that many may wait for.
+/// One answer for all requests for a `slow-…` task.
 #[derive(Debug)]
 struct Flight {
     due: Instant,
-    /// When the first of them was answered: microseconds of the wall clock, which other processes share.
+    /// The time of the first answer, in microseconds of the wall clock, which processes share.
     answered: OnceLock<u64>,
 }
 
-/// What the origin has counted since it was last asked to forget.
+/// The origin's counts since the last [`Script::begin`].
 #[derive(Debug, Clone, Copy)]
 pub struct Count {
     pub requests: u64,
@@ -83,7 +83,7 @@ impl Default for Script {
 }
 
 impl Script {
-    /// From here on: in this mood, so many a minute, nothing counted yet.
+    /// Sets the mood and the requests in a minute, and resets all counts.
     pub fn begin(&self, mood: Mood, limit: Option<u32>) {
         *lock(&self.mood) = mood;
         *lock(&self.minute) = Minute { limit, opened: None, used: 0 };
@@ -101,7 +101,7 @@ impl Script {
         }
     }
 
-    /// The answer's bytes, once it is time for them.
+    /// Waits until the answer is due, and returns its bytes.
     pub async fn answer(&self, id: &str, has_key: bool) -> String {
         self.requests.fetch_add(1, Ordering::SeqCst);
         if !has_key {
@@ -126,7 +126,7 @@ impl Script {
         render("200 OK", "Cache-Control: max-age=3600\r\n", &self.finished(id).await)
     }
 
-    /// The JSON of a finished task, once it is time for it.
+    /// Waits until the answer is due, and returns the JSON of a finished task.
     pub async fn finished(&self, id: &str) -> String {
         let Some(rest) = id.strip_prefix("slow-") else { return body(id, "completed", 100, 0) };
         let delay = rest.split('-').next().and_then(|ms| ms.parse().ok()).unwrap_or_default();
@@ -148,7 +148,7 @@ impl Script {
 }
 
 impl Minute {
-    /// Takes one, or tells in how many seconds there are more.
+    /// Counts one request, or returns the seconds until the next minute.
     fn take(&mut self, now: Instant) -> Result<(), u64> {
         let Some(limit) = self.limit else { return Ok(()) };
         let opened = *self.opened.get_or_insert(now);

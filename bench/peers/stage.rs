@@ -1,4 +1,4 @@
-//! Owns what the parts share: the directory, the cores, origins, and who had to be left out.
+//! Owns the things that all parts share: the directory, the cores, and the subjects that are left out.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ pub struct Stage {
     left_out: Mutex<Vec<(Kind, String)>>,
 }
 
-/// An origin on the core for load, in this process. Dropped, it is gone.
+/// An origin in this process, on the core for load. Dropping it ends it.
 pub struct Origin {
     pub script: Arc<Script>,
     pub address: SocketAddr,
@@ -49,17 +49,17 @@ impl Stage {
         Ok(stage)
     }
 
-    /// An answer of taskgate's, which the controls copy.
+    /// The file with an answer of taskgate, which the controls copy.
     pub fn hit(&self) -> PathBuf {
         self.directory.path().join("hit")
     }
 
-    /// Has them copy this one.
+    /// Makes the controls copy this answer.
     pub fn copy(&self, answer: &Answer) -> std::io::Result<()> {
         std::fs::write(self.hit(), [answer.head.as_bytes(), &answer.body].concat())
     }
 
-    /// Starts one of them. None: it is left out, which has been said.
+    /// Starts a subject; `None` if it is left out, which has been reported.
     pub async fn start(&self, kind: Kind, origin: &Origin, setup: Setup) -> Result<Option<Running>, Failure> {
         if self.left_out().iter().any(|(left_out, _)| *left_out == kind) {
             return Ok(None);
@@ -79,7 +79,7 @@ impl Stage {
         }
     }
 
-    /// Starts all of these that are there.
+    /// Starts those of these subjects that are not left out.
     pub async fn start_all(
         &self,
         kinds: &[Kind],
@@ -102,7 +102,7 @@ impl Stage {
         self.left_out.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What stands below the tables: on what, with what, and without whom.
+    /// The lines below the tables: machine, versions, and the contenders that are left out.
     pub fn told(&self, args: &Args) -> String {
         let first = |path: &str, start: &str| {
             let text = std::fs::read_to_string(path).unwrap_or_default();
@@ -129,7 +129,7 @@ impl Stage {
     }
 }
 
-/// Such as `nginx 1.22.1`.
+/// Name and version of a program, such as `nginx 1.22.1`.
 fn version(kind: Kind) -> Option<String> {
     let output =
         Command::new(kind.program()?).arg(kind.version_flag()?).envs(contender::libraries()).output().ok()?;
@@ -141,7 +141,7 @@ fn version(kind: Kind) -> Option<String> {
     Some(format!("{} {number}", kind.name()))
 }
 
-#[expect(clippy::print_stderr, reason = "whoever waits sees that it goes on")]
+#[expect(clippy::print_stderr, reason = "a run takes minutes: the user sees its progress")]
 pub fn progress(text: &str) {
     eprintln!("bench/peers: {text}");
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::contender::Kind;
 
-/// Columns come as their first cell does.
+/// The columns are in the order of their first cells.
 #[derive(Debug, Default)]
 pub struct Table {
     rows: Vec<(String, Vec<(Kind, String)>)>,

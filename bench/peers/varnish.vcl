@@ -1,11 +1,12 @@
-# Varnish as somebody who knows it would put it before a task API. The bench changes nothing but the origin's port. Its
-# command line, in subject.rs: one thread pool, malloc as storage, as much as taskgate's cache.max_bytes, no log in memory.
+# Varnish as an expert would configure it before a task API. The benchmark changes only the origin's port. The
+# command line in subject.rs sets one thread pool, malloc storage of the size of taskgate's cache.max_bytes,
+# and no log in memory.
 vcl 4.1;
 
 backend origin {
     .host = "127.0.0.1";
     .port = "8788";
-    # As long as taskgate waits. Connections are kept by default.
+    # The timeouts of taskgate. Varnish keeps connections open by default.
     .connect_timeout = 3s;
     .first_byte_timeout = 10s;
     .between_bytes_timeout = 10s;
@@ -37,17 +38,19 @@ sub vcl_backend_fetch {
 
 sub vcl_backend_response {
     if (beresp.status == 429 || beresp.status >= 500) {
-        # What is known stands in.
+        # The stored state stands in.
         if (bereq.is_bgfetch) {
             return (abandon);
         }
-        # A refusal is kept for a second, so that those who wait for the same task do not go upstream one by one.
+        # A refusal is kept for a second, so that the clients that wait for one task do not go upstream one by
+        # one.
         set beresp.ttl = 1s;
         set beresp.grace = 0s;
         return (deliver);
     }
-    # The time to live is the origin's Cache-Control: 1 h for finished tasks, 2 s for others. Past it a state stands in
-    # while it is refreshed, and while the origin cannot answer, as long as taskgate's cache.stale_for.
+    # The time to live is the origin's Cache-Control: 1 h for finished tasks, 2 s for others. An expired state
+    # stands in during its refresh, and while the origin cannot answer, for the time of taskgate's
+    # cache.stale_for.
     set beresp.grace = 10m;
     return (deliver);
 }

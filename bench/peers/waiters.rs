@@ -1,4 +1,4 @@
-//! Owns the part where many wait for one answer: how soon after it does each of them have it?
+//! Owns the part in which many clients wait for one answer: the delay until each of them has it.
 
 use tokio::task::JoinSet;
 use tokio::time::{Duration, timeout};
@@ -15,18 +15,18 @@ use crate::table::Table;
 const KINDS: [Kind; 7] =
     [Kind::Taskgate, Kind::Nginx, Kind::Haproxy, Kind::Varnish, Kind::Ceiling, Kind::Pass, Kind::Direct];
 
-/// How often each is asked in a round, in turns. The middle one counts: a flight is over in milliseconds, and whatever
-/// else the machine does then falls on one of them alone.
+/// The number of flights for each subject in a round, taken in turns, of which the median counts: a flight
+/// takes milliseconds, so other work of the machine would fall on one flight alone.
 const TURNS: usize = 3;
 
-/// Milliseconds from the origin's answer to the waiters'.
+/// Milliseconds from the origin's answer to those of the waiters.
 #[derive(Debug, Default)]
 struct Wake {
     first: f64,
     median: f64,
     last: f64,
     errors: usize,
-    /// Requests that the origin has seen.
+    /// Requests that reached the origin.
     upstream: u64,
 }
 
@@ -35,9 +35,9 @@ struct Entry {
     first: Figure,
     median: Figure,
     last: Figure,
-    /// The last one's, as a multiple of that of direct requests in the same round.
+    /// The delay of the last waiter, as a multiple of that with direct requests in the same round.
     to_direct: Figure,
-    /// And of that of requests that bare hyper answers, which sends the same head.
+    /// The same, as a multiple of that with bare hyper, which sends the same head.
     to_hyper: Figure,
     upstream: Figure,
     errors: usize,
@@ -45,7 +45,7 @@ struct Entry {
 
 pub async fn measure(stage: &Stage, args: &Args, table: &mut Table) -> Result<(), Failure> {
     let origin = Origin::start()?;
-    // Bare hyper copies an answer.
+    // Bare hyper copies an answer of taskgate.
     let taskgate = stage.start(Kind::Taskgate, &origin, Setup::Together).await?.ok_or("no taskgate")?;
     stage.copy(&Connection::open(taskgate.door).await?.get("/v1/tasks/done-0").await?)?;
     let mut contenders = vec![taskgate];
@@ -60,7 +60,7 @@ pub async fn measure(stage: &Stage, args: &Args, table: &mut Table) -> Result<()
             for turn in 0..TURNS {
                 for (contender, (_, wakes)) in contenders.iter().zip(&mut wakes) {
                     origin.script.begin(Mood::Willing, None);
-                    // nginx' waiters look every 500 ms: where the answer falls between two looks is not the bench's choice.
+                    // nginx' waiters look every 500 ms, so the delays spread evenly between two looks.
                     let delay = args.pick(1000, 700) + 500 * (round * TURNS + turn) / (args.rounds * TURNS);
                     let path = format!("/v1/tasks/slow-{delay}-{count}-{round}-{turn}");
                     let mut wake = flight(contender.door, count, &path).await?;
@@ -109,7 +109,7 @@ pub async fn measure(stage: &Stage, args: &Args, table: &mut Table) -> Result<()
     Ok(())
 }
 
-/// All connect, all ask, and all are answered.
+/// Connects all waiters, then lets all of them send their request, and waits for all answers.
 async fn flight(door: Door, count: usize, path: &str) -> Result<Wake, Failure> {
     let mut connections = Vec::with_capacity(count);
     for _ in 0..count {
@@ -121,7 +121,7 @@ async fn flight(door: Door, count: usize, path: &str) -> Result<Wake, Failure> {
         waiters.spawn(async move {
             let answer = timeout(Duration::from_secs(25), connection.get(&path)).await.ok()?.ok()?;
             let now = wall_micros();
-            // The connection ends with the round, not in it.
+            // The connection is returned, so that it is closed after the measurement.
             (answer.status == 200).then(|| Some((now.saturating_sub(answer.number("at")?), connection)))?
         });
     }

@@ -1,4 +1,4 @@
-//! Owns the load: wrk, on the core for load.
+//! Owns the load: runs of wrk on the core for load.
 
 use std::path::Path;
 
@@ -12,13 +12,13 @@ use crate::process::{Process, Program};
 /// Keep-alive connections.
 pub const CONNECTIONS: usize = 64;
 
-/// What wrk has seen.
+/// The result of a run of wrk.
 #[derive(Debug, Default, PartialEq)]
 pub struct Load {
     pub requests: f64,
     pub per_second: f64,
     pub p99_micros: f64,
-    /// Anything but 200 over a connection that lasts: wrk's own words.
+    /// wrk's own lines about answers other than 2xx and 3xx, and about socket errors.
     pub trouble: Option<String>,
 }
 
@@ -67,7 +67,7 @@ fn parse(text: &str) -> Result<Load, Failure> {
     if load.requests > 0.0 { Ok(load) } else { Err(format!("wrk counted nothing: {text}").into()) }
 }
 
-/// `1.23ms` and the like.
+/// A time such as `1.23ms`, in microseconds.
 fn micros(text: &str) -> Option<f64> {
     let end = text.find(|letter: char| letter.is_ascii_alphabetic())?;
     let (number, unit) = text.split_at(end);

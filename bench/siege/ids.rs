@@ -1,5 +1,5 @@
-//! R12: a million ids that nobody has seen before, half of them tasks, half of them not, beside a hundred finished
-//! tasks that clients go on asking for.
+//! R12: requests for a million new ids, of which every second one has a task, while clients poll a hundred
+//! finished tasks.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -59,7 +59,7 @@ pub async fn run() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Asks for ids by the hundred; half of them exist.
+/// Requests lists of a hundred new ids each; half of the ids have a task.
 async fn strangers(address: SocketAddr, lists: u64, answered: Arc<AtomicU64>) -> Result<(), Failure> {
     let mut stream = TcpStream::connect(address).await?;
     for _ in 0..lists {
@@ -72,7 +72,7 @@ async fn strangers(address: SocketAddr, lists: u64, answered: Arc<AtomicU64>) ->
     Ok(())
 }
 
-/// One list over an open connection.
+/// Requests one list over an open connection.
 async fn ask(stream: &mut TcpStream, ids: &str) -> Result<Vec<u8>, Failure> {
     stream.write_all(format!("GET /v1/tasks?{ids} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).await?;
     let mut seen = Vec::with_capacity(64 * 1024);

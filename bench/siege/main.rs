@@ -1,7 +1,8 @@
-//! Ill-behaved clients: what do they cost the others, and the gateway's memory (scorecard R12, R13)?
+//! Measures the cost of ill-behaved clients for other clients and for the gateway's memory (scorecard R12,
+//! R13).
 //!
-//! `cargo bench -p taskgate-bench --bench siege` runs the gateway as a process of its own, an upstream and all clients in this
-//! one; `-- readers` or `-- ids` is a part of it. It needs 10,000 open files: `ulimit -n 20000`.
+//! `cargo bench -p taskgate-bench --bench siege` runs the gateway as a process of its own, and the upstream and all clients in
+//! this one. `-- readers` or `-- ids` runs one part. It needs 10,000 open files: `ulimit -n 20000`.
 
 mod ids;
 mod readers;

@@ -1,4 +1,4 @@
-//! R13: clients that send slowly, read slowly or do nothing, and what the others feel of it.
+//! R13: clients that send slowly, read slowly or do nothing, and their effect on other clients.
 
 use std::net::SocketAddr;
 
@@ -15,20 +15,20 @@ const CAP: usize = 4000;
 const HONEST: usize = 16;
 const ROUNDS: usize = 3;
 const ROUND: Duration = Duration::from_secs(4);
-/// Of every kind, in the gateway under siege.
+/// All timeouts of the gateway under siege.
 const TIMEOUT: Duration = Duration::from_secs(5);
 const HIT: &str = "GET /v1/tasks/h HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const STREAM: &str = "GET /v1/tasks/r HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n";
 
 #[derive(Clone, Copy)]
 enum Besieger {
-    /// Connects and says nothing.
+    /// Connects and sends nothing.
     Idle,
     /// Sends a byte of its head every 100 ms.
     SlowHead,
-    /// Asks for ten answers of 200 KB and reads 100 bytes a second.
+    /// Requests ten answers of 200 KB and reads 100 bytes a second.
     SlowReader,
-    /// Opens a stream with a state of 200 KB a second, and never reads.
+    /// Opens a stream that sends 200 KB a second, and never reads.
     Unread,
 }
 
@@ -103,7 +103,8 @@ async fn row(name: &str, besieger: Besieger, count: usize) -> Result<String, Fai
     ))
 }
 
-/// Honest clients, each on a connection of its own, for a round: what each request took, and how many failed.
+/// One round of well-behaved clients on connections of their own: the duration of each request, and the
+/// number of failures.
 async fn load(address: SocketAddr) -> Result<(Vec<Duration>, usize), Failure> {
     let mut clients = JoinSet::new();
     let end = Instant::now() + ROUND;
@@ -145,7 +146,7 @@ async fn hit(stream: &mut TcpStream) -> Result<(), Failure> {
     Ok(())
 }
 
-/// How many of the admin listener's answers failed to come within a second.
+/// The number of requests to the admin listener without an answer within a second.
 async fn ask_admin(admin: SocketAddr) -> Result<usize, Failure> {
     let mut missing = 0;
     for _ in 0..40 {
@@ -162,7 +163,7 @@ async fn ask_admin(admin: SocketAddr) -> Result<usize, Failure> {
     Ok(missing)
 }
 
-/// When the gateway ended this connection, if it did within twice the time that it has for it and five seconds.
+/// The time until the gateway closed this connection; `None` beyond twice its timeout and 5 s.
 async fn besiege(address: SocketAddr, besieger: Besieger) -> Option<Duration> {
     let start = Instant::now();
     let siege = async {
@@ -175,7 +176,7 @@ async fn besiege(address: SocketAddr, besieger: Besieger) -> Option<Duration> {
             }
             Besieger::SlowHead => {
                 let head = HIT.bytes().take(HIT.len() - 2).chain(std::iter::repeat(b'x'));
-                // Out of step: a thousand bytes in one moment would be a burst, and that is another siege.
+                // The clients send at different times: a thousand bytes at once would be a burst.
                 sleep(Duration::from_millis(fastrand::u64(0..100))).await;
                 for byte in head {
                     stream.write_all(&[byte]).await?;
@@ -189,7 +190,7 @@ async fn besiege(address: SocketAddr, besieger: Besieger) -> Option<Duration> {
                 loop {
                     stream.read_exact(&mut few).await?;
                     sleep(Duration::from_millis(100)).await;
-                    // What came before a reset can still be read: only a write shows it.
+                    // Received bytes can be read even after a reset, which only a write reports.
                     stream.write_all(b"x").await?;
                 }
             }
@@ -197,7 +198,7 @@ async fn besiege(address: SocketAddr, besieger: Besieger) -> Option<Duration> {
                 stream.write_all(STREAM.as_bytes()).await?;
                 loop {
                     sleep(Duration::from_millis(500)).await;
-                    // To a connection that was closed, this is answered by a reset.
+                    // If the gateway has closed the connection, it answers this write by a reset.
                     stream.write_all(b"x").await?;
                 }
             }

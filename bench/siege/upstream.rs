@@ -1,4 +1,4 @@
-//! Owns an upstream: the first letter of an id says what its task is.
+//! Owns the upstream, where the first letter of an id chooses the behaviour of its task.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,21 +10,21 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// The body of a hit, in bytes.
 const SIZE: usize = 461;
-/// That of a task that changes.
+/// The body of a changing task, in bytes.
 const RESTLESS: usize = 200_000;
 
-/// How often it was asked for each kind.
+/// The number of requests for each kind of task.
 #[derive(Default)]
 pub struct Asked {
     /// `h`: finished.
     pub hot: AtomicU64,
     /// `m`: not found, `l`: live.
     pub random: AtomicU64,
-    /// `r`: another state each time.
+    /// `r`: a new state in each answer.
     pub restless: AtomicU64,
 }
 
-/// Starts it.
+/// Starts the upstream.
 #[expect(clippy::disallowed_methods, reason = "a bench has no lifecycle, and the port is the upstream's own")]
 pub async fn start() -> std::io::Result<(SocketAddr, Arc<Asked>)> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;

@@ -1,4 +1,4 @@
-//! Owns the gateway as a process.
+//! Owns the process of the gateway.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -6,8 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::{Failure, program};
 
-/// A gateway at work. Its process ends when this is dropped.
-#[derive(Debug)]
+/// A gateway process, which ends when this is dropped.
 pub struct Gateway {
     process: Child,
     /// Where clients find it.
@@ -17,11 +16,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts one in open mode, with a budget that is never short, and these variables.
-    ///
-    /// # Errors
-    /// It cannot be built, or does not say where it listens.
-    #[expect(clippy::disallowed_methods, reason = "a benchmark is its own caller: it starts processes")]
+    /// Starts a gateway in open mode, with a budget that is never exhausted and these variables.
     pub fn start(upstream: SocketAddr, extra: &[(&str, &str)]) -> Result<Self, Failure> {
         let mut process = Command::new(program()?)
             .env_clear()

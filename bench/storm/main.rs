@@ -1,7 +1,7 @@
-//! A storm: far more polls than the key allows, in simulated time and over real sockets.
+//! Measures a storm, far more polls than the key allows, in simulated time and over real sockets.
 //!
-//! `cargo bench -p taskgate-bench --bench storm` prints one table. `-- simulated` or `-- sockets` runs one half only;
-//! `-- quick` shortens both to see that they work.
+//! `cargo bench -p taskgate-bench --bench storm` prints one table. `-- simulated` or `-- sockets` runs one half; `-- quick`
+//! shortens both, as a test of the benchmark.
 
 mod simulated;
 mod sockets;

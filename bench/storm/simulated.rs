@@ -1,5 +1,5 @@
-//! Owns the simulated storm: an hour of 10,000 clients on 1,000 live tasks, on paused time, through the
-//! real core. Only the upstream is made up: it answers after 80 to 120 ms, and counts by the minute.
+//! Owns the simulated storm: an hour of 10,000 clients on 1,000 live tasks, on paused time, through the real
+//! core. The upstream is simulated: it answers after 80 to 120 ms, and has a rate limit.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex};
@@ -26,10 +26,10 @@ const TASKS: u32 = 1_000;
 const PER_MINUTE: u32 = 1_000;
 const SHARE: f64 = 0.8;
 const BURST: u32 = 20;
-/// How often a client that does not listen polls.
+/// The interval between polls of a client that ignores `Retry-After`.
 const DEAF_EVERY: Duration = Duration::from_secs(2);
 
-/// An upstream that allows so many requests in any minute.
+/// An upstream that allows [`PER_MINUTE`] requests in any minute.
 struct Upstream {
     heard: Mutex<Heard>,
 }
@@ -67,7 +67,7 @@ impl Source for Upstream {
     }
 }
 
-/// One storm; `obedient` is the part of the clients that wait as long as they are told.
+/// Runs one storm; `obedient` is the part of the clients that wait for `Retry-After`.
 pub fn run(obedient: f64, seconds: u64) -> Tally {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.map(|runtime| runtime.block_on(storm(obedient, seconds))).unwrap_or_default()
@@ -108,7 +108,7 @@ async fn storm(obedient: f64, seconds: u64) -> Tally {
 }
 
 async fn poll(mirror: Mirror, grant: Grant, listens: bool, known_from: Instant, tally: Arc<Mutex<Tally>>) {
-    // Not everybody arrives at once.
+    // The clients start at different times.
     sleep(Duration::from_millis(fastrand::u64(0..5_000))).await;
     loop {
         let result = mirror.look(&grant, std::future::pending()).await;

@@ -1,5 +1,5 @@
-//! Owns the storm over real sockets: gateway and sandbox in this process, clients on keep-alive
-//! connections, and the sandbox's own rate limit switched on.
+//! Owns the storm over real sockets: gateway and sandbox in this process, clients on keep-alive connections,
+//! and the rate limit of the sandbox.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -59,7 +59,7 @@ async fn storm(obedient: f64, seconds: u64) -> Result<Tally, Box<dyn std::error:
         let listens = ((number / TASKS % 10) as f64) < obedient * (CLIENTS / TASKS) as f64;
         let tally = Arc::clone(&tally);
         drop(lifecycle.spawn(async move {
-            // A client that fails has met an error the table must show.
+            // A failed client is an error that the table must show.
             if poll(gateway, &path, listens, known_from, &tally).await.is_err() {
                 lock(&tally).refused += 1;
             }
@@ -141,7 +141,7 @@ struct Answer {
     status: u16,
     age_s: u32,
     retry_after_s: Option<u64>,
-    /// The upstream has said 429: the gateway names it wherever it stands in for an answer.
+    /// The upstream has answered 429: the gateway names that in an error and in a state that stands in.
     rate_limited: bool,
 }
 

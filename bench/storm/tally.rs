@@ -1,22 +1,22 @@
-//! Owns the figures of one storm and their line in the table.
+//! Owns the figures of one storm, and their row in the table.
 
 use std::fmt;
 
-/// What happened in one storm.
+/// The figures of one storm.
 #[derive(Debug, Default)]
 pub struct Tally {
     pub name: String,
-    /// Requests the clients made.
+    /// Requests of the clients.
     pub polls: u64,
-    /// Polls that got no state: an error that says when to return.
+    /// Polls without a state: answered by an error with `Retry-After`.
     pub refused: u64,
     /// Requests that reached the upstream.
     pub upstream: u64,
-    /// Those it turned away for their number.
+    /// Requests that the upstream refused by its rate limit.
     pub too_many: u64,
-    /// What the budget allowed in this time.
+    /// Requests that the budget allowed in this time.
     pub allowed: f64,
-    /// Tasks over rate: no schedule can refresh all of them more often.
+    /// Tasks divided by the rate, in seconds: no schedule can refresh all of them more often.
     pub ideal_s: f64,
     /// Ages of the states handed out after the first round, in milliseconds.
     pub ages: Vec<u32>,
@@ -38,7 +38,7 @@ was known. Budget used: of share × requests_per_minute, plus the burst.";
             .map_or(f64::NAN, |age| f64::from(*age) / 1000.0)
     }
 
-    /// To be called before it is shown.
+    /// Sorts the ages, before the tally is shown.
     pub fn finished(mut self) -> Self {
         self.ages.sort_unstable();
         self

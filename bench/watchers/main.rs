@@ -1,7 +1,7 @@
-//! Nine thousand watchers: does everybody see the end, how soon, and what does one of them cost?
+//! Measures nine thousand watchers: lost ends, the delay until a watcher sees the end, and its memory.
 //!
-//! `cargo bench -p taskgate-bench --bench watchers` runs the gateway as a process of its own, an upstream and the watchers in
-//! this one. It needs 10,000 open files in each: `ulimit -n 20000`. `-- quick` takes a tenth.
+//! `cargo bench -p taskgate-bench --bench watchers` runs the gateway as a process of its own, and the upstream and the watchers
+//! in this one. It needs 10,000 open files in each: `ulimit -n 20000`. `-- quick` runs a tenth of them.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,7 +40,7 @@ async fn run(watchers: usize, restless: f64) -> Result<String, Failure> {
     let mut tasks = JoinSet::new();
     tasks.spawn(serve(listener, Arc::clone(&upstream)));
     let gateway = Gateway::start(address, &[("TASKGATE_ADMIN__LISTEN", "off")])?;
-    // The first answer brings up everything that is there once.
+    // The first answer allocates the structures that exist once.
     watch(gateway.address, 0, true).await?;
     let before = gateway.rss_kib()?;
     let calm = Arc::new(AtomicBool::new(false));
@@ -89,7 +89,7 @@ async fn run(watchers: usize, restless: f64) -> Result<String, Failure> {
     ))
 }
 
-/// When a watcher saw the end, of which task, and how much came after it.
+/// The moment at which a watcher saw the end of its task, and the number of events after it.
 struct Ended {
     at: Instant,
     task: usize,
@@ -111,7 +111,7 @@ async fn watch_to_the_end(
     watch(gateway, task, false).await
 }
 
-/// Watches until the end, or, `once`, until the first event.
+/// Watches a task until its end, or with `once` until the first event.
 async fn watch(gateway: SocketAddr, task: usize, once: bool) -> Result<Ended, Failure> {
     let mut stream = TcpStream::connect(gateway).await?;
     let request =
@@ -132,7 +132,7 @@ async fn watch(gateway: SocketAddr, task: usize, once: bool) -> Result<Ended, Fa
         if once && count(&seen, b"data: ") > 0 {
             break;
         }
-        // The last chunk of the body: nothing can follow.
+        // The last chunk ends the body.
         if seen.ends_with(b"0\r\n\r\n") {
             break;
         }
@@ -155,7 +155,7 @@ fn count(text: &[u8], word: &[u8]) -> usize {
 /// An upstream whose tasks are live until they are done.
 struct Upstream {
     done: AtomicBool,
-    /// When the first terminal answer of each task was sent.
+    /// The time of the first terminal answer for each task.
     ended: Mutex<[Option<Instant>; TASKS]>,
 }
 

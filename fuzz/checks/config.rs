@@ -1,12 +1,12 @@
-//! A file of settings: whatever it holds, it is read, or each fault says where it stands and what is wrong, on
-//! one line and without the key. What was read can be printed and read again.
+//! Checks any text as a settings file: it is read, or each fault has a place and a message, on one line and
+//! without the key. Settings that were read can be printed and read again.
 
 use taskgate::config::{self, Settings, Sources};
 
-/// Without a dash or a prefix that would be masked anyway.
+/// A key without the prefix `sk-`, by which every key is masked.
 const KEY: &str = "LocalOnlyKey0123456789";
 
-/// The input is the text of the file. The key comes by a variable, so no file is opened whatever the text names.
+/// `data` is the text of the file.
 pub fn check(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let Some(settings) = load(text) else { return };

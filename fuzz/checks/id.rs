@@ -1,11 +1,11 @@
-//! Status paths: what is taken for an id is one, and the path of a key is the path that was asked for.
+//! Checks status paths: only valid ids are accepted, and the path of a [`TaskKey`] is the requested path.
 
 use std::sync::LazyLock;
 
 use taskgate::core::task::{PathFault, Route, Routes, TaskKey};
 use url::Url;
 
-/// Siblings that could take each other's words for ids, an id in the middle, and the shortest path of all.
+/// Templates whose fixed segments could be ids of others, an id in the middle, and the shortest path.
 const TEMPLATES: [&str; 5] = [
     "/v1/images/{id}",
     "/v1/tasks/{id}",
@@ -16,7 +16,7 @@ const TEMPLATES: [&str; 5] = [
 
 static ROUTES: LazyLock<Routes> = LazyLock::new(|| routes(&TEMPLATES));
 
-/// The input is a raw request path, an id, and a template.
+/// `data` is used as a raw request path, as an id, and as a template.
 pub fn check(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     path(&text);
@@ -64,14 +64,14 @@ fn bare(id: &str) {
     }
 }
 
-/// A URL must take the path as it is, so that the upstream is asked for nothing else.
+/// A URL must keep the path unchanged, so that the upstream gets exactly the requested path.
 fn travels_unchanged(key: &TaskKey) {
     let mut url = Url::parse("https://upstream.example").unwrap();
     url.set_path(key.path());
     assert_eq!((url.path(), url.query(), url.fragment()), (key.path(), None, None));
 }
 
-/// Segment by segment, which is not how the gateway does it.
+/// The id by comparing segments, an algorithm other than the gateway's.
 fn id_in<'p>(template: &str, path: &'p str) -> Option<&'p str> {
     let (wanted, given): (Vec<_>, Vec<_>) = (template.split('/').collect(), path.split('/').collect());
     let place = wanted.iter().position(|segment| *segment == "{id}")?;
@@ -85,7 +85,7 @@ fn is_id(text: &str) -> bool {
     (1..=128).contains(&text.chars().count()) && text.chars().all(|letter| alphabet.contains(letter))
 }
 
-/// Whether a longer template has this word where the shorter one has its id.
+/// Whether a longer template has this word in the place of the id in `template`.
 fn is_word_of_a_sibling(template: &str, word: &str) -> bool {
     let Some((before, _)) = template.split_once("{id}") else { return false };
     TEMPLATES.iter().any(|other| other.starts_with(&format!("{before}{word}/")))

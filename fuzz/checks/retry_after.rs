@@ -1,4 +1,4 @@
-//! `Retry-After` of a 429: every form is read, none keeps the gate shut for longer than the cap.
+//! Checks `Retry-After` of a 429: every form is read, and none closes the gate for longer than the cap.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,12 +10,12 @@ use taskgate::core::task::{Route, Routes};
 use taskgate::upstream::classify;
 use tokio::time::Instant;
 
-/// The longest time that the gate stays shut, whatever the upstream asks for.
+/// The longest time for which the upstream can close the gate.
 const CAP: Duration = Duration::from_secs(300);
-/// What the wall clock may show: an unset one, a day of 2026, and the last year that a date can name.
+/// Unix seconds of the wall clock: an unset one, a day of 2026, and the last second of the year 9999.
 const CLOCKS: [u64; 3] = [0, 1_784_000_000, 253_402_300_799];
 
-/// The input is the value of the header.
+/// `data` is the value of the header.
 pub fn check(data: &[u8]) {
     let Ok(value) = HeaderValue::from_bytes(data) else { return };
     let headers = HeaderMap::from_iter([(RETRY_AFTER, value)]);
@@ -29,7 +29,7 @@ pub fn check(data: &[u8]) {
             Some(digits) => assert_eq!(retry_after, seconds(digits), "{digits}"),
             None => {
                 if let Some(wait) = retry_after {
-                    // A date: written anew, it names the same second.
+                    // The header is a date: the date of `clock + wait` is the same second.
                     let date = httpdate::fmt_http_date(clock + wait);
                     let rewritten = HeaderMap::from_iter([(RETRY_AFTER, date.parse().unwrap())]);
                     let again = classify::by_status(StatusCode::TOO_MANY_REQUESTS, &rewritten, clock);
@@ -41,13 +41,13 @@ pub fn check(data: &[u8]) {
     }
 }
 
-/// The header's text, where it is a number.
+/// The text of the header, if it is a number.
 fn digits(data: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(data).ok()?.trim_matches([' ', '\t']);
     (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then_some(text)
 }
 
-/// Counts by hand; what does not fit means "very long".
+/// The number of these digits; beyond `u64` it is `u32::MAX` seconds, a very long wait.
 fn seconds(digits: &str) -> Option<Duration> {
     let number = digits
         .bytes()

@@ -1,10 +1,11 @@
-//! The encoder of server-sent events: whatever an upstream sends, a browser reads back, and nothing else.
+//! Checks the encoder of server-sent events: a browser reads back exactly the body of the upstream, and no
+//! other field.
 //!
 //! The decoder below is written from the HTML standard (9.2.6, "Interpreting an event stream").
 
 use taskgate::http::sse;
 
-/// What `EventSource` would hand out.
+/// An event as `EventSource` dispatches it.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Event {
     name: String,
@@ -12,11 +13,11 @@ struct Event {
     data: String,
 }
 
-/// The fields as the gateway combines them: a state, a failure, and the end.
+/// The combinations of event name and id that the gateway sends: for a state, a failure, and the end.
 const FIELDS: [(Option<&str>, Option<&[u8]>); 3] =
     [(None, Some(b"\"0123456789abcdef\"")), (Some("trouble"), None), (Some("gone"), Some(b"gone"))];
 
-/// The input is what the upstream sent.
+/// `data` is the body of the upstream.
 pub fn check(data: &[u8]) {
     let joined = String::from_utf8_lossy(data).replace("\r\n", "\n").replace('\r', "\n");
     let (mut stream, mut expected) = (Vec::new(), Vec::new());
@@ -25,7 +26,7 @@ pub fn check(data: &[u8]) {
         let event = sse::event(name, id, data);
         assert_eq!(event.slice(event.len() - 2..), "\n\n", "an event ends where the next one begins");
         stream.extend_from_slice(&event);
-        // What may stand between two events.
+        // A comment and a `retry` field may stand between two events.
         stream.extend_from_slice(b":\n\nretry: 1000\n\n");
         if let Some(id) = id {
             last_id = String::from_utf8(id.to_vec()).unwrap();
@@ -47,7 +48,7 @@ fn decode(stream: &[u8]) -> Vec<Event> {
         let value = value.strip_prefix(' ').unwrap_or(value);
         match field {
             _ if line.is_empty() => {
-                // The id outlives its event; data and name do not.
+                // The id lasts beyond its event; data and name do not.
                 let next = Event { id: event.id.clone(), ..Event::default() };
                 let mut done = std::mem::replace(&mut event, next);
                 if done.data.pop().is_some() {
@@ -60,14 +61,14 @@ fn decode(stream: &[u8]) -> Vec<Event> {
             "event" => value.clone_into(&mut event.name),
             "data" => event.data.extend([value, "\n"]),
             "id" if !value.contains('\0') => value.clone_into(&mut event.id),
-            // Comments, `retry`, and fields unknown.
+            // Comments and `retry`, which `EventSource` does not dispatch.
             _ => assert!(line == ":" || line == "retry: 1000", "a field that nobody wrote: {line:?}"),
         }
     }
     events
 }
 
-/// The lines of a stream: each ends with CRLF, LF or CR. What follows the last end is not a line yet.
+/// The lines of a stream, each of which ends with CRLF, LF or CR.
 fn lines(mut rest: &str) -> Vec<&str> {
     let mut lines = Vec::new();
     while let Some(at) = rest.find(['\r', '\n']) {

@@ -1,8 +1,9 @@
-//! The judge of upstream answers: any bytes with any status code; only complete JSON becomes a snapshot.
+//! Checks the classification of upstream answers, of any bytes with any status code: only complete JSON
+//! becomes a snapshot.
 //!
-//! Two others give their opinion: a reader of the JSON grammar (RFC 8259) written here, for completeness, and
-//! `serde_json::Value`, for what the answer says. The latter refuses some that the gateway passes on as they
-//! are (huge numbers, deep nesting): then only the former counts.
+//! It is compared with two other parsers: one of the JSON grammar (RFC 8259), written here, decides whether a
+//! body is complete, and `serde_json::Value` decides on its phase. The latter refuses some bodies that the
+//! gateway passes on (huge numbers, deep nesting): then only the former counts.
 
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
@@ -21,7 +22,7 @@ const TERMINAL: [&str; 6] = ["completed", "succeeded", "failed", "cancelled", "c
 
 static JUDGES: LazyLock<Vec<Judge>> = LazyLock::new(|| POINTERS.map(judge).into());
 
-/// The input is a line with the status code, and the body; without such a line it is the body of a 200.
+/// `data` is a line with the status code, then the body; without such a line it is the body of a 200.
 pub fn check(data: &[u8]) {
     let (code, body) = split(data);
     let Ok(status) = StatusCode::from_u16(code) else { return };
@@ -41,7 +42,7 @@ pub fn check(data: &[u8]) {
         let json = HeaderValue::from_static("application/json");
         let bytes = Bytes::copy_from_slice(body);
         let verdict = judge.snapshot(status, json, bytes, Instant::now(), now);
-        // A status that may not have been text is left out.
+        // A status that held a lone surrogate is not compared.
         let is_clear = |document: &&Value| {
             document.pointer(pointer).and_then(Value::as_str).is_none_or(|word| !word.contains('\u{fffd}'))
         };
@@ -59,7 +60,7 @@ pub fn check(data: &[u8]) {
             }
             Err(failure) => {
                 assert_eq!(failure, Failure::InvalidResponse { status: code });
-                // A 4xx is what it is; of a success only an error in its clothes is turned away.
+                // Complete JSON is refused only in a 2xx, if it is an error envelope.
                 assert!(!is_complete || code < 400, "complete JSON");
             }
         }
@@ -72,7 +73,7 @@ fn split(data: &[u8]) -> (u16, &[u8]) {
         .unwrap_or((200, data))
 }
 
-/// The text with `\ufffd` for each half of a character outside of the basic plane: `Value` refuses lone ones.
+/// The text with `\ufffd` for each escaped surrogate: `Value` refuses lone ones.
 fn without_surrogates(text: &[u8]) -> Vec<u8> {
     let mut text = text.to_vec();
     let mut at = 0;
@@ -123,10 +124,10 @@ fn judge(pointer: &str) -> Judge {
     Judge::new(&config::load(&Sources { file: None, env }).unwrap().upstream)
 }
 
-/// Whether the text is one JSON value with nothing but blanks around it.
+/// Whether the text is one JSON value, with only whitespace around it.
 fn is_json(text: &[u8]) -> bool {
     let mut rest = text;
-    // The brackets that are open. What may come next is in `expected`.
+    // The closing brackets that the open ones need, innermost last.
     let mut open = Vec::new();
     let mut expected = Expected::Value;
     loop {
@@ -183,7 +184,7 @@ enum Expected {
     End,
 }
 
-/// The length of the string that the text begins with.
+/// The length of the string at the beginning of the text.
 fn string(text: &[u8]) -> Option<usize> {
     let mut at = 1;
     loop {
@@ -200,7 +201,7 @@ fn string(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// The length of the number that the text begins with.
+/// The length of the number at the beginning of the text.
 fn number(text: &[u8]) -> Option<usize> {
     let digits = |from: usize| text[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
     let mut at = usize::from(text[0] == b'-');

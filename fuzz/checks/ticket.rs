@@ -1,4 +1,4 @@
-//! Tickets: nobody without the secret makes one that holds, and one that is signed opens what its claims say.
+//! Checks tickets: without the secret none is valid, and a signed one opens exactly the tasks in its claims.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,7 +14,7 @@ const NOW: u64 = 1_800_000_000;
 const HEADER: &[u8] = br#"{"alg":"HS256","typ":"JWT"}"#;
 const CLAIMS: &[u8] = br#"{"tasks":["a"],"exp":1800000060}"#;
 
-/// The input is taken as a whole ticket, as the claims of a signed one, and as the header of a signed one.
+/// `data` is used as a whole ticket, as the claims of a signed one, and as the header of a signed one.
 pub fn check(data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data) {
         assert!(verify(text).is_err(), "nobody has signed this");
@@ -24,7 +24,7 @@ pub fn check(data: &[u8]) {
 }
 
 fn as_claims(data: &[u8]) {
-    // What is passed over is not looked at, and may hold any bytes.
+    // Values of unknown claims are skipped unread, and may hold any bytes.
     if std::str::from_utf8(data).is_err() {
         return;
     }
@@ -32,12 +32,12 @@ fn as_claims(data: &[u8]) {
     if serde_json::from_slice::<&RawValue>(data).is_err() {
         assert_eq!(judged, Err(TicketFault::Malformed), "not JSON");
     }
-    // Numbers beyond all bounds are JSON, but no `Value`.
+    // Numbers beyond the range of `f64` are JSON, but no `Value`.
     let Ok(claims) = serde_json::from_slice::<Value>(data) else { return };
     if let Ok(ticket) = judged {
         agrees(&ticket, &claims);
     }
-    // Written anew, no name occurs twice: of those readers make different things.
+    // Serialized again, so that no name occurs twice: parsers differ on repeated names.
     let plain = serde_json::to_vec(&claims).unwrap();
     let jwt = signed(HEADER, &plain);
     if jwt.len() <= LONGEST {
@@ -45,7 +45,7 @@ fn as_claims(data: &[u8]) {
     }
 }
 
-/// What a ticket opens is what its claims say.
+/// The ticket's rights are those of its claims.
 fn agrees(ticket: &Ticket, claims: &Value) {
     let tasks: Vec<&str> =
         claims["tasks"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();

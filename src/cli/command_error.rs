@@ -8,7 +8,7 @@ use crate::app::StartError;
 use crate::app::listeners::ListenError;
 use crate::config::Faults;
 
-/// Why a command failed.
+/// The failure of a command.
 #[derive(Debug, Error)]
 pub(super) enum CommandError {
     #[error("{0}")]

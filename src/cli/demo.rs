@@ -1,4 +1,4 @@
-//! Owns `taskgate demo`: sandbox and gateway together on embedded defaults, and what to try.
+//! Owns `taskgate demo`: a sandbox with tasks under way, a gateway with default settings, and their output.
 
 use std::net::SocketAddr;
 
@@ -17,22 +17,22 @@ use crate::telemetry;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Where the gateway listens
+    /// Address of the gateway
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8787")]
     listen: SocketAddr,
-    /// Where its admin listener does
+    /// Address of the gateway's admin listener
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9797")]
     admin: SocketAddr,
-    /// Where the sandbox does
+    /// Address of the sandbox
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8788")]
     sandbox: SocketAddr,
 }
 
-/// The example page. Pages of this machine may read from the gateway, so the sandbox serves it.
+/// The example page. The sandbox serves it: the gateway allows pages from loopback addresses to read.
 const PAGE: &str = include_str!("../../examples/browser/index.html");
 
-/// The tasks under way when the demo starts: what, how long, how far already, how it ends, its prompt, and in
-/// words.
+/// The tasks under way when the demo starts: medium, duration and elapsed time in seconds, ending, prompt,
+/// and a description for the terminal.
 const TASKS: [(Medium, u64, u64, Ending, &str, &str); 5] = {
     use Ending::{Completed, Failed};
     use Medium::{Image, Music, ThreeD, Video};
@@ -85,14 +85,14 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Where each part of the demo is.
+/// The addresses of the demo's listeners.
 struct Addresses {
     gateway: SocketAddr,
     admin: SocketAddr,
     upstream: SocketAddr,
 }
 
-/// Starts the tasks, and says how to look at them.
+/// Creates the tasks, and returns the text that shows how to read and watch them.
 fn invitation(sandbox: &Sandbox, at: &Addresses, key: &str) -> String {
     let Addresses { gateway, admin, upstream } = at;
     let mut text = String::from("\nTasks are under way. Ask for them through the gateway, without a key:\n");
@@ -110,11 +110,11 @@ fn invitation(sandbox: &Sandbox, at: &Addresses, key: &str) -> String {
     }
     text.push_str(&format!(
         "Ask again and see Age, ETag and Cache-Status; ask from fifty terminals and the sandbox sees one request.\n\
-         \nOpen this page and watch them live:\n  \
+         \nOpen this page to watch the tasks live:\n  \
          {page}\n\
-         \nAnd this one, which shows the gateway itself at work:\n  \
+         \nOpen the dashboard of the gateway:\n  \
          http://{admin}/\n\
-         \nCreate one more, at the sandbox, as your back end would at LemonData:\n  \
+         \nCreate another task at the sandbox, as your back end would at LemonData:\n  \
          curl http://{upstream}/v1/videos/generations -H 'Authorization: Bearer {key}' \\\n    \
          -H 'Content-Type: application/json' -d '{{\"prompt\":\"a lemon tree in the rain\"}}'\n\
          and put its poll_url behind http://{gateway}\n\

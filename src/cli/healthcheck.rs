@@ -1,4 +1,4 @@
-//! Owns `taskgate healthcheck`: asks the running gateway whether it is ready, without curl.
+//! Owns `taskgate healthcheck`: one request to `/readyz` or `/livez` of the running gateway, without curl.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
@@ -12,14 +12,14 @@ use super::surroundings::Surroundings;
 use crate::config;
 
 const PATIENCE: Duration = Duration::from_secs(2);
-/// More than the head and body of `/readyz`.
+/// In bytes: more than head and body of an answer of `/readyz`.
 const ANSWER: usize = 4096;
 
 pub(super) async fn run(flag: Option<&Path>, surroundings: Surroundings) -> Result<(), CommandError> {
-    // No more than where it listens: a file that is being written now says nothing about who runs already.
+    // Only the listeners: a fault in a setting edited since the start does not concern the running gateway.
     let listeners = surroundings.sources(flag).and_then(|sources| config::listeners(&sources));
     let (main, admin) = listeners.map_err(|faults| {
-        // Docker knows healthy and unhealthy only, so faults are "not ready" here.
+        // Exit code 1 instead of 78: Docker reserves all codes but 0 and 1.
         CommandError::NotReady(format!("the settings are at fault:\n{faults}"))
     })?;
     let (address, path) = match admin {
@@ -42,7 +42,7 @@ pub(super) async fn run(flag: Option<&Path>, surroundings: Surroundings) -> Resu
     Err(CommandError::NotReady(format!("http://{address}{path} answered {line}")))
 }
 
-/// Where a listener on "every address" can be reached from this machine.
+/// The address to connect to: loopback if the listener is on all addresses (`0.0.0.0` or `::`).
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

@@ -1,6 +1,7 @@
-//! Owns the command line: what can be asked of the program, and with which exit code it answers.
+//! Owns the command line: flags, subcommands, and exit codes.
 //!
-//! 0 done or shut down cleanly · 1 failed while running · 2 used wrongly · 78 settings at fault (`EX_CONFIG`).
+//! Exit codes: 0 success or clean shutdown · 1 failure while running · 2 wrong usage · 78 faults in the
+//! settings (`EX_CONFIG` of sysexits.h).
 
 mod check;
 mod command_error;
@@ -28,7 +29,7 @@ pub use self::surroundings::Surroundings;
 #[derive(Debug, Parser)]
 #[command(name = "taskgate", version, max_term_width = 100)]
 pub struct Arguments {
-    /// The settings file; without it `TASKGATE_CONFIG`, then ./config.toml, then defaults
+    /// Settings file (default: the file in `TASKGATE_CONFIG`, else ./config.toml if it exists)
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -37,24 +38,24 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the gateway (the default). The key comes from `LEMONDATA_API_KEY` or `LEMONDATA_API_KEY_FILE`
+    /// Run the gateway (the default). The API key comes from `LEMONDATA_API_KEY` or `LEMONDATA_API_KEY_FILE`
     Serve,
-    /// Check the settings and print the effective ones, secrets shown as ***
+    /// Check the settings and print those in effect, secrets shown as ***
     Check,
-    /// Exit 0 if the gateway with these settings is ready, else 1: for Docker's HEALTHCHECK
+    /// Exit with 0 if the gateway with these settings is ready, else with 1 (for Docker's HEALTHCHECK)
     Healthcheck,
-    /// Print a signed ticket with which a browser reads these tasks
+    /// Print a signed ticket that lets a browser read these tasks
     Ticket(ticket::Arguments),
-    /// Print a new token for a program, and the line that lets it in
+    /// Print a new token for a program, and its line for the token file
     Token(token::Arguments),
-    /// Run a LemonData look-alike for offline work: no account, no cost
+    /// Run a simulated LemonData for offline work: no account, no cost
     Sandbox(sandbox::Arguments),
-    /// Run sandbox and gateway together with a few tasks under way, and print what to try
+    /// Run sandbox and gateway with a few tasks under way, and print commands to try
     Demo(demo::Arguments),
 }
 
 impl Arguments {
-    /// Carries the command out, until it is done.
+    /// Runs the subcommand to its end.
     pub async fn run(self, surroundings: Surroundings) -> ExitCode {
         let result = match self.command.unwrap_or(Command::Serve) {
             Command::Serve => serve::run(self.config.as_deref(), surroundings).await,

@@ -1,13 +1,12 @@
-//! Owns how many sockets the system allows: each is an open file, and without one for it not even the admin
-//! listener can answer.
+//! Owns the limit of open files: every socket is one, and at the limit even the admin listener cannot answer.
 
 use crate::config::Settings;
 
-/// For the admin listener, and for what is open anyway.
+/// Open files for the admin listener, and for those that the process needs besides its connections.
 const SPARE: u64 = 96;
 
-/// Asks for as many open files as the settings need. Where the system allows fewer, fits the settings to that,
-/// and says so.
+/// Raises the limit of open files to the number that the settings need. If the system allows fewer, lowers
+/// the settings to that and logs a warning.
 pub(super) fn reserve(mut settings: Settings) -> Settings {
     let in_flight = settings.upstream.max_in_flight as u64;
     let wanted = settings.server.max_connections as u64 + in_flight + SPARE;
@@ -21,8 +20,9 @@ pub(super) fn reserve(mut settings: Settings) -> Settings {
                 wanted,
                 max_connections = settings.server.max_connections,
                 max_in_flight = settings.upstream.max_in_flight,
-                "the system allows fewer open files than the settings need, so these two are what it can \
-                 do: raise the limit (ulimit -n, LimitNOFILE in systemd) or lower server.max_connections"
+                "the system allows fewer open files than the settings need, so max_connections and \
+                 max_in_flight are lowered to these values: raise the limit (ulimit -n, LimitNOFILE in \
+                 systemd) or lower server.max_connections"
             );
         }
         Ok(_) => {}
@@ -31,7 +31,7 @@ pub(super) fn reserve(mut settings: Settings) -> Settings {
     settings
 }
 
-/// Who gets how many of too few.
+/// The division of too few open files between clients and the upstream.
 #[derive(Debug, PartialEq, Eq)]
 struct Shares {
     connections: usize,

@@ -1,5 +1,5 @@
-//! Owns when settings are read again: at SIGHUP, and when the file of the key, the tokens or the ticket
-//! secrets changes. No connection is dropped; what cannot be read leaves everything as it was.
+//! Owns the reload of the settings: at SIGHUP, and when the file of the key, the tokens or the ticket secrets
+//! changes. No connection is closed, and after a failed reload the old settings stay in force.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,47 +12,47 @@ use crate::app::Running;
 use crate::config::{Faults, Settings};
 use crate::lifecycle::Lifecycle;
 
-/// How often the files are looked at. Looking and not inotify: mounted secrets are exchanged in ways that it
-/// does not tell.
+/// The interval between two looks at the files. inotify would miss some ways of replacing mounted secrets.
 const LOOK: Duration = Duration::from_secs(1);
-/// How soon what could not be read is tried again: the reason may be a passing one.
+/// The time after a failed reload until the next attempt: the cause may be temporary.
 const TRY_AGAIN: Duration = Duration::from_secs(15);
 
-/// What tells one version of a file from another; `None` where there is none.
+/// Modification time, size and inode of a file, which differ between its versions; `None` without a file.
 type Print = Option<(SystemTime, u64, u64)>;
 
-/// Reads settings; on a thread of its own, as a file may be slow.
+/// Reads the settings. It blocks, so it runs on a blocking thread.
 type Load = Arc<dyn Fn() -> Result<Settings, Faults> + Send + Sync>;
 
-/// How files looked at one moment.
+/// The files at one moment.
 pub(super) struct Seen(Vec<Print>);
 
-/// What is read again, and what of it was read last.
+/// The running gateway, and the result of the last reload.
 struct Reloader {
     running: Running,
     load: Load,
     lifecycle: Lifecycle,
-    /// The files as they were before they were read last with success.
+    /// The files just before the last successful read.
     known: Vec<Print>,
     fault: Option<ReadFault>,
 }
 
-/// What was wrong when the files were read last.
+/// The failure of the last reload.
 struct ReadFault {
-    /// In words, told once.
+    /// The message, which is logged once.
     told: String,
-    /// The files as they were then: others are worth a try at once.
+    /// The files just before it: if they change, the next attempt is made at once.
     of: Vec<Print>,
+    /// The time of the next attempt if they do not change.
     again: Instant,
 }
 
-/// How the files of these settings look now. To be asked for as soon as they are read: what changes later is to be
-/// read again.
+/// The files of these settings as they are now. Call it just after reading the settings: a later change leads
+/// to a reload.
 pub(super) async fn seen(settings: &Settings) -> Seen {
     Seen(prints(&files(settings)).await)
 }
 
-/// Reads again whenever there is a reason to, as long as it runs.
+/// Reloads the settings at SIGHUP and after changes of the files. Never ends.
 pub(super) async fn run(
     running: Running,
     Seen(known): Seen,
@@ -70,7 +70,7 @@ pub(super) async fn run(
             _ = ticks.tick() => false,
         };
         let seen = prints(&files(reloader.running.settings())).await;
-        // Seen twice: whoever writes it has finished.
+        // Two equal looks in a row: the write is over.
         let has_changed = seen != reloader.known && seen == last;
         if is_asked || (has_changed && reloader.may_try(&seen)) {
             reloader.read_again(seen.clone()).await;
@@ -84,7 +84,7 @@ impl Reloader {
         self.fault.as_ref().is_none_or(|fault| fault.of != seen || fault.again <= Instant::now())
     }
 
-    /// `seen` is how the files looked before: what is written while they are read is a change once more.
+    /// `seen` is from before the read, so that a write during the read counts as another change.
     async fn read_again(&mut self, seen: Vec<Print>) {
         let load = Arc::clone(&self.load);
         let Some(result) = self.lifecycle.blocking(move || load()).await else { return };
@@ -106,8 +106,8 @@ impl Reloader {
             Err(fault) => {
                 if self.fault.as_ref().is_none_or(|known| known.told != fault) {
                     tracing::error!(
-                        "the settings were read again and are at fault; the old ones stay in force, and with \
-                         them every token and secret of before:\n{fault}"
+                        "the settings were read again and are at fault; the old ones stay in force, with all \
+                         their tokens and secrets:\n{fault}"
                     );
                 }
                 self.fault = Some(ReadFault { told: fault, of: seen, again: Instant::now() + TRY_AGAIN });

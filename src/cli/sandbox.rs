@@ -14,7 +14,7 @@ use crate::sandbox::{Options, Sandbox};
 use crate::server::{self, ConnectionLimits};
 use crate::telemetry;
 
-/// The sandbox takes fewer liberties than the gateway: it is for one developer.
+/// Connection limits of the sandbox: fixed, as it serves one developer.
 pub(super) const LIMITS: ConnectionLimits = ConnectionLimits {
     max_connections: 4096,
     header_read_timeout: Duration::from_secs(10),
@@ -24,10 +24,10 @@ pub(super) const LIMITS: ConnectionLimits = ConnectionLimits {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Where to listen
+    /// Address of the sandbox
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8788")]
     listen: SocketAddr,
-    /// What to log: error, warn, info (each create), debug (each request)
+    /// Log level: error, warn, info (each create) or debug (each request)
     #[arg(long, value_name = "FILTER", default_value = "info")]
     log: String,
     #[command(flatten)]
@@ -44,7 +44,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CommandError> {
     let sandbox = Sandbox::new(arguments.options);
     drop(lifecycle.spawn(server::serve(listener, sandbox.router(), LIMITS, lifecycle.clone())));
     tell(&format!(
-        "The sandbox speaks LemonData's task API at http://{address} and takes the key {key}.\n\
+        "The sandbox serves LemonData's task API at http://{address} and accepts the key {key}.\n\
          Create a task:\n  \
          curl http://{address}/v1/videos/generations -H 'Authorization: Bearer {key}' \\\n    \
          -H 'Content-Type: application/json' -d '{{\"prompt\":\"a lemon tree in the rain\"}}'\n\

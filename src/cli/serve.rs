@@ -1,4 +1,4 @@
-//! Owns `taskgate serve`: from settings to a clean end.
+//! Owns `taskgate serve`: the life of a gateway from its settings to a clean shutdown.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub(super) async fn run(flag: Option<&Path>, surroundings: Surroundings) -> Resu
     Ok(())
 }
 
-/// Says where it listens, and for whom it asks.
+/// Logs the addresses of the listeners, the upstream and the access mode.
 pub(super) fn announce(settings: &Settings, listeners: &Listeners) -> Result<(), CommandError> {
     let admin = match &listeners.admin {
         Some(admin) => admin.local_addr()?.to_string(),

@@ -1,5 +1,5 @@
-//! Owns the signals: those that end the program, and the one that asks it to read its settings again. Listened
-//! for before the program says that it is ready: a signal without a listener would kill it.
+//! Owns the signals: SIGTERM and SIGINT end the program, SIGHUP reloads its settings. Their handlers are
+//! installed before the program logs that it is ready: without one, each of them kills the process.
 
 use std::io;
 
@@ -12,13 +12,13 @@ pub(super) struct Stop {
 }
 
 impl Stop {
-    /// From now on they no longer end the program by themselves.
+    /// Installs the handlers: from now on these signals no longer kill the process.
     #[expect(clippy::disallowed_methods, reason = "the one place that listens for them")]
     pub(super) fn listen() -> io::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// Resolves when one of them has come.
+    /// Waits for one of them.
     pub(super) async fn asked(mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
@@ -27,7 +27,7 @@ impl Stop {
     }
 }
 
-/// SIGHUP. From now on it no longer ends the program.
+/// Installs the handler of SIGHUP: from now on it no longer kills the process.
 #[expect(clippy::disallowed_methods, reason = "the one place that listens for them")]
 pub(super) fn hangup() -> io::Result<Signal> {
     signal(SignalKind::hangup())

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{Faults, Sources};
 
-/// Environment and working directory.
+/// The environment variables and the working directory of the process. `main` reads them; all other code takes them
+/// from here.
 #[derive(Debug)]
 pub struct Surroundings {
-    /// All variables.
+    /// All environment variables.
     pub env: Vec<(OsString, OsString)>,
     /// The working directory.
     pub dir: PathBuf,

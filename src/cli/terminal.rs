@@ -2,7 +2,7 @@
 
 use super::command_error::CommandError;
 
-/// Says something to the person at the terminal. A closed pipe is no reason to fail.
+/// Writes a line to standard output. A closed pipe is no failure of the command.
 pub(super) fn tell(text: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stdout().lock(), "{text}");

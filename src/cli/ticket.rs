@@ -13,16 +13,16 @@ use crate::core::time::seconds_up;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The ids of the tasks it opens
+    /// Ids of the tasks that the ticket opens
     #[arg(value_name = "TASK_ID", required = true, num_args = 1..=100, value_parser = id)]
     tasks: Vec<String>,
-    /// How long it lasts, at most 24h
+    /// Lifetime of the ticket, at most 24h
     #[arg(long, value_name = "TIME", default_value = "15m", value_parser = life)]
     ttl: Duration,
-    /// The user it is for: limits are counted and turns are taken by it
+    /// User of the ticket, who counts as one client in limits and turns
     #[arg(long, value_name = "USER", value_parser = user)]
     sub: Option<String>,
-    /// It also cancels its tasks, where `access.allow_cancel` is true
+    /// Allow the ticket to cancel its tasks, if `access.allow_cancel` is true
     #[arg(long)]
     cancel: bool,
 }

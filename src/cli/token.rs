@@ -7,7 +7,7 @@ use crate::core::token;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Who will hold it: up to 64 of A-Z a-z 0-9 - _ .
+    /// Name of the program that gets the token: up to 64 of A-Z a-z 0-9 - _ .
     #[arg(value_name = "NAME", value_parser = name)]
     name: String,
 }
@@ -16,8 +16,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let token = token::random().ok_or(CommandError::NoRandomness)?;
     let hash = hex::encode(&token::hash(&token));
     tell(&format!(
-        "The token, for the program that asks; it is shown this once:\n  {token}\n\
-         The line for the token file (access.token_file), which needs no restart:\n  {} {hash}",
+        "The token for the program, which is shown only this once:\n  {token}\n\
+         The line for the token file (access.token_file); the gateway needs no restart:\n  {} {hash}",
         arguments.name
     ));
     Ok(())

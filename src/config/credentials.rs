@@ -1,5 +1,5 @@
-//! Owns the files that say who gets in: tokens as hashes, and the secrets that sign tickets. No fault shows
-//! what stands in them, nor a path, which may be a secret put in the wrong place.
+//! Owns the files of credentials: tokens, as hashes, and the secrets that sign tickets. No fault shows the
+//! content of a file, or a path, which may be a secret put in the wrong place.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,11 +15,11 @@ pub(super) const TOKEN_FILE: &str = "access.token_file";
 /// The setting that names the secret file.
 pub(super) const TICKET_SECRET_FILE: &str = "access.ticket_secret_file";
 
-/// Far more than ten thousand tokens, far less than a file named by mistake.
+/// In bytes: room for ten thousand tokens, far less than a file named by mistake.
 const LARGEST: u64 = 1 << 20;
 const MOST_SECRETS: usize = 2;
 
-/// The tokens of a file, none without one; `None` where that is at fault.
+/// The tokens of the token file; no tokens without a file. `None`: the file's faults are in `reader`.
 pub(super) fn tokens(reader: &mut Reader, file: Option<&Path>) -> Option<Tokens> {
     let Some(file) = file else { return Some(Tokens::default()) };
     let read = read("token file", file).map_err(|fault| vec![fault]);
@@ -34,7 +34,7 @@ pub(super) fn tokens(reader: &mut Reader, file: Option<&Path>) -> Option<Tokens>
     }
 }
 
-/// The secrets of a file, none without one; `None` where that is at fault.
+/// The secrets of the secret file; no secrets without a file. `None`: the file's fault is in `reader`.
 pub(super) fn ticket_secrets(reader: &mut Reader, file: Option<&Path>) -> Option<Keyring> {
     let Some(file) = file else { return Some(Keyring::default()) };
     match read("secret file", file).and_then(|text| parse_secrets(&text)) {
@@ -53,7 +53,7 @@ fn read(what: &str, path: &Path) -> Result<String, String> {
     text.ok_or_else(|| format!("the {what} is larger than {}; is it the right one?", size_text(LARGEST)))
 }
 
-/// Lines of `NAME SHA256HEX`; empty ones and comments are passed over.
+/// Lines of `NAME SHA256HEX`; empty lines and comments (`#`) are skipped.
 fn parse_tokens(text: &str) -> Result<Tokens, Vec<String>> {
     let mut tokens = Vec::new();
     let mut faults = Vec::new();
@@ -78,7 +78,7 @@ fn entry(line: &str) -> Result<(Arc<str>, Hash), &'static str> {
     let (Some(name), Some(hash), None) = (words.next(), words.next(), words.next()) else {
         return Err("is not a name and a SHA-256");
     };
-    // The token itself, in the place of its holder's name, would be shown as that.
+    // A token in the place of the name: the log would show it as the name of a client.
     if name.starts_with(PREFIX) {
         return Err("begins with a token instead of a name");
     }
@@ -100,7 +100,7 @@ fn hash_of(text: &str) -> Option<Hash> {
     Some(hash)
 }
 
-/// One or two lines, each a secret as it stands.
+/// One or two lines, each of them a secret.
 fn parse_secrets(text: &str) -> Result<Keyring, String> {
     const CURE: &str = "put one secret into it, such as `openssl rand -hex 32` prints";
     let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();

@@ -1,11 +1,11 @@
-//! Owns faults: what is wrong in the settings, where it stands, and what to write instead.
+//! Owns the faults of settings: the place of each, the mistake, and the text to write instead.
 //!
-//! No fault shows a secret: whatever looks like a key is masked as the fault is made, and [`Faults::hide`]
-//! masks the key that was really given, once it is known.
+//! No fault shows a secret: words that look like a key are masked when the fault is made, and
+//! [`Faults::hide`] masks the API key itself once it is known.
 
 use std::fmt;
 
-/// One thing to put right. Prints as one line.
+/// One mistake in the settings. Its `Display` is one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     place: String,
@@ -17,12 +17,12 @@ impl Fault {
         Self { place: one_line(&mask(place.as_ref())), message: one_line(&mask(message.as_ref())) }
     }
 
-    /// Where it stands: a setting, a variable, or a line of the file.
+    /// The place of the mistake: a setting, an environment variable, or a line of the file.
     pub fn place(&self) -> &str {
         &self.place
     }
 
-    /// What is wrong, and what to write instead.
+    /// The mistake, and the text to write instead.
     pub fn message(&self) -> &str {
         &self.message
     }
@@ -34,7 +34,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Everything that is wrong, at least one thing. Prints as one line each.
+/// All faults of the settings, at least one. Their `Display` is one line each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Faults(Vec<Fault>);
 
@@ -43,17 +43,17 @@ impl Faults {
         Self(vec![fault])
     }
 
-    /// `Ok` where there is nothing to say.
+    /// `Ok` if there are none.
     pub(super) fn all(faults: Vec<Fault>) -> Result<(), Self> {
         if faults.is_empty() { Ok(()) } else { Err(Self(faults)) }
     }
 
-    /// Masks a secret of any shape.
+    /// Masks this secret, which need not look like a key.
     pub(super) fn hide(mut self, secret: &str) -> Self {
         if secret.len() < SHORTEST_SECRET {
             return self;
         }
-        // Values are quoted with escapes, so a secret may stand in either form.
+        // Messages quote values with or without escapes, so the secret may occur in either form.
         let (plain, escaped) = (one_line(secret), secret.escape_debug().to_string());
         for fault in &mut self.0 {
             for text in [&mut fault.place, &mut fault.message] {
@@ -63,7 +63,7 @@ impl Faults {
         self
     }
 
-    /// The faults, in the order of the settings.
+    /// The faults, in the order in which they were found.
     pub fn iter(&self) -> impl Iterator<Item = &Fault> {
         self.0.iter()
     }
@@ -83,13 +83,13 @@ impl fmt::Display for Faults {
 
 impl std::error::Error for Faults {}
 
-/// What is shorter is no real key, and occurs inside plain words.
+/// In bytes. A shorter text is no real key, and occurs inside plain words.
 pub(super) const SHORTEST_SECRET: usize = 6;
 
-/// How the upstream's keys begin.
+/// The prefix of LemonData's API keys.
 const KEY_PREFIX: &str = "sk-";
 
-/// Whether a word of the text begins like a key.
+/// Whether a word of the text begins with the prefix of API keys.
 pub(super) fn looks_like_key(text: &str) -> bool {
     key_start(text).is_some()
 }
@@ -97,7 +97,7 @@ pub(super) fn looks_like_key(text: &str) -> bool {
 fn key_start(text: &str) -> Option<usize> {
     text.match_indices(KEY_PREFIX)
         .map(|(at, _)| at)
-        // `task-1` and `disk-a` hold the letters too, but inside a word.
+        // `task-1` and `disk-a` hold the prefix too, but inside a word.
         .find(|&at| !text[..at].ends_with(|c: char| c.is_ascii_alphanumeric()))
 }
 
@@ -114,7 +114,7 @@ fn mask(text: &str) -> String {
     masked + rest
 }
 
-/// TOML may hold any character, in names too: one that would end the line, or command a terminal, is spelled out.
+/// Escapes control characters, which TOML allows anywhere: they could end the line or command a terminal.
 fn one_line(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut line, char| {
         if char.is_control() {

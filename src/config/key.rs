@@ -1,5 +1,5 @@
-//! Owns the way to the API key: one variable or one file. No fault shows a key, nor a path, which may be a
-//! key put in the wrong place.
+//! Owns the lookup of the API key, in one environment variable or one file. No fault shows a key or a path: a
+//! path may be a key put in the wrong place.
 
 use std::path::{Path, PathBuf};
 
@@ -11,12 +11,13 @@ const VARIABLE: &str = "LEMONDATA_API_KEY";
 const FILE_VARIABLE: &str = "LEMONDATA_API_KEY_FILE";
 /// `upstream.api_key_file`, the setting.
 pub(super) const FILE_SETTING: &str = "upstream.api_key_file";
-/// A shorter key would be found, and covered, all over harmless answers.
+/// In bytes. Upstream answers are searched for the key: a shorter one would also match harmless text.
 const SHORTEST: usize = 8;
-/// Far longer than any key, far shorter than a file named by mistake.
+/// In bytes: far longer than any key, far shorter than a file named by mistake.
 const LONGEST: usize = 4096;
 
-/// The key, and the file it is in, if it is in one. `setting` is the value of `upstream.api_key_file`.
+/// The key, and the key file if one is named. `setting` is the value of `upstream.api_key_file`. `None`: the
+/// faults are in `reader`.
 pub(super) fn find(
     sources: &Sources,
     setting: Option<PathBuf>,
@@ -24,7 +25,7 @@ pub(super) fn find(
 ) -> Option<(ApiKey, Option<PathBuf>)> {
     let text = sources.variable(VARIABLE);
     let named = sources.variable(FILE_VARIABLE).map(PathBuf::from);
-    // Both may name the same file: `taskgate check` prints the one that the variable named as the setting.
+    // Both may name the same file: `taskgate check` prints the variable's file as the setting.
     let one_file = named.is_none() || setting.is_none() || named == setting;
     match (text, named.is_some() || setting.is_some()) {
         (Some(_), true) => {
@@ -74,12 +75,12 @@ pub(super) fn find(
     }
 }
 
-/// Reads a key file: the key on one line. Also for reading it again while running.
+/// Reads a key file, which holds the key on one line. A reload reads it again.
 ///
 /// # Errors
-/// What is wrong with the file and what to do, in words without a secret.
+/// The fault of the file and its remedy, without any part of its content.
 pub fn read_key_file(path: &Path) -> Result<ApiKey, String> {
-    // With room for a line's end.
+    // Room for CR and LF at the end of the line.
     let text = read_file(path, LONGEST as u64 + 2).map_err(|error| {
         format!("the key file cannot be read: {}; name a file that holds the key alone", why(&error))
     })?;
@@ -110,7 +111,7 @@ fn judge(text: &str) -> Result<ApiKey, &'static str> {
     Ok(ApiKey::new(text))
 }
 
-/// What the variables of the key hold, good or not: none of it may be printed.
+/// The values of the key's variables, valid or not: none of them may be printed.
 pub(super) fn given(sources: &Sources) -> impl Iterator<Item = &str> {
     [VARIABLE, FILE_VARIABLE].into_iter().filter_map(|name| sources.variable(name))
 }

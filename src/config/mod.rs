@@ -1,8 +1,8 @@
-//! Owns the settings: values as the user wrote them, checked into [`Settings`], every fault at once.
+//! Owns the settings: values as they were written, checked into [`Settings`], with all faults at once.
 //!
-//! Built-in defaults give way to the file, and the file to the environment. The way of a value:
-//! [`Sources`] → `reader` (the strongest one, and where it stands) → `sections` (its check and default) →
-//! `rules` (does it go with the others?) → [`Settings`].
+//! The file overrides the defaults, and environment variables override the file. The way of a value:
+//! [`Sources`] → `reader` (the value that overrides the others, and its place) → `sections` (check and
+//! default of each setting) → `rules` (checks between settings) → [`Settings`].
 
 mod credentials;
 mod fault;
@@ -35,26 +35,26 @@ use std::net::SocketAddr;
 use crate::core::ticket::Keyring;
 use reader::Reader;
 
-/// When settings are read.
+/// The occasion on which settings are read: the start, or a reload of a running gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Occasion {
     Start,
     AtWork,
 }
 
-/// Checks everything, the API key included. Reads nothing but the files of the key, the tokens and the
-/// secrets, where they are named.
+/// Checks all settings, the API key included. The only files it reads are those of the key, the tokens and
+/// the ticket secrets, if they are named.
 ///
-/// For embedded use, as in tests, the file may be left out and variables made up: only what differs from
-/// the defaults need be there (`LEMONDATA_API_KEY`, and `TASKGATE_ACCESS__MODE=open` or a token file).
+/// Tests and other embedded uses may leave out the file and pass made-up variables. The only ones without a
+/// usable default are `LEMONDATA_API_KEY`, and `TASKGATE_ACCESS__MODE=open` or a token file.
 ///
 /// # Errors
-/// All that is wrong; a file that is not TOML alone, as nothing can be said of what it would have held.
+/// All faults at once. If the file is not TOML, that is the only one.
 pub fn load(sources: &Sources) -> Result<Settings, Faults> {
     load_on(sources, Occasion::Start)
 }
 
-/// The same for a gateway at work: a token file that was emptied takes everybody's right away, as it says.
+/// As [`load`], for a running gateway: here an emptied token file is no fault, but withdraws every token.
 ///
 /// # Errors
 /// As [`load`].
@@ -69,31 +69,31 @@ fn load_on(sources: &Sources, occasion: Occasion) -> Result<Settings, Faults> {
     match (Faults::all(reader.finish()), settings) {
         (Ok(()), Some(settings)) => Ok(settings),
         (Err(faults), _) => Err(veil(sources, key.as_ref(), faults)),
-        // A value without a fault is never missing.
+        // Never so: a section is `None` only if one of its settings has a fault.
         (Ok(()), None) => {
             Err(Faults::one(Fault::new("settings", "incomplete; this is a mistake in taskgate")))
         }
     }
 }
 
-/// Where the gateway listens, for whoever asks how it is: the main listener, and that of operators.
+/// The addresses of the main listener and of the admin listener, for `taskgate healthcheck`.
 ///
 /// # Errors
-/// What is wrong with these two; other settings are not judged, and no file but that of settings is read.
+/// The faults of these two settings. Other settings are not checked, and no other file is read.
 pub fn listeners(sources: &Sources) -> Result<(SocketAddr, Option<SocketAddr>), Faults> {
     part(sources, sections::listeners)?
         .ok_or_else(|| Faults::one(Fault::new("settings", "incomplete; this is a mistake in taskgate")))
 }
 
-/// The secrets that sign tickets alone: for whoever makes one, and need not hold the API key.
+/// The ticket secrets alone, for `taskgate ticket`, which must work without the API key.
 ///
 /// # Errors
-/// What is wrong with them; other settings are not judged.
+/// The faults of the secret file. Other settings are not checked.
 pub fn ticket_secrets(sources: &Sources) -> Result<Keyring, Faults> {
     Ok(part(sources, sections::ticket_secrets)?.unwrap_or_default())
 }
 
-/// What can be read without the rest, and the faults of that alone.
+/// The settings that `take` takes, or their faults; all others are ignored.
 fn part<T>(sources: &Sources, take: impl FnOnce(&mut Reader) -> Option<T>) -> Result<Option<T>, Faults> {
     let veiled = |faults| veil(sources, None, faults);
     let mut reader = sources.reader().map_err(veiled)?;
@@ -140,7 +140,7 @@ fn read(
     })
 }
 
-/// A key pasted in the wrong place may be echoed as a wrong value there: masked, whatever it looks like.
+/// Masks the API key in the faults: a key pasted in the wrong place would be shown there as a wrong value.
 fn veil(sources: &Sources, found: Option<&ApiKey>, faults: Faults) -> Faults {
     let faults = key::given(sources).fold(faults, Faults::hide);
     match found {

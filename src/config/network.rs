@@ -1,4 +1,4 @@
-//! Owns how addresses, host names and origins are written.
+//! Owns the syntax of addresses, networks, host names and origins.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -9,7 +9,7 @@ use super::settings::AllowList;
 use super::units::list;
 use super::value::{Parsed, Value, wrong};
 
-/// An IP address and a port to listen on; port 0 is any free one.
+/// An IP address and a port to listen on; with port 0 the system chooses a free one.
 pub(super) fn address(value: &Value) -> Parsed<SocketAddr> {
     listener(value).or_else(|port| {
         let port = port.unwrap_or(8787);
@@ -17,7 +17,7 @@ pub(super) fn address(value: &Value) -> Parsed<SocketAddr> {
     })
 }
 
-/// As [`address`], or `"off"`.
+/// As [`address`], or `"off"`, which is `None`.
 pub(super) fn address_or_off(value: &Value) -> Parsed<Option<SocketAddr>> {
     if value.text("off").is_ok_and(|text| text == "off") {
         return Ok(None);
@@ -28,7 +28,7 @@ pub(super) fn address_or_off(value: &Value) -> Parsed<Option<SocketAddr>> {
     })
 }
 
-/// The address, or else the port that was probably meant.
+/// The address, or the port that was probably meant, for the example in the fault.
 fn listener(value: &Value) -> Result<SocketAddr, Option<u16>> {
     let text = match value {
         Value::Text(text) | Value::Toml(toml::Value::String(text)) => text.clone(),
@@ -60,10 +60,10 @@ fn allow_list(
     example: &str,
     item: impl Fn(&str) -> Result<String, String>,
 ) -> impl Fn(&Value) -> Parsed<AllowList> {
-    // The star passes as an item first, so that a list with it is judged as a whole.
+    // `*` passes as an item: only the whole list shows whether it stands alone.
     let list = list(example, move |text| match text {
         "*" => Ok(text.to_owned()),
-        // Not shown: there may be a password in it.
+        // The text may hold a password, so the fault does not show it.
         _ if text.contains('@') => {
             Err("one holds a user or password; delete what stands before the @, and the @".to_owned())
         }
@@ -81,7 +81,7 @@ fn allow_list(
     }
 }
 
-/// A name as it stands in `Host`, without port. IPv6 in brackets.
+/// A name as in the `Host` header, without port; an IPv6 address in brackets.
 fn host(text: &str) -> Result<String, String> {
     let bare = text.trim_start_matches('[').trim_end_matches(']');
     if let Ok(address) = bare.parse::<Ipv6Addr>() {
@@ -101,7 +101,7 @@ fn host(text: &str) -> Result<String, String> {
     if is_name {
         return Ok(name);
     }
-    // What is left when a scheme, a path and a port are taken away is most likely what was meant.
+    // The fault suggests the text without its scheme, path and port.
     let meant = name.split_once("://").map_or(name.as_str(), |(_, rest)| rest);
     let meant = meant.split(['/', ':']).next().unwrap_or(meant);
     if meant.contains('*') {
@@ -113,7 +113,7 @@ fn host(text: &str) -> Result<String, String> {
     Err(format!("{text:?} is more than a host name; write {meant:?}"))
 }
 
-/// An origin as browsers send it: lower case, no default port, no path.
+/// An origin as browsers send it in `Origin`: lower case, no default port, no path.
 fn origin(text: &str) -> Result<String, String> {
     const CURE: &str = "write one such as \"https://app.example.com\"";
     if text.eq_ignore_ascii_case("null") {

@@ -1,4 +1,5 @@
-//! Owns the taking of values: the checks ask for each key by name, and what nobody asked for is unknown.
+//! Owns the values on their way into [`Settings`](super::Settings): the sections take each setting by its
+//! key, and a key that no section has taken is unknown.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,18 +8,18 @@ use super::spelling::nearest;
 use super::value::{Given, Parsed, SetBy, Value};
 use super::variable::{CONFIG_VARIABLE, variable_of};
 
-/// How to say where the API key goes. The words of every fault that finds it elsewhere.
+/// The remedy in every fault about an API key in the wrong place.
 pub(super) const KEY_CURE: &str =
     "put the key into the variable LEMONDATA_API_KEY, or into a file named by LEMONDATA_API_KEY_FILE";
 
-/// All values as given, on their way to becoming settings.
+/// All values as they were set, and the faults found so far.
 pub(super) struct Reader {
     file: BTreeMap<String, Given>,
     variables: BTreeMap<String, Given>,
-    /// Sections of the file, as some may be empty.
+    /// The sections of the file, empty ones too: `file` shows only those with a setting.
     sections: Vec<(String, SetBy)>,
     known: Vec<&'static str>,
-    /// Values that passed their own check, for the rules between them.
+    /// Values that passed their own check, for the rules between settings.
     passed: BTreeMap<&'static str, Given>,
     faults: Vec<Fault>,
 }
@@ -32,7 +33,7 @@ impl Reader {
         Self { file, variables, sections, known: Vec::new(), passed: BTreeMap::new(), faults: Vec::new() }
     }
 
-    /// Takes the value of `key`, from the strongest source that has one. `None`: its faults are noted.
+    /// Takes the value of `key` from its variable, else from the file, else `default`. `None`: it has faults.
     pub(super) fn take<T>(
         &mut self,
         key: &'static str,
@@ -57,7 +58,7 @@ impl Reader {
         }
     }
 
-    /// Looks once more at a value that was taken; `None` where it was faulty: that has been said.
+    /// Parses a taken value once more; `None` if it was faulty: its fault is recorded already.
     pub(super) fn again<T>(&self, key: &str, parse: impl Fn(&Value) -> Parsed<T>) -> Option<T> {
         debug_assert!(self.known.contains(&key), "{key} is not taken yet");
         parse(&self.passed.get(key)?.value).ok()
@@ -72,23 +73,23 @@ impl Reader {
         self.passed.iter().filter(|(_, given)| holds(&given.value)).map(|(key, _)| *key).collect()
     }
 
-    /// Notes a fault of a key that was taken.
+    /// Records a fault of a setting that was taken.
     pub(super) fn fault(&mut self, key: &str, message: impl AsRef<str>) {
         let set_by = self.passed.get(key).map_or(&SetBy::Default, |given| &given.set_by);
         self.faults.push(Fault::new(place(key, set_by), message));
     }
 
-    /// Notes a fault of something that is no key.
+    /// Records a fault at a place that is no setting, such as a variable of the API key.
     pub(super) fn fault_at(&mut self, place: &str, message: impl AsRef<str>) {
         self.faults.push(Fault::new(place, message));
     }
 
-    /// The faults of what was taken; of the rest nothing is said.
+    /// The faults of the settings taken so far. The other values are neither checked nor unknown.
     pub(super) fn faults(self) -> Vec<Fault> {
         self.faults
     }
 
-    /// Every fault, unknown names last.
+    /// Every fault, those of unknown names last.
     pub(super) fn finish(mut self) -> Vec<Fault> {
         let mut unknown: Vec<Fault> = Vec::new();
         for (section, set_by) in &self.sections {
@@ -101,7 +102,7 @@ impl Reader {
                 _ if names_the_key(key) => {
                     format!("the key must not stand in this file; delete it here and {KEY_CURE}")
                 }
-                // Said once, for the section as a whole.
+                // Its unknown section is one fault already.
                 Some((section, _)) if !self.has_section(section) => continue,
                 Some((section, name)) => self.about_key(section, name),
                 None if self.has_section(key) => {
@@ -174,7 +175,7 @@ impl Reader {
         }
     }
 
-    /// The setting of that name in another section.
+    /// A setting of this name in any section.
     fn same_name(&self, name: &str) -> Option<&'static str> {
         self.known.iter().copied().find(|key| key.split_once('.').is_some_and(|(_, of)| of == name))
     }
@@ -187,7 +188,7 @@ fn place(key: &str, set_by: &SetBy) -> String {
     }
 }
 
-/// Whether someone tried to set the API key itself here: `api_key`, `key`, `ApiKey`, `lemondata-api-key`.
+/// Whether the name looks like that of an API key: `api_key`, `key`, `ApiKey`, `lemondata-api-key`.
 fn names_the_key(key: &str) -> bool {
     key.to_lowercase().ends_with("key")
 }

@@ -1,4 +1,4 @@
-//! Owns how effective settings are printed: as TOML that [`load`](super::load) takes again, without secrets.
+//! Owns the printed form of the effective settings: TOML without secrets that [`load`](super::load) reads.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use toml::Value;
 use super::settings::{AccessMode, AllowList, LogFormat, Settings};
 use super::units::{duration_text, size_text};
 
-/// The settings as they stand in a file. The API key and the values of telling headers are `***`.
+/// The settings as the text of a settings file. The API key and the values of sensitive headers are `***`.
 pub fn render(settings: &Settings) -> String {
     let Settings { server, admin, upstream, budget, cache, polling, access, limits, log } = settings;
     let mut page = Page(String::new());
@@ -92,7 +92,7 @@ pub fn render(settings: &Settings) -> String {
     page.0
 }
 
-/// The keys of the settings that differ, such as `server.listen`.
+/// The keys of the settings with different values, such as `server.listen`.
 pub fn changes(old: &Settings, new: &Settings) -> Vec<String> {
     let mut changed: Vec<String> = lines(&render(old))
         .zip(lines(&render(new)))
@@ -100,14 +100,14 @@ pub fn changes(old: &Settings, new: &Settings) -> Vec<String> {
         .map(|((key, _), _)| key)
         .collect();
     let headers = "upstream.headers".to_owned();
-    // Its secrets are rendered alike.
+    // Sensitive values are all rendered as `***`, so the rendered lines may be equal.
     if old.upstream.headers != new.upstream.headers && !changed.contains(&headers) {
         changed.push(headers);
     }
     changed
 }
 
-/// Every key and its value, as rendered.
+/// The key and the rendered value of every setting.
 fn lines(page: &str) -> impl Iterator<Item = (String, String)> {
     let mut section = "";
     page.lines().filter_map(move |line| {
@@ -133,7 +133,7 @@ impl Page {
 }
 
 fn number(number: u64) -> Value {
-    // Every bound of the checks is far below; nothing is lost.
+    // The bounds of all settings are far below `i64::MAX`.
     Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
 }
 

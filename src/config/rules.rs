@@ -1,4 +1,4 @@
-//! Owns the rules between settings: each value is fine alone, together they cannot be meant.
+//! Owns the rules between settings: values that are valid alone, but not together.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub(super) fn check(reader: &mut Reader, key: Option<&ApiKey>) {
     }
 }
 
-/// The two listeners need an address each.
+/// The two listeners need different addresses.
 fn listeners(reader: &mut Reader) {
     let main = reader.again("server.listen", address);
     let admin = reader.again("admin.listen", address_or_off).flatten();
@@ -43,13 +43,13 @@ fn listeners(reader: &mut Reader) {
 }
 
 fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
-    // `[::]` takes the port for both families.
+    // A listener on `[::]` takes the port for IPv4 too.
     let covers =
         |all: SocketAddr, one: SocketAddr| all.ip().is_unspecified() && (all.is_ipv6() || one.is_ipv4());
     a.port() != 0 && a.port() == b.port() && (a.ip() == b.ip() || covers(a, b) || covers(b, a))
 }
 
-/// Protected mode needs a way in.
+/// Protected mode needs a token file or a secret file.
 fn protected_mode(reader: &mut Reader) {
     let no_file = |key| reader.again(key, path) == Some(None);
     if reader.again("access.mode", access_mode) == Some(AccessMode::Protected)
@@ -65,7 +65,7 @@ fn protected_mode(reader: &mut Reader) {
     }
 }
 
-/// … and the files of it have to let somebody through.
+/// A start in protected mode needs at least one token or secret in these files.
 pub(super) fn somebody_gets_in(reader: &mut Reader, access: &Access) {
     if access.mode == AccessMode::Protected
         && access.token_file.is_some()
@@ -76,7 +76,7 @@ pub(super) fn somebody_gets_in(reader: &mut Reader, access: &Access) {
     }
 }
 
-/// Open mode must not reach further than was meant.
+/// Open mode must not expose tasks to the network, to cancellation or to every web page by accident.
 fn open_mode(reader: &mut Reader) {
     if reader.again("access.mode", access_mode) != Some(AccessMode::Open) {
         return;
@@ -109,7 +109,7 @@ fn open_mode(reader: &mut Reader) {
     }
 }
 
-/// The upstream's URL must lead to the status paths, and not back here.
+/// The upstream's URL must neither repeat the beginning of the status paths nor lead back to this gateway.
 fn target(reader: &mut Reader) {
     let Some(url) = reader.again("upstream.base_url", base_url) else { return };
     if let Some(routes) = reader.again("upstream.routes", routes)
@@ -166,7 +166,7 @@ fn fitting_body(reader: &mut Reader) {
     }
 }
 
-/// The key has one place, where it can be guarded: no setting is printed with it.
+/// No setting may hold the API key: settings are printed.
 fn key_nowhere(reader: &mut Reader, key: &ApiKey) {
     if key.expose().len() < SHORTEST_SECRET {
         return;

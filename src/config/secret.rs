@@ -1,4 +1,4 @@
-//! Owns the type of the upstream's API key: it can be used, but not printed.
+//! Owns the type of the upstream's API key, which can be used but not printed.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,12 +8,12 @@ use std::sync::Arc;
 pub struct ApiKey(Arc<str>);
 
 impl ApiKey {
-    /// Takes the key as it is to be sent.
+    /// The key as it is sent, without its scheme.
     pub fn new(key: &str) -> Self {
         Self(key.into())
     }
 
-    /// The key itself, for the one request header it belongs in.
+    /// The text of the key, for `Authorization` and for searches that mask it.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -1,6 +1,6 @@
-//! Owns the list of all settings: key, default and check of each, section by section.
+//! Owns the list of all settings, section by section: the key, the default and the check of each.
 //!
-//! Every section takes all its keys before it is built, so that one fault does not hide the next.
+//! A section takes all its settings before it is built, so that one fault does not hide the next.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -49,7 +49,7 @@ pub(super) fn server(reader: &mut Reader) -> Option<Server> {
     })
 }
 
-/// Both addresses, without the rest.
+/// The addresses of both listeners, without the other settings.
 pub(super) fn listeners(reader: &mut Reader) -> Option<(SocketAddr, Option<SocketAddr>)> {
     let main = reader.take("server.listen", "127.0.0.1:8787", address);
     let admin = admin(reader);
@@ -61,7 +61,7 @@ pub(super) fn admin(reader: &mut Reader) -> Option<Admin> {
     Some(Admin { listen: listen? })
 }
 
-/// The key is found by the caller, who gets the setting that names its file.
+/// `find_key` gets the value of `upstream.api_key_file`, and finds the API key.
 pub(super) fn upstream(
     reader: &mut Reader,
     find_key: impl FnOnce(&mut Reader, Option<PathBuf>) -> Option<(ApiKey, Option<PathBuf>)>,
@@ -113,7 +113,7 @@ pub(super) fn budget(reader: &mut Reader) -> Option<Budget> {
 
 pub(super) fn cache(reader: &mut Reader) -> Option<Cache> {
     let terminal_ttl = reader.take("cache.terminal_ttl", "1h", duration(SHORTEST..=30 * DAY));
-    // Not zero: a watched task that upstream does not know would be asked for without a pause.
+    // Not zero: a watched task that the upstream does not know would be fetched without a pause.
     let not_found_ttl = reader.take("cache.not_found_ttl", "2s", duration(SHORTEST..=HOUR));
     let stale_for = reader.take("cache.stale_for", "10m", duration(NOTHING..=30 * DAY));
     let max_bytes = reader.take("cache.max_bytes", "256MiB", size(KIB..=1024 * GIB));
@@ -163,7 +163,7 @@ pub(super) fn access(reader: &mut Reader) -> Option<Access> {
     })
 }
 
-/// The secrets of tickets, without the rest.
+/// The ticket secrets, without the other settings.
 pub(super) fn ticket_secrets(reader: &mut Reader) -> Option<Keyring> {
     let file = reader.take(TICKET_SECRET_FILE, "", path)?;
     credentials::ticket_secrets(reader, file.as_deref())
@@ -192,9 +192,9 @@ pub(super) fn log(reader: &mut Reader) -> Option<Log> {
     Some(Log { format: format?, filter: filter?, access: access? })
 }
 
-/// A path; empty is none.
+/// A path; the empty text is none.
 pub(super) fn path(value: &Value) -> Parsed<Option<PathBuf>> {
-    // Whatever stands here may be a secret put in the wrong place: it is not shown.
+    // The value may be a secret put in the wrong place, so the fault does not show it.
     let Ok(text) = value.text("") else { return wrong("is not the name of a file; write it in quotes") };
     Ok((!text.is_empty()).then(|| PathBuf::from(text)))
 }
@@ -208,7 +208,7 @@ fn filter(value: &Value) -> Parsed<String> {
     if text.trim().is_empty() || EnvFilter::try_new(text).is_err() {
         return wrong(format!("{value} is not a filter; {CURE}"));
     }
-    // A word alone would be taken as a target at its most talkative level: "inof" would silence the log.
+    // `EnvFilter` takes a misspelt level for a target at level trace: "inof" would silence all others.
     for word in text.split(',').map(str::trim).filter(|_| !text.contains('[')) {
         if !word.contains('=') && !LEVELS.contains(&word.to_lowercase().as_str()) {
             let cure =

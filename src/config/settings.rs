@@ -1,7 +1,7 @@
-//! Owns the checked settings: what every other part may rely on without asking again.
+//! Owns the checked settings, on which the other parts rely without checks of their own.
 //!
-//! One struct per section of `config.toml`, one field per key, under the same names. Bounds and defaults
-//! stand in `sections`.
+//! One struct for each section of `config.toml`, one field for each setting, under the same names. Bounds and
+//! defaults are in `sections`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use crate::core::task::Routes;
 use crate::core::ticket::Keyring;
 use crate::core::token::Tokens;
 
-/// Everything that can be set, checked.
+/// All settings, checked.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Section `[server]`.
@@ -42,23 +42,23 @@ pub struct Settings {
 /// `[server]`: the main listener.
 #[derive(Debug, Clone)]
 pub struct Server {
-    /// An IP address and port; port 0 is any free one.
+    /// An IP address and port; with port 0 the system chooses a free one.
     pub listen: SocketAddr,
-    /// Names accepted in `Host`, lower case, without port; IPv6 addresses in brackets.
+    /// Names accepted in `Host`: lower case, without port; IPv6 addresses in brackets.
     pub allowed_hosts: AllowList,
-    /// Browser origins, exact and lower case (`https://app.example.com`).
+    /// Browser origins whose pages may read, exact and in lower case (`https://app.example.com`).
     pub allowed_origins: AllowList,
-    /// Networks whose `X-Forwarded-For` is believed, right to left.
+    /// Networks of proxies whose `X-Forwarded-For` is believed; it is read from right to left.
     pub trusted_proxies: Vec<IpNet>,
-    /// Open connections at once; more are not accepted.
+    /// Open connections at once; further ones wait to be accepted.
     pub max_connections: usize,
-    /// How long a client may take to send the head of a request; for a new connection, from its beginning.
+    /// The longest time for the head of a request; on a new connection it starts with the connection.
     pub header_read_timeout: Duration,
-    /// How long a connection may wait for its next request.
+    /// The longest time that a connection waits for its next request.
     pub idle_timeout: Duration,
-    /// How long a client may take nothing of an answer before it is cut off.
+    /// The longest time in which a client reads no byte of its answer, before its connection is closed.
     pub write_stall_timeout: Duration,
-    /// How long a shutdown waits for what is under way. May be zero.
+    /// The longest time that a shutdown waits for requests under way. May be zero.
     pub shutdown_grace: Duration,
 }
 
@@ -78,132 +78,133 @@ pub struct Admin {
     pub listen: Option<SocketAddr>,
 }
 
-/// `[upstream]`: whom the gateway asks, and how it reads the answer.
+/// `[upstream]`: requests to the upstream and the reading of its answers.
 #[derive(Debug, Clone)]
 pub struct Upstream {
-    /// http or https; no query, fragment or credentials; a path prefix is kept without its last `/`.
+    /// http or https, without query, fragment or credentials. A path prefix has no `/` at its end.
     pub base_url: Url,
     /// The status paths served, at least one.
     pub routes: Routes,
-    /// What stands before the key in `Authorization`: one token of RFC 9110.
+    /// The scheme before the key in `Authorization`: one token of RFC 9110, 5.6.2.
     pub auth_scheme: String,
-    /// Fixed extra request headers; none of those that the gateway sets. Telling ones are marked sensitive.
+    /// Additional request headers, none of which the gateway sets itself. Values that may be secrets are
+    /// marked as sensitive.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// RFC 6901.
+    /// The place of the status in an answer: a JSON pointer (RFC 6901).
     pub status_pointer: String,
-    /// Lower case.
+    /// The statuses of ended tasks, in lower case.
     pub terminal_statuses: Vec<String>,
-    /// For the connection alone; at most `timeout`.
+    /// For connecting alone; at most `timeout`.
     pub connect_timeout: Duration,
-    /// One attempt, from connecting to the last byte.
+    /// For one attempt, from connecting to the last byte of the answer.
     pub timeout: Duration,
-    /// Bytes.
+    /// The largest body of an answer, in bytes.
     pub max_body: usize,
-    /// Requests under way at once.
+    /// Requests to the upstream at once.
     pub max_in_flight: usize,
-    /// The key, as it is sent.
+    /// The API key, without its scheme.
     pub api_key: ApiKey,
-    /// Where the key was read from, to read it again there. A relative path is meant from the working directory.
+    /// The key file, which a reload reads again. A relative path starts at the working directory.
     pub api_key_file: Option<PathBuf>,
 }
 
-/// `[budget]`: what the key is allowed.
+/// `[budget]`: the rate limit of the key.
 #[derive(Debug, Clone, Copy)]
 pub struct Budget {
-    /// What the key is allowed; at least 1.
+    /// The rate limit of the key at the upstream; at least 1.
     pub requests_per_minute: u32,
-    /// 0 < share ≤ 1.
+    /// The part of `requests_per_minute` that this gateway uses: 0 < share ≤ 1.
     pub share: f64,
-    /// Requests that may go out at once after a pause; at least 1.
+    /// Requests that may be sent at once after a pause; at least 1.
     pub burst: u32,
 }
 
-/// `[cache]`: how long states are kept.
+/// `[cache]`: lifetime and size of stored states.
 #[derive(Debug, Clone, Copy)]
 pub struct Cache {
-    /// How long a finished task is kept.
+    /// The lifetime of the state of an ended task.
     pub terminal_ttl: Duration,
-    /// How long a task that upstream does not know is kept as such. Not zero.
+    /// The lifetime of the answer that the upstream does not know a task. Not zero.
     pub not_found_ttl: Duration,
-    /// How long a state past its time may stand in while upstream cannot answer. May be zero.
+    /// The time after its expiry in which a state may stand in for a newer one. May be zero.
     pub stale_for: Duration,
-    /// Bytes.
+    /// The largest size of all stored states, in bytes.
     pub max_bytes: u64,
 }
 
-/// `[polling]`: freshness and patience.
+/// `[polling]`: intervals of refreshes, and the waits of clients.
 #[derive(Debug, Clone, Copy)]
 pub struct Polling {
-    /// The shortest time between two requests for one task.
+    /// The shortest time between two upstream requests for one task.
     pub fresh_for: Duration,
-    /// The longest such time; at least `fresh_for`.
+    /// The longest planned time between them; at least `fresh_for`.
     pub max_interval: Duration,
-    /// How long a plain GET waits for its refresh to start. May be zero.
+    /// The longest time that a plain GET waits for its refresh to start. May be zero.
     pub patience: Duration,
-    /// The longest a long-poll waits. May be zero.
+    /// The longest wait of a long-poll. May be zero.
     pub max_wait: Duration,
-    /// The time between two comments on a quiet stream.
+    /// The time between two comments on a stream without events.
     pub heartbeat: Duration,
-    /// The longest a stream lasts before the client is asked to reconnect.
+    /// The longest life of a stream, after which the client is asked to reconnect.
     pub max_stream: Duration,
-    /// Tasks with interest at once.
+    /// Tasks with Interest at once.
     pub max_tasks: usize,
 }
 
-/// `[access]`: who may read.
+/// `[access]`: the clients that may read tasks.
 #[derive(Debug, Clone)]
 pub struct Access {
-    /// Whether a client must prove who it is.
+    /// Whether a client needs credentials.
     pub mode: AccessMode,
-    /// Open mode may listen beyond loopback.
+    /// Whether open mode may listen beyond loopback.
     pub open_to_network: bool,
-    /// What the token file holds.
+    /// The hashes in the token file.
     pub tokens: Tokens,
-    /// Lines of `NAME SHA256HEX`.
+    /// The token file: lines of `NAME SHA256HEX`.
     pub token_file: Option<PathBuf>,
-    /// What the secret file holds.
+    /// The secrets in the secret file.
     pub ticket_secrets: Keyring,
-    /// One or two lines: the first signs, all verify.
+    /// The secret file, of one or two lines: the first signs tickets, both verify them.
     pub ticket_secret_file: Option<PathBuf>,
-    /// `DELETE` of a task is forwarded.
+    /// Whether `DELETE` of a task is forwarded to the upstream.
     pub allow_cancel: bool,
 }
 
-/// `access.mode`: whether a client must prove who it is.
+/// `access.mode`: whether a client needs credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AccessMode {
-    /// A token or ticket is needed.
+    /// A client needs a token or a ticket.
     Protected,
-    /// Anyone who reaches the port may read any task.
+    /// Any client that reaches the port may read any task.
     Open,
 }
 
-/// `[limits]`: per client; `None` is off.
+/// `[limits]`: limits for each client; `None` is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Requests a second.
     pub requests_per_second: Option<u32>,
-    /// Ids a minute that the gateway does not know yet.
+    /// Ids a minute of tasks that the gateway does not know yet.
     pub new_tasks_per_minute: Option<u32>,
     /// Streams at once.
     pub max_streams: Option<u32>,
 }
 
-/// `[log]`: what is written to the log.
+/// `[log]`: form and content of the log.
 #[derive(Debug, Clone)]
 pub struct Log {
-    /// How a line looks.
+    /// The form of a line.
     pub format: LogFormat,
-    /// Directives of tracing's `EnvFilter`, already parsed once.
+    /// Directives of tracing's `EnvFilter`; they parse.
     pub filter: String,
-    /// One line a request.
+    /// Whether each request writes a line.
     pub access: bool,
 }
 
-/// `log.format`: how a line looks.
+/// `log.format`: the form of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
     /// One JSON object a line.
     Json,

@@ -1,4 +1,4 @@
-//! Owns where settings come from: which file, which variables, and how they become one set of values.
+//! Owns the sources of the settings: the file and the environment variables, laid out as values by key.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -11,27 +11,27 @@ use super::reader::Reader;
 use super::value::{Given, SetBy, Value};
 use super::variable::{CONFIG_VARIABLE, PREFIX, key_of};
 
-/// Read where no file is named, if it is there.
+/// The settings file if none is named; it may be absent.
 const CONFIG_FILE: &str = "config.toml";
-/// Far more than all settings, far less than a file named by mistake.
+/// In bytes: far more than all settings take, far less than a file named by mistake.
 const LARGEST: u64 = 1 << 20;
 const KEY_PREFIX: &str = "LEMONDATA_";
 
-/// What the settings are made from. It has no `Debug`, as the API key may be among it.
+/// The settings file and the environment variables. They may hold the API key, so there is no `Debug`.
 #[derive(Clone, Default)]
 pub struct Sources {
-    /// The file of settings, under the name that faults give it, and its text.
+    /// The path of the settings file, as faults show it, and its text.
     pub file: Option<(PathBuf, String)>,
-    /// The variables of the environment; those that are not about taskgate are left alone.
+    /// Environment variables. Only those that begin with `TASKGATE_` or `LEMONDATA_` count.
     pub env: Vec<(String, String)>,
 }
 
 impl Sources {
-    /// Finds and reads the file: the one that `flag` names, else the one that `TASKGATE_CONFIG` names, else
-    /// `config.toml` in `dir` if there is one. Relative names are meant from `dir`, the working directory.
+    /// Finds and reads the settings file: the path in `flag`, else the path in `TASKGATE_CONFIG`, else
+    /// `config.toml`, which may be absent. Relative paths start at `dir`, the working directory.
     ///
     /// # Errors
-    /// The file cannot be read, or a variable of ours is not UTF-8.
+    /// The file cannot be read, or a variable of taskgate is not UTF-8.
     pub fn gather(
         flag: Option<&Path>,
         env: impl IntoIterator<Item = (OsString, OsString)>,
@@ -79,16 +79,16 @@ impl Sources {
         Ok(Self { file, env: ours })
     }
 
-    /// The value of one variable; set but empty counts as not set, as Compose files often do so.
+    /// The value of one variable. An empty one counts as not set: Compose passes on many unset variables so.
     pub(super) fn variable(&self, name: &str) -> Option<&str> {
         let found = self.env.iter().find(|(of, _)| of == name)?;
         Some(found.1.as_str()).filter(|value| !value.is_empty())
     }
 
-    /// Lays the values out, ready to be taken one by one.
+    /// A [`Reader`] with all values, by key.
     ///
     /// # Errors
-    /// The file is not TOML. Nothing else is judged then: what the file was to say is not known.
+    /// The file is not TOML. It is the only fault then: without the file's values no check means anything.
     pub(super) fn reader(&self) -> Result<Reader, Faults> {
         let (mut values, mut sections) = (BTreeMap::new(), Vec::new());
         if let Some((path, text)) = &self.file {
@@ -118,19 +118,19 @@ impl Sources {
     }
 }
 
-/// Line, column and the parser's words; never the line itself, which may hold a secret.
+/// A fault with line, column and the parser's message, without the line itself, which may hold a secret.
 fn syntax_fault(name: &str, text: &str, error: &toml::de::Error) -> Fault {
     let at = error.span().map_or(0, |span| span.start);
     let before = text.get(..at).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
     let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-    // The parser adds this where it has nothing to add.
+    // The parser appends this suffix when it expects nothing in particular.
     let words = error.message().trim_end_matches(", expected nothing");
     Fault::new(format!("{name}:{line}:{column}"), format!("not valid TOML: {words}"))
 }
 
-/// The text of a file of at most `largest` bytes; `None` where it is larger. Only of a regular file: a pipe would
-/// keep whoever reads it waiting, and can be read but once.
+/// The text of a regular file of at most `largest` bytes; `None` if it is larger. A pipe is refused: reading
+/// one may block, and works only once.
 pub(super) fn read_file(path: &Path, largest: u64) -> io::Result<Option<String>> {
     let kind = std::fs::metadata(path)?.file_type();
     if kind.is_dir() {
@@ -144,7 +144,7 @@ pub(super) fn read_file(path: &Path, largest: u64) -> io::Result<Option<String>>
     Ok((text.len() as u64 <= largest).then_some(text))
 }
 
-/// The plain reason, without the number that the system adds.
+/// The reason of an I/O error, without the error number that std appends.
 pub(super) fn why(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "there is no such file".to_owned(),

@@ -1,6 +1,6 @@
-//! Owns the guess of what a misspelt name was meant to be.
+//! Owns the suggestions for misspelt names.
 
-/// The nearest of `names`, where one is near enough to be worth naming.
+/// The name nearest to `word`, if their distance is at most a third of the word's length, and at most 4.
 pub(super) fn nearest<'n>(word: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let near = word.chars().count().div_ceil(3).min(4);
     names

@@ -1,4 +1,5 @@
-//! Owns how the upstream is described: its URL, its status paths, what a request carries, how an answer is read.
+//! Owns the syntax of the upstream's settings: its URL, its status paths, the headers of a request, the
+//! status pointer and the terminal statuses.
 
 use http::{HeaderName, HeaderValue};
 use url::Url;
@@ -12,7 +13,7 @@ use crate::core::task::{Route, Routes};
 /// Paths that the gateway answers itself.
 const OWN_PATHS: [&str; 2] = ["/livez", "/v1/tasks"];
 
-/// Headers that the gateway sets itself, or that would change what an answer means.
+/// Headers that the gateway or its HTTP client sets itself, or that would change the form of an answer.
 const OWN_HEADERS: [&str; 13] = [
     "authorization",
     "host",
@@ -29,7 +30,7 @@ const OWN_HEADERS: [&str; 13] = [
     "expect",
 ];
 
-/// Where the upstream is. Plain http is taken to any host: in a private network it is the usual thing.
+/// The upstream's URL. Plain http is allowed to any host, as it is usual in private networks.
 pub(super) fn base_url(value: &Value) -> Parsed<Url> {
     const CURE: &str = "write one such as \"https://api.lemondata.cc\"";
     let text = value.text("https://api.lemondata.cc")?;
@@ -38,7 +39,7 @@ pub(super) fn base_url(value: &Value) -> Parsed<Url> {
         return wrong(format!("does not begin with https:// or http://; {CURE}"));
     }
     let Ok(mut url) = Url::parse(text) else {
-        // Not shown: a URL that cannot be read may hide a password anywhere.
+        // A URL that cannot be parsed may hold a password anywhere, so the fault does not show it.
         return wrong(format!("cannot be read as a URL; {CURE}"));
     };
     let mut faults = Vec::new();
@@ -77,13 +78,13 @@ fn route(text: &str) -> Result<Route, String> {
     }
 }
 
-/// The word before the key in `Authorization`.
+/// The authentication scheme, which precedes the key in `Authorization`.
 pub(super) fn auth_scheme(value: &Value) -> Parsed<String> {
     let text = value.text("Bearer")?;
     if looks_like_key(text) {
         return wrong(format!("this is the place of a word such as \"Bearer\"; {KEY_CURE}"));
     }
-    // RFC 9110, 5.6.2.
+    // A token of RFC 9110, 5.6.2.
     let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if text.is_empty() || !text.bytes().all(is_token) {
         return wrong(format!("{value} is not one word of letters and digits; write one such as \"Bearer\""));
@@ -91,7 +92,7 @@ pub(super) fn auth_scheme(value: &Value) -> Parsed<String> {
     Ok(text.to_owned())
 }
 
-/// Fixed headers. Those whose name speaks of a secret are marked as sensitive, and so never printed.
+/// Fixed headers. A value whose header name suggests a secret is marked as sensitive, and so never printed.
 pub(super) fn headers(value: &Value) -> Parsed<Vec<(HeaderName, HeaderValue)>> {
     let (mut good, mut faults) = (Vec::<(HeaderName, HeaderValue)>::new(), Vec::new());
     for (name, text) in value.pairs()? {
@@ -119,7 +120,7 @@ fn header(name: &str, text: &str) -> Result<(HeaderName, HeaderValue), String> {
     if looks_like_key(text) {
         return Err(format!("the value of {name} looks like the API key; delete it, and {KEY_CURE}"));
     }
-    // `HeaderValue` itself would take letters beyond ASCII, which no two readers understand alike.
+    // `HeaderValue` accepts bytes beyond ASCII, but receivers do not agree on their encoding.
     let Some(mut value) = HeaderValue::from_str(text).ok().filter(|_| text.is_ascii()) else {
         return Err(format!("the value of {name} may only hold visible ASCII characters; write it so"));
     };
@@ -128,7 +129,7 @@ fn header(name: &str, text: &str) -> Result<(HeaderName, HeaderValue), String> {
     Ok((parsed, value))
 }
 
-/// Where the status stands in an answer: RFC 6901.
+/// The status pointer: the place of the status in an answer (RFC 6901).
 pub(super) fn pointer(value: &Value) -> Parsed<String> {
     let text = value.text("/status")?;
     if !text.is_empty() && !text.starts_with('/') {
@@ -140,7 +141,7 @@ pub(super) fn pointer(value: &Value) -> Parsed<String> {
     Ok(text.to_owned())
 }
 
-/// Words that end a task, in lower case.
+/// The statuses of ended tasks, in lower case.
 pub(super) fn statuses(value: &Value) -> Parsed<Vec<String>> {
     some(
         "completed",

@@ -1,4 +1,4 @@
-//! Owns the checks of the settings as a whole; the messages and the secrets have files of their own.
+//! Owns the tests of the settings as a whole; messages, secrets and credentials have files of their own.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -14,7 +14,7 @@ mod secrets;
 const CONFIG: &str = include_str!("../../config.toml");
 const KEY: &str = "sk-test-0123456789";
 
-/// A file and variables, beside a key and open mode.
+/// Sources with this file and these variables, and with an API key and open mode unless `env` says otherwise.
 fn sources(file: &str, env: &[(&str, &str)]) -> Sources {
     let base = [("LEMONDATA_API_KEY", KEY), ("TASKGATE_ACCESS__MODE", "open")];
     let mut all: BTreeMap<&str, &str> = base.into_iter().collect();
@@ -37,7 +37,7 @@ fn table(text: &str) -> toml::Table {
     text.parse().unwrap()
 }
 
-/// All keys that the checks ask for, as the fault of an unknown one lists them.
+/// All keys, as listed in the faults of unknown settings.
 fn all_keys() -> Vec<String> {
     let sections = ["server", "admin", "upstream", "budget", "cache", "polling", "access", "limits", "log"];
     let unknown: String = sections.iter().map(|section| format!("[{section}]\nzzzzzzzz = 1\n")).collect();
@@ -216,7 +216,7 @@ fn a_file_that_was_named_must_be_readable() {
     assert_eq!(gather(Some("a.toml"), &[], dir.path()), Err(format!("--config (a.toml): {missing}")));
     let named = [("TASKGATE_CONFIG", "b.toml")];
     assert_eq!(gather(None, &named, dir.path()), Err(format!("TASKGATE_CONFIG (b.toml): {missing}")));
-    // What Docker makes of a mount whose file is not there.
+    // Docker creates a directory for a mount whose file does not exist.
     std::fs::create_dir(dir.path().join("config.toml")).unwrap();
     assert_eq!(
         gather(None, &[], dir.path()),

@@ -1,4 +1,5 @@
-//! Owns how plain values are written: durations, sizes, numbers, choices. Nothing is clamped.
+//! Owns the syntax of plain values: durations, sizes, numbers, choices. A value out of bounds is a fault;
+//! none is clamped.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use bytesize::ByteSize;
 
 use super::value::{Parsed, Value, wrong};
 
-/// The shortest time that means anything here where zero does not.
+/// The lower bound of durations that must not be zero.
 pub(super) const SHORTEST: Duration = Duration::from_millis(10);
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 pub(super) const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -17,7 +18,7 @@ pub(super) const KIB: u64 = 1024;
 pub(super) const MIB: u64 = 1024 * KIB;
 pub(super) const GIB: u64 = 1024 * MIB;
 
-/// A time such as `"10s"` or `"1h 30m"`.
+/// A duration such as `"10s"` or `"1h 30m"`.
 pub(super) fn duration(range: RangeInclusive<Duration>) -> impl Fn(&Value) -> Parsed<Duration> {
     move |value| {
         if let Some(number) = bare_number(value) {
@@ -37,10 +38,10 @@ pub(super) fn duration(range: RangeInclusive<Duration>) -> impl Fn(&Value) -> Pa
     }
 }
 
-/// How [`duration`] would be written.
+/// The text that [`duration`] reads as this time.
 pub(super) fn duration_text(time: Duration) -> String {
     let text = humantime::format_duration(time).to_string();
-    // One unit, as people write it: 75s, not 1m 15s.
+    // With a single unit where that is exact: 75s, not 1m 15s.
     let units = [(3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
     let millis = time.as_millis();
     let is_exact = time.subsec_nanos().is_multiple_of(1_000_000);
@@ -70,7 +71,7 @@ pub(super) fn size<T: TryFrom<u64>>(range: RangeInclusive<u64>) -> impl Fn(&Valu
     }
 }
 
-/// How [`size`] would be written, exactly.
+/// The text that [`size`] reads as exactly this number of bytes.
 pub(super) fn size_text(bytes: u64) -> String {
     match [(GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")].iter().find(|(unit, _)| bytes.is_multiple_of(*unit)) {
         Some((unit, name)) if bytes > 0 => format!("{}{name}", bytes / unit),
@@ -78,7 +79,7 @@ pub(super) fn size_text(bytes: u64) -> String {
     }
 }
 
-/// The digits of a value that is nothing but a number, below zero left out: no unit cures that.
+/// The digits of a value that is a number without a unit. Not of a negative one: a unit would not mend it.
 fn bare_number(value: &Value) -> Option<String> {
     match value {
         Value::Toml(toml::Value::Integer(number)) if *number >= 0 => Some(number.to_string()),
@@ -113,7 +114,7 @@ pub(super) fn count<T: TryFrom<u64>>(range: RangeInclusive<u64>) -> impl Fn(&Val
     }
 }
 
-/// A whole number where 0 means off.
+/// A whole number; 0 means off, and becomes `None`.
 pub(super) fn limit(most: u64) -> impl Fn(&Value) -> Parsed<Option<u32>> {
     let count = count::<u32>(0..=most);
     move |value| Ok(Some(count(value)?).filter(|number| *number > 0))
@@ -125,7 +126,7 @@ pub(super) fn share(value: &Value) -> Parsed<f64> {
     let number = match value {
         Value::Toml(toml::Value::Float(number)) => Some(*number),
         Value::Toml(toml::Value::Integer(1)) => Some(1.0),
-        // Any other whole number is out of range, whichever it is.
+        // All whole numbers but 1 are out of range, so NaN stands for them.
         Value::Toml(toml::Value::Integer(_)) => Some(f64::NAN),
         Value::Toml(toml::Value::String(text)) if text.parse::<f64>().is_ok() => {
             return wrong(format!("{value} is in quotes; write {text}"));
@@ -154,7 +155,7 @@ pub(super) fn flag(value: &Value) -> Parsed<bool> {
     }
 }
 
-/// One of a few words.
+/// One of these words, and its meaning.
 pub(super) fn choice<T: Copy>(words: &[(&str, T)]) -> impl Fn(&Value) -> Parsed<T> {
     move |value| {
         let names: Vec<_> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
@@ -166,7 +167,7 @@ pub(super) fn choice<T: Copy>(words: &[(&str, T)]) -> impl Fn(&Value) -> Parsed<
     }
 }
 
-/// A list whose parts are judged one by one, all of them; no part may come twice.
+/// A list without repetitions. Every item is checked, so that all faults are found at once.
 pub(super) fn list<T: PartialEq>(
     example: &str,
     item: impl Fn(&str) -> Result<T, String>,

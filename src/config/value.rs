@@ -1,26 +1,26 @@
-//! Owns values as they were written, before they are judged.
+//! Owns the values of settings as they were written, before they are checked.
 
 use std::fmt;
 
-/// A judged value, or everything that is wrong with it.
+/// A checked value, or the messages of all its faults.
 pub(super) type Parsed<T> = Result<T, Vec<String>>;
 
-/// One thing is wrong.
+/// The result of a check that found one fault.
 pub(super) fn wrong<T>(message: impl Into<String>) -> Parsed<T> {
     Err(vec![message.into()])
 }
 
-/// What was written. It has no `Debug`: it may be a secret.
+/// The value of a setting as it was written. It may be a secret, so it has no `Debug`.
 #[derive(Clone)]
 pub(super) enum Value {
-    /// From the file, which knows types.
+    /// From the file: TOML gives it a type.
     Toml(toml::Value),
-    /// From a variable or a built-in default: text that spells any type, lists by commas.
+    /// From an environment variable or a default: the text of any type; commas separate the items of a list.
     Text(String),
 }
 
 impl Value {
-    /// The text, or a word on how to write some; `example` is shown there.
+    /// The text, or a fault that shows `example`.
     pub(super) fn text(&self, example: &str) -> Parsed<&str> {
         match self {
             Self::Text(text) | Self::Toml(toml::Value::String(text)) => Ok(text),
@@ -28,7 +28,7 @@ impl Value {
         }
     }
 
-    /// The parts of a list.
+    /// The items of a list, or a fault that shows `example`.
     pub(super) fn items(&self, example: &str) -> Parsed<Vec<&str>> {
         let ask = || format!("write a list of texts, such as [{example:?}]");
         match self {
@@ -45,7 +45,7 @@ impl Value {
         }
     }
 
-    /// Names with a text each. Their texts may be secrets, so none is ever shown.
+    /// The entries of a table, as name and text. A text may be a secret, so no fault shows one.
     pub(super) fn pairs(&self) -> Parsed<Vec<(&str, &str)>> {
         match self {
             Self::Text(text) if text.trim().is_empty() => Ok(Vec::new()),
@@ -66,14 +66,14 @@ impl Value {
     }
 }
 
-/// A value and where it was written.
+/// A value and the place where it was set.
 #[derive(Clone)]
 pub(super) struct Given {
     pub(super) value: Value,
     pub(super) set_by: SetBy,
 }
 
-/// Where a value was written.
+/// The place where a value was set: the file of this path, the environment variable of this name, or neither.
 #[derive(Clone)]
 pub(super) enum SetBy {
     Default,
@@ -81,7 +81,7 @@ pub(super) enum SetBy {
     Variable(String),
 }
 
-/// How a fault shows the value.
+/// The form of the value in the messages of faults.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,8 +1,8 @@
-//! Owns the names of environment variables: each setting has one.
+//! Owns the names of the environment variables: one for each setting.
 
-/// Begins every variable of a setting.
+/// Every variable of a setting begins with this.
 pub(super) const PREFIX: &str = "TASKGATE_";
-/// Names the file of settings.
+/// Its value is the path of the settings file.
 pub(super) const CONFIG_VARIABLE: &str = "TASKGATE_CONFIG";
 
 /// `server.listen` → `TASKGATE_SERVER__LISTEN`.
@@ -10,7 +10,7 @@ pub(super) fn variable_of(key: &str) -> String {
     format!("{PREFIX}{}", key.replace('.', "__").to_uppercase())
 }
 
-/// The way back. A name in any other spelling yields itself, which is no key.
+/// The inverse of [`variable_of`]. A name that it never returns comes back unchanged, and is no key.
 pub(super) fn key_of(variable: &str) -> String {
     let name = variable.strip_prefix(PREFIX).unwrap_or(variable);
     let key = name.replacen("__", ".", 1).to_lowercase();

@@ -1,4 +1,4 @@
-//! Owns the way of a request through the sandbox: counted, admitted, held back, answered.
+//! Owns the handling of a request in the sandbox: it is counted, admitted, delayed and answered.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub(super) async fn answer(State(sandbox): State<Arc<Shared>>, request: Request)
         sandbox.count_status_request();
     }
     let (quota, admitted) = admit(&sandbox, target, &head.headers);
-    // Before the task is looked at: an answer is as fresh as it is late.
+    // The delay precedes the look at the task, so that a delayed answer holds the newest state.
     let latency = sandbox.options().latency;
     if !latency.is_zero() {
         sleep(latency).await;
@@ -40,7 +40,7 @@ pub(super) async fn answer(State(sandbox): State<Arc<Shared>>, request: Request)
     if let Some(quota) = quota {
         add_quota(response.headers_mut(), quota);
     }
-    // The path alone: what clients put into a query may be secret.
+    // Without the query, which may hold a secret.
     tracing::debug!(
         http.method = %head.method,
         http.path = head.uri.path(),
@@ -50,7 +50,7 @@ pub(super) async fn answer(State(sandbox): State<Arc<Shared>>, request: Request)
     response
 }
 
-/// Judges the key, then its rate, then what the key may do, as the upstream does.
+/// Checks the key, then its rate, then its rights, in the args of LemonData.
 fn admit(sandbox: &Shared, target: Target<'_>, headers: &HeaderMap) -> (Option<Quota>, Result<(), Refusal>) {
     if let Target::File { .. } = target {
         return (None, Ok(()));
@@ -98,7 +98,7 @@ async fn serve(sandbox: &Shared, target: Target<'_>, body: Body) -> Result<Respo
         Target::Create(medium) => {
             let plan = create::read(&whole(body).await?)?;
             let task = sandbox.start(medium, plan);
-            // Pinned or not, a create always tells of a task that has yet to begin.
+            // The answer to a create is always a pending task, even if the task is pinned.
             Ok(show(sandbox, &task, &task::State::NEW))
         }
         Target::Status { medium, id } => {
@@ -122,7 +122,7 @@ async fn serve(sandbox: &Shared, target: Target<'_>, body: Body) -> Result<Respo
 }
 
 async fn whole(body: Body) -> Result<axum::body::Bytes, Refusal> {
-    // Apart from the limit only a connection that breaks fails here, and then nobody is left to tell.
+    // Besides the limit, only a broken connection fails here, and then no client reads the answer.
     to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| Refusal::TooLarge { limit_bytes: MAX_BODY_BYTES })
 }
 

@@ -1,9 +1,8 @@
-//! Owns the JSON that shows a task.
+//! Owns the JSON of a task.
 //!
-//! It is a function of the task and its [`State`] alone, so two askers who find the same state get
-//! the same bytes, by whichever path they ask. A few values are there because clients and gateways
-//! tend to spoil them: `seed` is beyond what a JavaScript number holds exactly, `5.0` keeps its
-//! zero, and the title of a song is not ASCII.
+//! It is a function of the task and its [`State`] alone, so the same state is the same bytes on every path. A
+//! few values are there because clients and gateways tend to damage them: `seed` is no exact JavaScript
+//! number, `5.0` must keep its zero, and the title of a song is not ASCII.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -11,10 +10,10 @@ use serde::Serialize;
 use super::medium::Medium;
 use super::task::{Phase, State, Task};
 
-/// The longest that pre-signed URLs may live.
+/// The longest lifetime of a pre-signed URL (AWS Signature Version 4), in seconds.
 const SIGNED_FOR_SECS: u32 = 7 * 24 * 60 * 60;
 
-/// The first integer that a double cannot hold.
+/// The first positive integer that a double cannot hold.
 const FIRST_INEXACT: u64 = (1 << 53) + 1;
 
 #[derive(Serialize)]
@@ -29,7 +28,7 @@ pub(super) struct TaskBody<'t> {
     updated: i64,
     model: &'t str,
     prompt: &'t str,
-    /// Upstream has one once the bill is settled.
+    /// LemonData adds it once the task is billed.
     #[serde(skip_serializing_if = "Option::is_none")]
     transaction_id: Option<String>,
     seed: u64,
@@ -37,7 +36,7 @@ pub(super) struct TaskBody<'t> {
     outcome: Outcome,
 }
 
-/// The fields that only some states have.
+/// The fields that depend on medium and state.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Outcome {
@@ -52,7 +51,7 @@ enum Outcome {
 
 #[derive(Serialize)]
 struct Image {
-    /// Empty until there is one, as upstream does.
+    /// Empty until the image exists, as at LemonData.
     url: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     revised_prompt: Option<String>,
@@ -67,7 +66,7 @@ struct Video {
 }
 
 impl<'t> TaskBody<'t> {
-    /// `results_url` is what result URLs begin with.
+    /// `results_url` is the beginning of the result URLs.
     pub fn new(task: &'t Task, state: &State, results_url: &str) -> Self {
         let (status, progress, outcome) = match state.phase {
             Phase::Pending => ("pending", Some(0), Outcome::unfinished(task.medium)),
@@ -136,9 +135,9 @@ impl Outcome {
     }
 }
 
-/// Looks pre-signed, from the moment the task ended on.
+/// A URL in the form of a pre-signed one, signed when the task ended (Unix seconds).
 fn signed_url(results_url: &str, task: &Task, ending: &str, ended: i64) -> String {
-    // A task that outlives the calendar (its duration was a whim) still gets a valid date.
+    // A duration may reach beyond the calendar; the date stays valid.
     let signed = Timestamp::from_second(ended).unwrap_or(Timestamp::MAX);
     let signed = signed.strftime("%Y%m%dT%H%M%SZ");
     let (id, signature) = (&task.id, task.id.trim_start_matches("ldtask_"));

@@ -1,14 +1,14 @@
-//! Owns the reading of a create's body: JSON in, [`Plan`] out.
+//! Owns the reading of a create's body into a [`Plan`].
 //!
-//! Real parameters that the sandbox has no use for (size, duration, n …) are taken and ignored.
-//! The object `sandbox` is its own: it pins the task to a state, or steers how it goes.
+//! LemonData's parameters that the sandbox has no use for (size, duration, n …) are accepted and ignored. The
+//! object `sandbox` exists only here: it pins the task to a state, or sets its duration and ending.
 //!
-//! | key | value | the task |
+//! | key | value | effect on the task |
 //! |---|---|---|
-//! | `status` | `pending`, `processing`, `completed`, `failed`, `cancelled` or `expired` | stays so for ever; `expired` answers 404 |
-//! | `progress` | 0 to 100, with `"status": "processing"` only | shows this percentage (else 50) |
+//! | `status` | `pending`, `processing`, `completed`, `failed`, `cancelled` or `expired` | stays in this state; `expired` answers 404 |
+//! | `progress` | 0 to 100, with `"status": "processing"` only | shows this percentage (default 50) |
 //! | `duration` | `5s`, `2m` …, without `status` | takes this long from create to end |
-//! | `fail` | `true` or `false`, without `status` | ends failed, or completed, for certain |
+//! | `fail` | `true` or `false`, without `status` | ends as failed, or as completed |
 
 use std::time::Duration;
 
@@ -20,7 +20,6 @@ use super::refusal::Refusal;
 
 const PINNED_PROGRESS: u8 = 50;
 
-/// Reads the body of a create.
 pub(super) fn read(body: &[u8]) -> Result<Plan, Refusal> {
     let body: Value = serde_json::from_slice(body)
         .map_err(|fault| invalid(None, format!("The body must be JSON, and is not: {fault}.")))?;
@@ -45,7 +44,7 @@ pub(super) fn read(body: &[u8]) -> Result<Plan, Refusal> {
     Ok(Plan { prompt, model, course, elapsed: Duration::ZERO })
 }
 
-/// The object `sandbox`, each value by itself in order.
+/// The object `sandbox`: each value is valid by itself, their combination is not checked yet.
 #[derive(Default)]
 struct Wishes {
     status: Option<Status>,

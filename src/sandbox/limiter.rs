@@ -1,7 +1,7 @@
-//! Owns the requests a minute that each key may make.
+//! Owns the rate limit: requests a minute of each key.
 //!
-//! A fixed window: it opens with a key's first request and closes a minute later. Requests that
-//! are refused do not count, so whoever waits for `Retry-After` is let in.
+//! It is a fixed window, which opens with a key's first request and closes a minute later. Refused requests
+//! do not count, so a client that waits for `Retry-After` is admitted.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// The keys that the sandbox knows. All others are turned away uncounted, which bounds the limiter.
+/// The keys that the sandbox knows. Requests with others are refused uncounted, which bounds the limiter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Key {
     Accepted,
@@ -30,17 +30,17 @@ pub(super) struct Limiter {
 #[derive(Debug)]
 struct Window {
     opened: Instant,
-    /// Unix seconds, for the header: it must not wobble within a window.
+    /// Unix seconds, for `X-RateLimit-Reset`, which must not change within a window.
     resets: i64,
     used: u32,
 }
 
-/// What became of a request's share of the minute.
+/// The limiter's decision about one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Share {
     Unlimited,
     Granted(Quota),
-    /// With the whole seconds until the window closes, at least one.
+    /// With the seconds until the window closes, rounded up, at least one.
     Refused(Quota, u64),
 }
 
@@ -48,7 +48,7 @@ pub(super) enum Share {
 pub(super) struct Quota {
     pub limit: u32,
     pub remaining: u32,
-    /// Unix seconds.
+    /// End of the window, in Unix seconds.
     pub resets: i64,
 }
 
@@ -57,7 +57,7 @@ impl Limiter {
         Self { limit, windows: HashMap::new() }
     }
 
-    /// Counts one request at `now`, which on the wall is `wall`.
+    /// Counts one request at `now`; `wall` is the same moment on the wall clock.
     pub fn take(&mut self, key: Key, now: Instant, wall: Timestamp) -> Share {
         let limit = self.limit;
         if limit == 0 {
@@ -82,7 +82,7 @@ impl Limiter {
     }
 }
 
-/// Rounded up: whoever waits this long does not come too early.
+/// Rounded up, so that a client that waits this long does not come too early.
 fn whole_seconds(left: Duration) -> u64 {
     crate::core::time::seconds_up(left)
 }
@@ -102,7 +102,7 @@ mod tests {
         assert_eq!(take(Key::Accepted, 10), Share::Granted(quota(0)));
         assert_eq!(take(Key::Accepted, 10), Share::Refused(quota(0), 60));
         assert_eq!(take(Key::Accepted, 59_999), Share::Refused(quota(0), 1));
-        // Another key has a minute of its own.
+        // Another key has a window of its own.
         assert_eq!(take(Key::Forbidden, 59_999), Share::Granted(quota(1)));
         assert_eq!(take(Key::Accepted, 60_000), Share::Granted(quota(1)));
     }

@@ -1,23 +1,23 @@
-//! Owns the four kinds of tasks, and the paths of each.
+//! Owns the four kinds of tasks and their paths.
 
-/// What a task makes.
+/// The kind of a task's result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Medium {
-    /// Moving pictures.
+    /// A video.
     Video,
-    /// A picture.
+    /// An image.
     Image,
     /// A song.
     Music,
-    /// A model to turn around.
+    /// A 3D model.
     ThreeD,
 }
 
 impl Medium {
-    /// Every medium, for those who want one of each.
+    /// Every medium.
     pub const ALL: [Self; 4] = [Self::Video, Self::Image, Self::Music, Self::ThreeD];
 
-    /// The path that creates such a task. With `/{id}` behind it, it shows one.
+    /// The path of a create. With `/{id}` behind it, it is a status path.
     pub fn create_path(self) -> &'static str {
         match self {
             Self::Video => "/v1/videos/generations",
@@ -27,7 +27,7 @@ impl Medium {
         }
     }
 
-    /// The word for it in logs, and the model of a create that names none.
+    /// The name in logs, and in the model of a create that names none.
     pub fn name(self) -> &'static str {
         match self {
             Self::Video => "video",

@@ -1,17 +1,15 @@
-//! Owns a look-alike of the upstream, for work on a page without network, key or bill.
+//! Owns a simulated LemonData, for work without network, API key or cost.
 //!
-//! It speaks LemonData's contract for asynchronous tasks: creates, statuses, cancels, limits and
-//! errors. Tasks live in memory, nothing runs in the background, and every state is computed from
-//! the time since the create (see [`Options`] for what can be set). The same task in the same state
-//! is the same bytes, by every path, so that a gateway's answers can be compared with these.
+//! It follows LemonData's API of asynchronous tasks: creates, statuses, cancellations, rate limits and
+//! errors. [`Options`] are its flags. Tasks live in memory, nothing runs in the background, and every state
+//! is computed from the time since the create. The same task in the same state is the same bytes on every
+//! path, so that a gateway's answers can be compared with the sandbox's.
 //!
-//! A create may carry an object `sandbox` that pins its task to a state or steers how it goes, so
-//! that a page can be looked at in each:
-//! `{"prompt": "…", "sandbox": {"status": "processing", "progress": 40}}`, or
-//! `{"prompt": "…", "sandbox": {"duration": "5s", "fail": true}}`.
+//! A create may hold an object `sandbox` that pins its task to a state or sets its duration and ending, so
+//! that a page can be tested in each state: `{"prompt": "…", "sandbox": {"status": "processing", "progress":
+//! 40}}`, or `{"prompt": "…", "sandbox": {"duration": "5s", "fail": true}}`.
 //!
-//! Lock order: none. The limiter and the shelf each have a lock, no one holds both, and neither is
-//! held across an await.
+//! Lock order: none. The limiter and the shelf have a lock each. No code holds both, or one across an await.
 
 mod answer;
 mod body;
@@ -41,7 +39,7 @@ pub use self::options::Options;
 pub use self::plan::{Course, Ending, Pin, Plan};
 use self::state::Shared;
 
-/// The look-alike. Clones share everything.
+/// The sandbox. Clones share everything.
 #[derive(Debug, Clone)]
 pub struct Sandbox(Arc<Shared>);
 
@@ -51,22 +49,22 @@ impl Sandbox {
         Self(Arc::new(Shared::new(options)))
     }
 
-    /// All its paths. Every one wants a key, but for the placeholder images under `/files`.
+    /// All paths. Each of them needs a key, except the placeholder images under `/files`.
     pub fn router(&self) -> Router {
         Router::new().fallback(answer::answer).with_state(Arc::clone(&self.0))
     }
 
-    /// The same, with a page at `/` that shows what goes on.
+    /// The same, with this page at `/`.
     pub fn router_with(&self, page: &'static str) -> Router {
         self.router().route("/", get(async move || Html(page)))
     }
 
-    /// Starts a task from within and returns its id. It counts against no limit.
+    /// Creates a task without a request, so that no rate limit counts it, and returns its id.
     pub fn create(&self, medium: Medium, plan: Plan) -> String {
         self.0.start(medium, plan).id.to_string()
     }
 
-    /// How many status requests have come in so far, refused ones included.
+    /// The number of status requests so far, refused ones included.
     pub fn requests(&self) -> u64 {
         self.0.status_requests()
     }

@@ -1,43 +1,43 @@
-//! Owns the sandbox's flags: their defaults, their checks and their help.
+//! Owns the flags of the sandbox: defaults, checks and help texts.
 
 use std::time::Duration;
 
 use clap::Args;
 use url::Url;
 
-/// How the sandbox behaves. One flag a field; the CLI flattens them into `taskgate sandbox`.
+/// The flags of the sandbox, one for each field; the CLI flattens them into `taskgate sandbox`.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct Options {
-    /// How long every answer is held back, such as 50ms or 2s (0s: not at all)
+    /// Delay of every answer, such as 50ms or 2s (0s: no delay)
     #[arg(long, value_name = "DURATION", default_value = "50ms", value_parser = duration)]
     pub latency: Duration,
 
-    /// How long a task takes from its create to its end, such as 30s or 5m; images take half of it
+    /// Time from the create to the end of a task, such as 30s or 5m; images take half of it
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub duration: Duration,
 
-    /// The part of the tasks that end failed, 0 (none) to 1 (all)
+    /// Part of the tasks that end as failed, from 0 (none) to 1 (all)
     #[arg(long, value_name = "PART", default_value = "0.1", value_parser = rate)]
     pub failure_rate: f64,
 
-    /// Requests a minute that one key may make, creates included (0: no limit)
+    /// Rate limit of one key in requests a minute, creates included (0: no limit)
     #[arg(long, value_name = "COUNT", default_value = "1000")]
     pub requests_per_minute: u32,
 
-    /// How long a new task answers 404 after its create, such as 2s
+    /// Time after its create in which a new task answers 404, such as 2s
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
     pub not_found_for: Duration,
 
-    /// How long an ended task can still be read before it is gone (404), such as 1h
+    /// Time after its end in which a task can be read before it answers 404, such as 1h
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
     pub expire_after: Duration,
 
-    /// The key it accepts. Besides it, sk-expired gets 401, sk-empty 402, and sk-forbidden 403 on tasks
+    /// Accepted key. Besides it, sk-expired gets 401, sk-empty 402, and sk-forbidden 403 on tasks
     #[arg(long, value_name = "KEY", default_value = "sk-sandbox", value_parser = key)]
     pub api_key: String,
 
-    /// What result URLs begin with. Name the sandbox's own address (<http://127.0.0.1:8788>) and
-    /// images can be fetched: it serves a placeholder at /files/ID.svg. Other media have no file
+    /// Start of the result URLs. With the sandbox's own address (<http://127.0.0.1:8788>), images can be
+    /// fetched: it serves a placeholder at /files/ID.svg. Other media have no file
     #[arg(long, value_name = "URL", default_value = "https://cdn.sandbox.example", value_parser = base_url)]
     pub results_url: String,
 }
@@ -57,7 +57,7 @@ impl Default for Options {
     }
 }
 
-/// Reads `30s`, `5m`, `1h 30m`. Flags and create bodies share it, and so its message.
+/// Reads `30s`, `5m` or `1h 30m`. Flags and create bodies share it, so the message fits both.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
         .map_err(|fault| format!("{fault}; write a number and a unit, such as 50ms, 30s, 5m or 1h"))

@@ -1,11 +1,10 @@
-//! Owns the placeholder image: a small SVG, coloured by the task's id.
+//! Owns the placeholder image: a small SVG, whose colour depends on the task's id.
 
-/// The image under this file name, `ldtask_….svg`. It needs no task, just as a signed URL outlives
-/// the task it came from.
+/// The image of this file name, `ldtask_….svg`. The task need not exist: a signed URL outlives its task too.
 pub(super) fn svg(name: &str) -> Option<String> {
     let id = name.strip_suffix(".svg")?;
     let digits = id.strip_prefix("ldtask_")?;
-    // Only hex digits reach the markup.
+    // Only hexadecimal digits reach the markup, so no name can inject any.
     if digits.len() != 32 || !digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
         return None;
     }

@@ -1,35 +1,35 @@
-//! Owns what can be asked of a task before it starts.
+//! Owns the plan of a task: prompt, model, duration and ending, set at its create.
 
 use std::time::Duration;
 
-/// A task to be. The default runs as the sandbox's options say, from now on.
+/// The plan of a task. The default starts now, with the options' duration and failure rate.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     /// Echoed in every answer.
     pub prompt: String,
     /// Echoed in every answer; `None` is `sandbox-` and the medium.
     pub model: Option<String>,
-    /// How it goes.
+    /// The course of the task.
     pub course: Course,
-    /// How long ago it was created: it starts this far into its life.
+    /// The age of the task at its start.
     pub elapsed: Duration,
 }
 
-/// How a task goes.
+/// The course of a task: its states over time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Course {
-    /// It runs: a fifth of its duration pending, the rest processing, then it ends.
+    /// Pending for a fifth of its duration, then processing, then ended.
     Run {
-        /// From create to end; `None` is what the options say for its medium.
+        /// From create to end; `None` takes the options' duration for its medium.
         duration: Option<Duration>,
-        /// `None` draws by the failure rate.
+        /// `None` draws one by the failure rate.
         ending: Option<Ending>,
     },
-    /// It stays in one state for ever.
+    /// Always in this state.
     Pinned(Pin),
 }
 
-/// How a running task ends.
+/// The end of a running task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     /// With a result.
@@ -41,9 +41,9 @@ pub enum Ending {
 /// A state that a task can be pinned to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pin {
-    /// A video can still be cancelled.
+    /// Not started; a video can still be cancelled.
     Pending,
-    /// With this progress, 0 to 100.
+    /// Under way, with this progress in percent, 0 to 100.
     Processing(u8),
     /// Ended, with a result.
     Completed,
@@ -51,7 +51,7 @@ pub enum Pin {
     Failed,
     /// Ended on request: failed, and marked as cancelled.
     Cancelled,
-    /// Answers 404, as a task does whose time is over.
+    /// No longer kept: answers 404.
     Expired,
 }
 

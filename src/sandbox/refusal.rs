@@ -1,4 +1,4 @@
-//! Owns every way in which the sandbox says no, and the envelope it says it in.
+//! Owns the error answers of the sandbox, in LemonData's error envelope.
 
 use axum::Json;
 use axum::http::header::{ALLOW, RETRY_AFTER};
@@ -24,7 +24,7 @@ pub(super) enum Refusal {
     WrongMethod {
         allow: &'static str,
     },
-    /// A create that cannot be understood; `param` names the field, where there is one.
+    /// An invalid body of a create; `param` names the field at fault, if it is one field.
     Invalid {
         param: Option<&'static str>,
         message: String,

@@ -1,4 +1,4 @@
-//! Owns the tasks in memory: so many, and so much text, and then the oldest goes.
+//! Owns the tasks in memory, bounded in number and in bytes of text: beyond a bound the oldest is dropped.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use super::task::Task;
 
 pub(super) const MAX_TASKS: usize = 10_000;
 
-/// Prompts may be long; without this, ten thousand of the longest would be 640 MiB.
+/// Prompts may be 64 KiB long: without this bound, ten thousand of them would take 640 MiB.
 const MAX_TEXT_BYTES: usize = 64 << 20;
 
 #[derive(Debug, Default)]
@@ -77,7 +77,7 @@ mod tests {
         for id in 0..4 {
             shelf.put(task(id, &prompt));
         }
-        // Three would fit if it were not for the names of their models.
+        // The prompts of three tasks would fit exactly; with the names of their models they do not.
         assert_eq!(held(&shelf, [1, 2, 3]), [false, true, true]);
     }
 }

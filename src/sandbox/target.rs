@@ -1,7 +1,7 @@
-//! Owns the paths: what a request is about, from its method and its raw path.
+//! Owns the routing of a request by its method and raw path.
 //!
-//! A table of its own, because the statuses of images overlap (`/v1/images/generations` would be
-//! the task `generations` of `/v1/images/{id}`) and every refusal is to be an envelope.
+//! It does not use axum's router: the status paths of images overlap (`/v1/images/generations` would be the
+//! task `generations` of `/v1/images/{id}`), and every error must come in the envelope.
 
 use axum::http::Method;
 
@@ -9,7 +9,7 @@ use super::medium::Medium;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Target<'p> {
-    /// `medium` is the only one that the path shows; `None` shows all.
+    /// The path shows only tasks of `medium`; with `None`, of all media.
     Status {
         medium: Option<Medium>,
         id: &'p str,
@@ -29,7 +29,7 @@ pub(super) enum Target<'p> {
 
 const ALL_TASKS: &str = "/v1/tasks";
 const FILES: &str = "/files";
-/// The short name for `/v1/images/generations`, for reading only.
+/// A shorter form of `/v1/images/generations`, for statuses only.
 const IMAGES: &str = "/v1/images";
 
 impl<'p> Target<'p> {
@@ -60,7 +60,7 @@ impl<'p> Target<'p> {
     }
 }
 
-/// The one segment that stands under `prefix`.
+/// The single path segment behind `prefix`.
 fn under<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
     let rest = path.strip_prefix(prefix)?.strip_prefix('/')?;
     (!rest.is_empty() && !rest.contains('/')).then_some(rest)

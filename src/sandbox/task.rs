@@ -1,7 +1,7 @@
-//! Owns one task's life: which state it is in at a given moment.
+//! Owns the state of one task at a given moment.
 //!
-//! Nothing runs in the background. A state is computed from the time since the create whenever
-//! somebody asks, and moves in whole percents only: two askers within one percent see the same.
+//! Nothing runs in the background: each read computes the state from the time since the create. Progress
+//! moves in whole percents, so two reads within one percent see the same state.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::options::Options;
 use super::plan::{Course, Ending, Pin, Plan};
 use super::refusal::Refusal;
 
-/// The part of a run that is spent pending: long enough to try a cancel by hand.
+/// One part in this many of a run is pending: long enough to try a cancellation by hand.
 const PENDING_PART: u32 = 5;
 
 #[derive(Debug, Clone)]
@@ -23,15 +23,15 @@ pub(super) struct Task {
     pub medium: Medium,
     pub prompt: Arc<str>,
     pub model: Arc<str>,
-    /// Unix seconds.
+    /// Time of the create, in Unix seconds.
     pub created: i64,
     started: Instant,
-    /// How old it already was when it started.
+    /// The age of the task at `started`.
     head_start: Duration,
     fate: Fate,
 }
 
-/// A [`Course`] with nothing left open.
+/// A [`Course`] with its duration and ending decided, or a cancellation.
 #[derive(Debug, Clone, Copy)]
 enum Fate {
     Run { duration: Duration, ending: Ending },
@@ -39,7 +39,7 @@ enum Fate {
     Cancelled { after: Duration },
 }
 
-/// What a task shows, and since when (counted from its create).
+/// A phase, and its beginning as the time since the create.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct State {
     pub phase: Phase,
@@ -56,7 +56,7 @@ pub(super) enum Phase {
 }
 
 impl State {
-    /// What a task shows when it was only just created.
+    /// The state of a task just created.
     pub const NEW: Self = Self { phase: Phase::Pending, since: Duration::ZERO };
 
     fn of_run(age: Duration, duration: Duration, ending: Ending) -> Self {
@@ -71,7 +71,7 @@ impl State {
         let Some(worked) = age.checked_sub(pending) else { return Self::NEW };
         let work = duration.saturating_sub(pending);
         let percent = worked.as_nanos().saturating_mul(100) / work.as_nanos().max(1);
-        // Below 100 by the check above.
+        // It is below 100: `age` is less than `duration`.
         let percent = u8::try_from(percent).unwrap_or(99).min(99);
         let since = pending.saturating_add(work.saturating_mul(percent.into()) / 100);
         Self { phase: Phase::Processing(percent), since }
@@ -79,7 +79,7 @@ impl State {
 }
 
 impl Task {
-    /// Starts a task at `now`, which on the wall is `wall`.
+    /// Starts a task at `now`; `wall` is the same moment on the wall clock.
     pub fn start(
         id: String,
         medium: Medium,
@@ -107,7 +107,7 @@ impl Task {
         }
     }
 
-    /// What the task shows at `now`; `None` where it is not found: not yet, or no longer.
+    /// The state at `now`; `None` if the task is not readable yet, or no longer.
     pub fn state(&self, now: Instant, options: &Options) -> Option<State> {
         let age = self.age(now);
         if age < options.not_found_for {
@@ -127,7 +127,7 @@ impl Task {
         (age < end.saturating_add(options.expire_after)).then_some(state)
     }
 
-    /// Cancels the task, if it may be, and says what it shows from then on.
+    /// Cancels a pending video and returns its new state.
     pub fn cancel(&mut self, now: Instant, options: &Options) -> Result<State, Refusal> {
         let state = self.state(now, options).ok_or(Refusal::TaskNotFound)?;
         if self.medium != Medium::Video {
@@ -141,7 +141,7 @@ impl Task {
         Ok(State { phase: Phase::Cancelled, since: after })
     }
 
-    /// Unix seconds at `offset` from the create.
+    /// The moment at `offset` from the create, in Unix seconds.
     pub fn at(&self, offset: Duration) -> i64 {
         self.created.saturating_add_unsigned(offset.as_secs())
     }
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn the_state_changes_with_the_percent_and_not_between() {
-        // A percent of the work is 0.8 s here: 60.0 to 60.8 is one, and `since` marks its start.
+        // One percent of the work takes 0.8 s here: from 60.0 s to 60.8 s, and `since` is its start.
         let at = |age| State::of_run(age, 100 * S, Ending::Completed);
         assert_eq!(at(60 * S), at(60 * S + Duration::from_millis(799)));
         assert_ne!(at(60 * S), at(60 * S + Duration::from_millis(800)));

@@ -1,31 +1,31 @@
-//! Owns the text that Prometheus reads (exposition format 0.0.4).
+//! Owns the text of the metrics page: Prometheus' exposition format 0.0.4.
 //!
-//! Written out here and not by a crate: the one that is typed keeps its histograms behind a lock, and writes
-//! `OpenMetrics` alone, which readers of this format take for counters without a type.
+//! No crate writes it: the typed one (prometheus-client) keeps its histograms behind a lock and writes only
+//! `OpenMetrics`, whose counters have no type for readers of this format.
 
 use std::fmt::{self, Write as _};
 
-/// What is known of a metric beforehand.
+/// The static description of a metric.
 #[derive(Debug, Clone, Copy)]
 pub struct Metric {
-    /// Its name.
+    /// The name.
     pub name: &'static str,
-    /// How it is to be read.
+    /// The type.
     pub kind: Kind,
-    /// The names of its labels.
+    /// The names of the labels.
     pub labels: &'static [&'static str],
-    /// What it tells.
+    /// The help text.
     pub help: &'static str,
 }
 
-/// How a metric is to be read.
+/// The type of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// It only grows, until a restart.
+    /// A number that only grows, until a restart.
     Counter,
-    /// How things stand.
+    /// A present value.
     Gauge,
-    /// How often something was how large.
+    /// Counts of observed values, by upper bounds.
     Histogram,
 }
 
@@ -43,22 +43,22 @@ impl fmt::Display for Kind {
 #[derive(Debug, Default)]
 pub struct Page(String);
 
-/// One metric on the page, to which its samples are added.
+/// One metric on the page; its samples follow.
 pub struct Family<'p> {
     page: &'p mut String,
     metric: &'static Metric,
 }
 
 impl Page {
-    /// Begins a metric.
+    /// Begins a metric with its help text and type.
     pub fn family(&mut self, metric: &'static Metric) -> Family<'_> {
         let Metric { name, kind, help, .. } = metric;
-        // Writing into memory does not fail.
+        // Writing to a `String` does not fail.
         let _ = writeln!(self.0, "# HELP {name} {}\n# TYPE {name} {kind}", help.trim());
         Family { page: &mut self.0, metric }
     }
 
-    /// A metric without labels.
+    /// Adds a metric without labels.
     pub fn single(&mut self, metric: &'static Metric, value: impl fmt::Display) {
         self.family(metric).sample(&[], value);
     }
@@ -70,7 +70,8 @@ impl Page {
 }
 
 impl Family<'_> {
-    /// Adds a sample. `labels` are the values, in the order of the names; none of them comes from a client.
+    /// Adds a sample. `labels` are the labels' values, in the order of their names. They are not escaped, so
+    /// none may come from a client.
     pub fn sample(&mut self, labels: &[&str], value: impl fmt::Display) {
         self.page.push_str(self.metric.name);
         for (number, (name, value)) in self.metric.labels.iter().zip(labels).enumerate() {
@@ -79,7 +80,8 @@ impl Family<'_> {
         let _ = writeln!(self.page, "{} {value}", if labels.is_empty() { "" } else { "}" });
     }
 
-    /// Adds a histogram: upper bounds, how many fell between each and the one before, and the sum.
+    /// Adds a histogram: the upper bounds, the count of values between each bound and the one before it, and
+    /// the sum of all values.
     pub fn histogram(&mut self, bounds: &[f64], counts: &[u64], sum: f64) {
         let name = self.metric.name;
         let bounds = bounds.iter().map(f64::to_string).chain(["+Inf".to_owned()]);

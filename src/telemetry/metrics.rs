@@ -1,4 +1,4 @@
-//! Owns which metrics there are: their names, and what each tells. A doc comment here is the help text there.
+//! Owns the metrics: name, type, labels and help text of each. The doc comment of a metric is its help text.
 
 use super::exposition::{Kind, Metric};
 
@@ -14,75 +14,78 @@ macro_rules! metrics {
             };
         )*
 
-        /// All of them, in the order of the page.
+        /// All metrics, in the order of the page.
         pub static ALL: &[&Metric] = &[$(&$constant),*];
     };
 }
 
 metrics! {
-    /// Requests on the main listener that came to an end, by what they asked for and what became of them: a word
-    /// of Cache-Status, `stale` for a stand-in, what a stream or list did, or an error code.
+    /// Requests on the main listener that have ended, by kind and by outcome: a word of Cache-Status, `stale`
+    /// for a state that stood in, the result of a stream or list, or an error code.
     REQUESTS: Counter "taskgate_requests_total" ["route", "outcome"];
-    /// How old states were when they were handed out, as responses, list items or events. Its count is that of
-    /// all answers.
+    /// Age of the states handed out, as responses, list items or events. Its count is the number of all
+    /// answers.
     ANSWER_AGE: Histogram "taskgate_answer_age_seconds" [];
-    /// Answers that cost no upstream request of their own: all but the first of each state fetched.
+    /// Answers that cost no upstream request of their own: all but the first of each fetched state.
     SAVED: Counter "taskgate_upstream_requests_saved_total" [];
-    /// Requests sent upstream, by purpose (`retry`: second attempt after a dead connection) and by status code,
-    /// `unreachable`, `timeout` or `other`.
+    /// Requests sent to the upstream, by purpose (`retry`: second attempt after a dead connection) and by
+    /// result: a status code, `unreachable`, `timeout` or `other`.
     UPSTREAM_REQUESTS: Counter "taskgate_upstream_requests_total" ["kind", "code"];
-    /// How long requests to the upstream took, failures and time-outs included.
+    /// Duration of requests to the upstream, failures and timeouts included.
     UPSTREAM_LATENCY: Histogram "taskgate_upstream_request_duration_seconds" [];
     /// Requests to the upstream that are under way.
     IN_FLIGHT: Gauge "taskgate_upstream_requests_in_flight" [];
     /// Refreshes that the upstream answered with 429.
     RATE_LIMITED: Counter "taskgate_upstream_rate_limited_total" [];
-    /// Those of them that no client was given as an error: a state stood in, or nobody waited.
+    /// Refreshes answered with 429 for which no client got an error: a stored state stood in, or no client
+    /// waited.
     ABSORBED: Counter "taskgate_upstream_rate_limited_absorbed_total" [];
-    /// Requests that the budget lets out at once.
+    /// Requests that the budget would let out at once.
     BUDGET_TOKENS: Gauge "taskgate_budget_tokens" [];
-    /// Requests a second that the budget lets out: less than configured after 429s.
+    /// Rate of the budget now, in requests a second: after 429s it is below the configured rate.
     BUDGET_EFFECTIVE: Gauge "taskgate_budget_effective_requests_per_second" [];
-    /// Requests a second that the settings allow, share included.
+    /// Rate of the budget by the settings, in requests a second: `budget.share` of
+    /// `budget.requests_per_minute`.
     BUDGET_CONFIGURED: Gauge "taskgate_budget_configured_requests_per_second" [];
-    /// How the gate to the upstream stands and what closed it: 1 for what is so, 0 for the rest.
+    /// State of the gate to the upstream and the reason for it: 1 for the present pair, 0 for all others.
     GATE: Gauge "taskgate_gate" ["state", "reason"];
-    /// From the end of a task, as the upstream told it, until the last client that waited for it had it.
+    /// Time from the terminal answer of the upstream until the last client that waited for it had it.
     LAST_WATCHER: Histogram "taskgate_last_watcher_seconds" [];
-    /// Event streams that are open.
+    /// Open event streams.
     STREAMS: Gauge "taskgate_streams_open" [];
-    /// Long-polls, and tasks of streams, that wait for news.
+    /// Long-polls, and tasks of streams, that wait for a change.
     WATCHERS: Gauge "taskgate_watchers" [];
-    /// Tasks that somebody is interested in, or that are in flight.
+    /// Tasks that a client is interested in, or that are in flight.
     INTEREST: Gauge "taskgate_tasks_wanted" [];
-    /// Clients' interest in tasks that outlasts their last request for a while.
+    /// Interest of clients in tasks that outlasts their last request for a while.
     LINGERING: Gauge "taskgate_interest_lingering" [];
-    /// Tasks that are to be asked about: `waiting` until they are due, or `due` and held up by budget or gate.
+    /// Tasks that are to be fetched: `waiting` until they are due, or `due` and held up by the budget or the
+    /// gate.
     QUEUE: Gauge "taskgate_queue_tasks" ["state"];
-    /// States held in memory: `known` tasks and `missing` ones.
+    /// States in memory: of `known` tasks and of `missing` ones.
     STORE_ENTRIES: Gauge "taskgate_store_entries" ["store"];
-    /// What they weigh, as `cache.max_bytes` counts it.
+    /// Size of the states in memory, as `cache.max_bytes` counts it.
     STORE_BYTES: Gauge "taskgate_store_bytes" ["store"];
-    /// What they may weigh.
+    /// Largest size of the states in memory.
     STORE_LIMIT: Gauge "taskgate_store_limit_bytes" ["store"];
-    /// States that had to make room for others.
+    /// States evicted to make room for others.
     STORE_EVICTIONS: Counter "taskgate_store_evictions_total" ["store"];
-    /// Connections that are open.
+    /// Open connections.
     CONNECTIONS: Gauge "taskgate_connections_open" ["listener"];
-    /// Connections that may be open at once; further ones wait to be accepted.
+    /// Largest number of open connections; further ones wait to be accepted.
     CONNECTIONS_LIMIT: Gauge "taskgate_connections_limit" ["listener"];
-    /// Connections accepted.
+    /// Accepted connections.
     ACCEPTED: Counter "taskgate_connections_accepted_total" ["listener"];
     /// Connections that could not be accepted.
     NOT_ACCEPTED: Counter "taskgate_connections_failed_total" ["listener"];
-    /// How often a limit of the settings turned a client away.
+    /// Refusals of clients by a limit of the settings.
     LIMITS_HIT: Counter "taskgate_limits_hit_total" ["limit"];
-    /// 1; the label says which version runs.
+    /// 1; the label holds the version of the program.
     BUILD: Gauge "taskgate_build_info" ["version"];
-    /// When the process started, in Unix time.
+    /// Start of the process, in Unix time.
     START_TIME: Gauge "process_start_time_seconds" [];
-    /// Memory that the process holds (Linux only).
+    /// Resident memory of the process (Linux only).
     RESIDENT: Gauge "process_resident_memory_bytes" [];
-    /// Files and sockets that the process holds open (Linux only).
+    /// Open files and sockets of the process (Linux only).
     OPEN_FDS: Gauge "process_open_fds" [];
 }

@@ -1,4 +1,4 @@
-//! Owns what operators read: the logs (where they go and what they look like) and the metrics' names and text.
+//! Owns the set-up of the log, and the names, help texts and format of the metrics.
 
 pub mod exposition;
 pub mod metrics;
@@ -11,7 +11,7 @@ use tracing_subscriber::fmt::SubscriberBuilder;
 
 use crate::config::{Log, LogFormat};
 
-/// Sends logs to standard error from now on. A second call in one process changes nothing.
+/// Writes the log to standard error from now on. A second call in one process changes nothing.
 pub fn start_logs(settings: &Log) {
     let filter = EnvFilter::new(&settings.filter);
     let builder = SubscriberBuilder::default().with_env_filter(filter).with_writer(std::io::stderr);

@@ -1,6 +1,6 @@
-//! Owns what the system knows of this process; `None` where it does not tell (it takes Linux' `/proc`).
+//! Owns the figures of this process from Linux' `/proc`; `None` on other systems.
 
-/// Resident memory in bytes.
+/// Resident memory, in bytes.
 pub fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
@@ -10,6 +10,6 @@ pub fn resident_bytes() -> Option<u64> {
 
 /// Open files and sockets.
 pub fn open_fds() -> Option<usize> {
-    // The listing itself is one.
+    // Reading the directory opens one more.
     Some(std::fs::read_dir("/proc/self/fd").ok()?.count().saturating_sub(1))
 }

@@ -1,7 +1,7 @@
-//! Owns the judgement of an upstream answer: which rule of the table it falls under, and its phase.
+//! Owns the classification of an upstream answer: as a failure, or as a snapshot with its phase.
 //!
-//! A body is never rebuilt: it is checked for completeness and read in place, so that numbers of any
-//! size, lone surrogates and odd spacing pass through as they came.
+//! A body is never rebuilt: it is checked for completeness and read in place, so that numbers of any size,
+//! lone surrogates and unusual spacing pass through unchanged.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -17,10 +17,11 @@ use crate::config;
 use crate::core::failure::Failure;
 use crate::core::snapshot::{Phase, Snapshot};
 
-/// The longest status word that is remembered, in characters.
+/// The longest status word in a snapshot, in characters.
 const MAX_WORD: usize = 40;
 
-/// What the status code alone decides; such a body is not even read.
+/// The failure that the status code alone decides; the body of such an answer is not read. A date in
+/// `Retry-After` is compared with `now`.
 pub fn by_status(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Option<Failure> {
     match status.as_u16() {
         401 => Some(Failure::KeyRejected),
@@ -32,14 +33,14 @@ pub fn by_status(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Op
     }
 }
 
-/// Knows where the status stands and which words are terminal.
+/// Classifies answers by the status pointer and the terminal statuses of the settings.
 pub struct Judge {
     pointer: Vec<String>,
     terminal: Vec<String>,
 }
 
 impl Judge {
-    /// Takes what it needs of the settings.
+    /// Uses `status_pointer` and `terminal_statuses`.
     pub fn new(settings: &config::Upstream) -> Self {
         Self { pointer: pointer(&settings.status_pointer), terminal: settings.terminal_statuses.clone() }
     }
@@ -47,7 +48,7 @@ impl Judge {
     /// Makes a snapshot of a complete answer that [`by_status`] let through.
     ///
     /// # Errors
-    /// [`Failure::InvalidResponse`], where the body is not complete JSON, or is an error in a success's clothes.
+    /// [`Failure::InvalidResponse`], if the body is not complete JSON, or a 2xx holds an error envelope.
     pub fn snapshot(
         &self,
         status: StatusCode,
@@ -80,7 +81,7 @@ impl Judge {
         Ok(snapshot)
     }
 
-    /// The status word. `first` is what the pointer's first token names, where the document is an object.
+    /// The status word. `first` is the member named by the pointer's first token, in an object.
     fn status(&self, document: &RawValue, first: Option<&RawValue>) -> Option<String> {
         let mut tokens = self.pointer.iter();
         let mut place = match tokens.next() {
@@ -100,12 +101,12 @@ impl Judge {
     }
 }
 
-/// A word of any length, as it is remembered.
+/// The first [`MAX_WORD`] characters of a status word.
 fn cut(word: String) -> Box<str> {
     if word.len() <= MAX_WORD { word.into() } else { word.chars().take(MAX_WORD).collect() }
 }
 
-/// One step of a JSON pointer (RFC 6901, 4).
+/// One step of a JSON pointer (RFC 6901, section 4).
 fn step<'d>(place: &'d RawValue, token: &str) -> Option<&'d RawValue> {
     if is_array(place) {
         return item(place, token);
@@ -124,8 +125,8 @@ fn item<'d>(array: &'d RawValue, token: &str) -> Option<&'d RawValue> {
     is_index.then(|| token.parse::<usize>().ok())?.and_then(|index| items.get(index).copied())
 }
 
-/// The members of these names, found in one walk over an object. Of a repeated name the last counts, as in most
-/// readers.
+/// The members of these names, found in one pass over an object. Of a repeated name the last member counts,
+/// as in most parsers.
 pub(super) fn members<'d, const N: usize>(
     object: &'d RawValue,
     names: [&str; N],
@@ -158,7 +159,8 @@ impl<'de, const N: usize> Visitor<'de> for Members<'_, N> {
     }
 }
 
-/// Compares a name with several, as bytes: one that is no text, such as half an emoji, must not hide the others.
+/// Compares a name of the object with the wanted ones, as bytes: a name that is no text, such as half an
+/// emoji, must not hide the others.
 struct AnyOf<'n, const N: usize>([&'n str; N]);
 
 impl<'de, const N: usize> DeserializeSeed<'de> for AnyOf<'_, N> {

@@ -1,5 +1,5 @@
-//! Owns the log lines about connections that fail: told at once, and then once a minute, however many
-//! attempts fail the same way.
+//! Owns the log lines about failed connections: the first is logged at once, then one a minute as long as
+//! attempts fail with the same cause.
 
 use parking_lot::Mutex;
 use std::error::Error;
@@ -13,14 +13,14 @@ use crate::core::task::TaskKey;
 
 const REMINDER: Duration = Duration::from_secs(60);
 
-/// What was told last.
+/// The cause logged last, and its time.
 #[derive(Debug, Default)]
 pub(super) struct ConnectionFaults {
     told: Mutex<Option<(String, Instant)>>,
 }
 
 impl ConnectionFaults {
-    /// Tells of an attempt that failed.
+    /// Logs a failed attempt: as a warning if its cause is news, else at level debug.
     pub(super) fn tell(&self, task: &TaskKey, error: &reqwest::Error) {
         let cause = Causes(error).to_string();
         if self.is_news(&cause, Instant::now()) {
@@ -41,7 +41,7 @@ impl ConnectionFaults {
     }
 }
 
-/// Whether a connection was closed before it answered: no bad answer, no refusal, no time-out.
+/// Whether the connection was closed before its answer: not refused, not timed out, no malformed answer.
 pub(super) fn is_dead_connection(error: &reqwest::Error) -> bool {
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -61,7 +61,7 @@ pub(super) fn is_dead_connection(error: &reqwest::Error) -> bool {
     false
 }
 
-/// The causes of an error. reqwest's own text ends with the URL, which says nothing new.
+/// The causes of an error, without reqwest's own text, which only repeats the URL.
 struct Causes<'e>(&'e reqwest::Error);
 
 impl fmt::Display for Causes<'_> {

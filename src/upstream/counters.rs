@@ -1,4 +1,4 @@
-//! Owns what is counted of requests to the upstream: every attempt once, by its kind and what came of it.
+//! Owns the counters of requests to the upstream: each attempt counts once, by its kind and its result.
 
 use std::array;
 use std::sync::Arc;
@@ -8,24 +8,25 @@ use tokio::time::{Duration, Instant};
 
 use crate::core::metric::{Counter, Histogram};
 
-/// What a request is for.
+/// The purpose of a request.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum AttemptKind {
     Fetch,
-    /// The second attempt of a fetch, where a connection turned out dead.
+    /// The second attempt of a fetch, after a dead connection.
     Retry,
     Cancel,
 }
 
 const KINDS: [&str; 3] = ["fetch", "retry", "cancel"];
-/// HTTP's codes; whatever else a server makes up is one more.
+/// The status codes of HTTP. All others count together, as [`ODD`].
 const CODES: std::ops::Range<u16> = 100..600;
 const ODD: usize = (CODES.end - CODES.start) as usize;
 const UNREACHABLE: usize = ODD + 1;
 const TIMEOUT: usize = ODD + 2;
 const ENDS: usize = ODD + 3;
 
-/// Around what a status request takes, up to the default `upstream.timeout`.
+/// The bounds of the latency histogram: usual durations of a status request, up to the default of
+/// `upstream.timeout`.
 const LATENCIES: &[Duration] = &[
     Duration::from_millis(10),
     Duration::from_millis(25),
@@ -39,11 +40,11 @@ const LATENCIES: &[Duration] = &[
     Duration::from_secs(10),
 ];
 
-/// The counters.
+/// The counters of all attempts. An attempt adds itself when it ends.
 #[derive(Debug)]
 pub struct UpstreamCounters {
     ends: Box<[[Counter; ENDS]; 3]>,
-    /// From the request's first byte to the answer's last, to the failure, or to the time-out.
+    /// From the start of an attempt to the last byte of its answer, its failure or its timeout.
     pub latency: Histogram,
 }
 
@@ -55,7 +56,7 @@ impl Default for UpstreamCounters {
 }
 
 impl UpstreamCounters {
-    /// Requests by kind and by code, `other`, `unreachable` or `timeout`: those that there were.
+    /// The counts above zero, by kind and by result: a status code, `other`, `unreachable` or `timeout`.
     pub fn requests(&self) -> Vec<(&'static str, String, u64)> {
         let mut seen = Vec::new();
         for (kind, ends) in KINDS.iter().zip(self.ends.iter()) {
@@ -68,7 +69,7 @@ impl UpstreamCounters {
     }
 }
 
-/// One attempt under way. Dropped before its end it has timed out: nothing else ends one early.
+/// One attempt under way. One that is dropped before its end has timed out: nothing else drops it early.
 pub(super) struct Attempt {
     counters: Arc<UpstreamCounters>,
     kind: AttemptKind,
@@ -81,13 +82,13 @@ impl Attempt {
         Self { counters: Arc::clone(counters), kind, start: Instant::now(), end: TIMEOUT }
     }
 
-    /// The answer has come in, or as much of it as is wanted.
+    /// Ends the attempt with an answer, read as far as it is needed.
     pub(super) fn answered(mut self, status: StatusCode) {
         let code = status.as_u16();
         self.end = if CODES.contains(&code) { usize::from(code - CODES.start) } else { ODD };
     }
 
-    /// There was no answer, or it broke off.
+    /// Ends the attempt without a complete answer.
     pub(super) fn failed(mut self) {
         self.end = UNREACHABLE;
     }

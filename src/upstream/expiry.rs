@@ -1,8 +1,8 @@
-//! Owns the reading of how long a finished task's results still work.
+//! Owns the lifetime of an ended task's results.
 //!
-//! Result links are often signed for a time: Amazon (`X-Amz-Date` + `X-Amz-Expires`), Google
-//! (`X-Goog-Date` + `X-Goog-Expires`), Azure (`se`), and the older `Expires` in epoch seconds. Some APIs
-//! give `expires_at` beside them. The earliest end counts.
+//! Result URLs are often signed for a limited time: Amazon (`X-Amz-Date` + `X-Amz-Expires`), Google
+//! (`X-Goog-Date` + `X-Goog-Expires`), Azure (`se`), and the older `Expires` in Unix seconds. Some APIs add
+//! `expires_at` to the document. The earliest end counts.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 use url::Url;
 
-/// The time until the first result dies, zero where one is dead already; `None` where none says so.
-/// `stated` is the value of the document's `expires_at`.
+/// The time until the first result expires, zero if one has expired; `None` if none states an end. `stated`
+/// is the value of the document's `expires_at`.
 pub(super) fn result_lifetime(
     document: &RawValue,
     stated: Option<&RawValue>,
@@ -22,8 +22,8 @@ pub(super) fn result_lifetime(
     Some(end.duration_since(now).unwrap_or(Duration::ZERO))
 }
 
-/// Every string of the document that is a link. In valid JSON a quote before `http` that no backslash
-/// escapes begins a string, so the text need not be taken apart.
+/// Every string of the document that begins with `http`. In valid JSON an unescaped quote before `http`
+/// begins a string, so the document need not be parsed.
 fn links(json: &str) -> impl Iterator<Item = String> {
     let starts = memchr::memmem::find_iter(json.as_bytes(), "\"http");
     starts.filter(|at| !json[..*at].ends_with('\\')).filter_map(|at| {
@@ -38,7 +38,7 @@ fn link_end(link: &str) -> Option<SystemTime> {
         link.query_pairs().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     };
     let signed = |date: &str, span: &str| {
-        // The compact form, `20260714T000000Z`.
+        // The date is in the compact form, `20260714T000000Z`.
         let start = timestamp(&value(date)?)?;
         start.checked_add(Duration::from_secs(value(span)?.parse().ok()?))
     };
@@ -48,7 +48,7 @@ fn link_end(link: &str) -> Option<SystemTime> {
         .or_else(|| epoch(&value("Expires")?))
 }
 
-/// A JSON value that states a moment: epoch seconds, or a string with a date (RFC 3339).
+/// A JSON value that states a moment: Unix seconds or milliseconds, or a string with a date (RFC 3339).
 fn moment(json: &str) -> Option<SystemTime> {
     match serde_json::from_str::<String>(json) {
         Ok(text) => timestamp(&text),
@@ -63,7 +63,7 @@ fn timestamp(text: &str) -> Option<SystemTime> {
 
 fn epoch(text: &str) -> Option<SystemTime> {
     let seconds: u64 = text.parse().ok()?;
-    // Anything further away than the year 5138 is another unit, most likely milliseconds.
+    // As seconds, larger numbers are beyond the year 5138: they are milliseconds.
     let seconds = if seconds < 100_000_000_000 { seconds } else { seconds / 1000 };
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }

@@ -1,7 +1,8 @@
-//! Owns the calls to the upstream: it alone holds the API key.
+//! Owns the requests to the upstream, the only ones that carry the API key.
 //!
-//! A request is built from nothing: base URL, the key's path, and the headers from the settings. No
-//! redirect is followed, no proxy variable obeyed, nothing decompressed.
+//! A request consists of the base URL, the path of the [`TaskKey`], and the headers of the settings: nothing
+//! of a client's request reaches the upstream. No redirect is followed, no proxy variable is obeyed, and no
+//! answer is decompressed.
 
 pub mod classify;
 mod connection_faults;
@@ -33,34 +34,34 @@ use crate::core::ports::{Cancelling, Fetching, Reply, Source};
 use crate::core::snapshot::Snapshot;
 use crate::core::task::TaskKey;
 
-/// Idle connections kept to the upstream, at most.
+/// The largest number of idle connections to the upstream.
 const MAX_IDLE: usize = 32;
-/// Memory taken for a body that is announced, in bytes, at most.
+/// The most memory reserved for a body on the word of its `Content-Length`, in bytes.
 const MAX_AHEAD: usize = 64 * 1024;
 
-/// Why the upstream's client cannot be made. Never shows the key.
+/// The failure to set up the upstream's client. It never shows the key.
 #[derive(Debug, Error)]
 pub enum SetupError {
-    /// The key cannot stand in a header.
+    /// The key holds characters that a header cannot carry.
     #[error(
         "the API key holds characters that no HTTP header can carry: check the variable or file it comes from"
     )]
     Key,
-    /// TLS or the system's root certificates.
+    /// TLS, or the system's root certificates.
     #[error("the HTTPS client cannot be set up: {0}; install the system's CA certificates")]
     Client(#[source] reqwest::Error),
 }
 
-/// The upstream, reached by HTTP/1.1 over TLS or in plain.
+/// The upstream, by HTTP/1.1 with or without TLS.
 pub struct Upstream {
-    /// Keeps connections open between requests.
+    /// A client that keeps connections open between requests.
     pooled: Client,
-    /// Opens one for each request: for the second attempt, where a pooled one turned out dead, and for what
-    /// has a single one.
+    /// A client that opens a connection for each request: for the second attempt after a dead pooled
+    /// connection, and for cancellations, which have a single attempt.
     fresh: Client,
     base_url: Url,
     judge: Judge,
-    /// Replaced as a whole when the key changes.
+    /// Replaced as a whole by a new key.
     credentials: RwLock<Arc<Credentials>>,
     max_body: usize,
     clock: fn() -> SystemTime,
@@ -68,15 +69,15 @@ pub struct Upstream {
     counters: Arc<UpstreamCounters>,
 }
 
-/// The key, as requests carry it, and what keeps it from coming back.
+/// The key, the headers that carry it, and the scrub that removes it from answers.
 struct Credentials {
-    /// All that a request carries.
+    /// All headers of a request.
     headers: HeaderMap,
     scrub: Scrub,
     key: ApiKey,
 }
 
-/// An answer as far as anybody may see it.
+/// An answer without the key: status code, content type and body are all that is kept of it.
 struct Received {
     status: StatusCode,
     content_type: HeaderValue,
@@ -84,17 +85,17 @@ struct Received {
 }
 
 impl Upstream {
-    /// Prepares the clients; sends nothing yet. `clock` is the wall clock, which dates are compared with.
+    /// Sets up the clients, without a request. `clock` is the wall clock, to compare dates in answers with.
     ///
     /// # Errors
-    /// A [`SetupError`] that says what to mend.
+    /// The key or TLS cannot be used.
     pub fn new(settings: &config::Upstream, clock: fn() -> SystemTime) -> Result<Self, SetupError> {
-        // The process-wide choice of ring; a second call changes nothing.
+        // ring becomes the process-wide TLS provider; a second call changes nothing.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = |max_idle: usize| {
             Client::builder()
                 .redirect(redirect::Policy::none())
-                // With none allowed, it does not keep a copy of each request.
+                // Without retries, reqwest keeps no copy of each request.
                 .retry(retry::never().max_retries_per_request(0))
                 .no_proxy()
                 .http1_only()
@@ -119,14 +120,15 @@ impl Upstream {
     }
 
     async fn ask(&self, key: &TaskKey, permit: Permit) -> Result<Snapshot, Failure> {
-        // Both permits are held until the body is read: it counts as in flight until then.
+        // Both permits are held until the body is read: until then the request counts as in flight.
         let credentials = self.credentials();
         let (response, attempt, _second) = self.send(key, &permit, &credentials).await?;
         let answer = self.receive(response, attempt, &credentials).await?;
         self.judge(answer)
     }
 
-    /// On a connection of its own: one that the upstream has given up unnoticed would cost the only attempt.
+    /// Sends a cancellation on a new connection: a pooled one that the upstream has just closed would cost
+    /// the only attempt.
     async fn ask_to_cancel(&self, key: &TaskKey, permit: Permit) -> Result<Reply, Failure> {
         let credentials = self.credentials();
         let request = self.request(Method::DELETE, key, &credentials);
@@ -147,7 +149,7 @@ impl Upstream {
         self.judge(answer).map(Reply::Answer)
     }
 
-    /// What is left of an answer when it has come in whole.
+    /// Reads a whole answer, and removes the key from it.
     async fn receive(
         &self,
         response: Response,
@@ -170,7 +172,7 @@ impl Upstream {
                 read?
             }
         };
-        // The key that was sent, and the one in force: it may have been replaced meanwhile, more than once.
+        // The key that was sent and the key in force are both removed: they differ after a reload.
         let now = self.credentials();
         let mut content_type = sent.scrub.content_type(content_type.as_ref());
         let mut body = sent.scrub.body(body);
@@ -185,9 +187,9 @@ impl Upstream {
         self.judge.snapshot(status, content_type, body, Instant::now(), (self.clock)())
     }
 
-    /// One request, and one more where the connection turned out closed: most often a pooled one that the
-    /// upstream had just given up. A GET may be sent twice (RFC 9110, 9.2.2); the second attempt
-    /// has a permit of its own, if one is free at once.
+    /// Sends a GET, and once more if its connection turned out dead: most often a pooled one that the
+    /// upstream had just closed. A GET may be repeated (RFC 9110, 9.2.2). The second attempt needs a permit
+    /// of its own, and is not made if none is free.
     async fn send(
         &self,
         key: &TaskKey,
@@ -220,10 +222,10 @@ impl Upstream {
         }
     }
 
-    /// Uses another key from now on. The same one again is no change: false.
+    /// Uses the key of these settings from now on. False if it is the key in force.
     ///
     /// # Errors
-    /// A [`SetupError`]; the old key stays then.
+    /// The new key cannot be used; the old one stays in force.
     pub fn renew_key(&self, settings: &config::Upstream) -> Result<bool, SetupError> {
         let old = self.credentials();
         if old.key == settings.api_key {
@@ -234,7 +236,7 @@ impl Upstream {
         Ok(true)
     }
 
-    /// What was counted so far.
+    /// The counters of requests to the upstream.
     pub fn counters(&self) -> &Arc<UpstreamCounters> {
         &self.counters
     }
@@ -258,14 +260,14 @@ impl Upstream {
         url
     }
 
-    /// The whole body, as far as `max_body` goes.
+    /// The whole body, if it is at most `max_body` bytes.
     async fn read(&self, mut response: Response, status: StatusCode) -> Result<Bytes, Failure> {
         let too_large = Failure::InvalidResponse { status: status.as_u16() };
         let announced = response.content_length().unwrap_or(0);
         if announced > self.max_body as u64 {
             return Err(too_large);
         }
-        // In one piece where its length is told, but not on its word alone.
+        // One allocation for an announced length, but bounded: the announcement may be false.
         let mut body = BytesMut::with_capacity(usize::try_from(announced).unwrap_or(0).min(MAX_AHEAD));
         while let Some(chunk) = response.chunk().await.map_err(|_| Failure::Unreachable)? {
             if body.len() + chunk.len() > self.max_body {
@@ -288,7 +290,7 @@ impl Source for Upstream {
 }
 
 impl Credentials {
-    /// `before` are keys that answers under way may still echo.
+    /// `before` are earlier keys, which answers under way may still echo.
     fn new(settings: &config::Upstream, before: &[ApiKey]) -> Result<Self, SetupError> {
         let text = format!("{} {}", settings.auth_scheme, settings.api_key.expose());
         let mut authorization = HeaderValue::try_from(text).map_err(|_| SetupError::Key)?;
@@ -300,7 +302,7 @@ impl Credentials {
     }
 }
 
-/// What every request carries beside the key.
+/// The headers of every request, except `Authorization`.
 fn fixed_headers(settings: &config::Upstream) -> HeaderMap {
     let mut headers: HeaderMap = settings.headers.iter().cloned().collect();
     headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));

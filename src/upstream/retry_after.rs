@@ -1,15 +1,15 @@
-//! Owns the reading of `Retry-After` (RFC 9110, 10.2.3): seconds or a date.
+//! Owns the reading of `Retry-After` (RFC 9110, 10.2.3), as seconds or as a date.
 
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, header};
 
-/// How long the upstream asks to wait. `None` where it does not say, or names no time ahead: zero, a
-/// past date and garbage all mean "wait", and the caller knows how long.
+/// The wait that the upstream asks for. `None` without a usable one: for zero, a past date and garbage the
+/// caller chooses the wait.
 pub(super) fn parse(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
-        // More digits than fit mean "very long", and so does their prefix.
+        // A number beyond `u64` means a very long wait, and `u32::MAX` seconds are one.
         Duration::from_secs(text.parse().unwrap_or(u64::from(u32::MAX)))
     } else {
         httpdate::parse_http_date(text).ok()?.duration_since(now).ok()?

@@ -1,4 +1,4 @@
-//! Owns the last guard of the API key: what the upstream sends back is cleared of it before it is kept.
+//! Owns the removal of the API key from upstream answers before they are stored: an upstream may echo it.
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -8,10 +8,10 @@ use crate::config::ApiKey;
 
 const COVER: &[u8] = b"***";
 
-/// What most answers are: these cost a state no memory.
+/// The content types of most answers. As static values they take no memory in a stored state.
 const USUAL_TYPES: [&str; 2] = ["application/json", "application/json; charset=utf-8"];
 
-/// Knows the keys, and what they look like inside JSON.
+/// The API keys to remove, in each spelling that they may have inside JSON.
 pub(super) struct Scrub {
     spellings: Vec<Finder<'static>>,
 }
@@ -21,7 +21,7 @@ impl Scrub {
         let mut spellings: Vec<Vec<u8>> = Vec::new();
         for key in keys {
             let plain = key.expose().as_bytes().to_vec();
-            // The one printable character that some JSON writers escape without need.
+            // `/` is the one character of a key that some JSON writers escape without need.
             let escaped = key.expose().replace('/', "\\/").into_bytes();
             for spelling in [plain, escaped] {
                 if !spelling.is_empty() && !spellings.contains(&spelling) {
@@ -32,7 +32,7 @@ impl Scrub {
         Self { spellings: spellings.iter().map(|spelling| Finder::new(spelling).into_owned()).collect() }
     }
 
-    /// The body, with each occurrence of the key covered. Untouched bodies are not copied.
+    /// The body, with each occurrence of a key replaced by `***`. A body without one is not copied.
     pub(super) fn body(&self, body: Bytes) -> Bytes {
         self.spellings.iter().fold(body, |body, spelling| match cover(&body, spelling) {
             Some(covered) => covered.into(),
@@ -40,10 +40,10 @@ impl Scrub {
         })
     }
 
-    /// The content type; one that holds the key, or none, counts as JSON, which the body is.
+    /// The content type. If there is none, or it holds a key, it becomes that of JSON, which the body is.
     ///
-    /// It is copied: a header's value is a part of the buffer that its head was read into, and would keep all
-    /// of that, 8 KiB and more, for as long as the state is kept.
+    /// The value is copied: otherwise it would keep the whole buffer of the answer's head, 8 KiB and more,
+    /// for as long as the state is stored.
     pub(super) fn content_type(&self, value: Option<&HeaderValue>) -> HeaderValue {
         let json = HeaderValue::from_static(USUAL_TYPES[0]);
         let Some(value) = value else { return json };

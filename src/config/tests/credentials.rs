@@ -1,4 +1,4 @@
-//! Owns the checks of the files that say who gets in.
+//! Owns the tests of the files of tokens and ticket secrets.
 
 use super::*;
 use crate::core::hex::encode as hex;
@@ -6,7 +6,7 @@ use crate::core::token::hash;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-/// What is said of a token file and a secret file with these texts.
+/// The faults of a token file and a secret file with these texts.
 fn said(tokens: Option<&str>, secrets: Option<&str>) -> String {
     let dir = tempfile::tempdir().unwrap();
     let mut env = vec![("TASKGATE_ACCESS__MODE", "protected".to_owned())];

@@ -1,4 +1,4 @@
-//! Owns the words of every fault: `faults.txt` holds them, case by case.
+//! Owns the tests of the texts of all faults; `faults.txt` holds the cases.
 
 use super::*;
 

@@ -1,11 +1,11 @@
-//! Owns the promise that a key is taken from its place alone, and shown nowhere.
+//! Owns the tests that the API key is read only from its own places, and never shown.
 
 use super::*;
 
 const MISSING: &str = "LEMONDATA_API_KEY: there is no API key; put the key into the variable \
                        LEMONDATA_API_KEY, or into a file named by LEMONDATA_API_KEY_FILE; to try taskgate \
                        without a key, run `taskgate demo`";
-/// A key that does not begin as keys do, so that only knowing it can mask it.
+/// A key without the usual prefix: it is masked only because it is known.
 const ODD_KEY: &str = "hunter2-hunter2";
 
 fn key_file(text: &str) -> (tempfile::TempDir, String) {
@@ -25,7 +25,7 @@ fn the_key_comes_from_the_variable_or_a_file() {
         (String::new(), "TASKGATE_UPSTREAM__API_KEY_FILE"),
         (format!("upstream.api_key_file = {path:?}"), "LEMONDATA_API_KEY_FILE"),
     ] {
-        // Empty is not set.
+        // An empty variable counts as not set.
         let upstream = loaded(&file, &[("LEMONDATA_API_KEY", ""), (name, &path)]).upstream;
         assert_eq!(upstream.api_key.expose(), "from-a-file");
         assert_eq!(upstream.api_key_file, Some(PathBuf::from(&path)));
@@ -139,7 +139,7 @@ fn a_key_in_the_wrong_place_is_refused_and_not_shown() {
         let found = faults(file, &key);
         assert!(found.starts_with(said) && !found.contains(ODD_KEY), "{found}");
     }
-    // The key is in a file, and a variable holds it once more.
+    // The key comes from a file, and the variable of another setting holds it too.
     let (_dir, path) = key_file(ODD_KEY);
     let env =
         [("LEMONDATA_API_KEY", ""), ("LEMONDATA_API_KEY_FILE", &path), ("TASKGATE_ADMIN__LISTEN", ODD_KEY)];
@@ -148,7 +148,7 @@ fn a_key_in_the_wrong_place_is_refused_and_not_shown() {
         "admin.listen (TASKGATE_ADMIN__LISTEN): \"***\" is not an IP address with a port; write \
          \"127.0.0.1:9797\", or \"off\""
     );
-    // The key was put where its file should be named.
+    // The key stands in the place of its file's path.
     let said = faults("", &[("LEMONDATA_API_KEY", ""), ("LEMONDATA_API_KEY_FILE", ODD_KEY)]);
     assert!(said.contains("no such file") && !said.contains(ODD_KEY), "{said}");
 }

@@ -1,4 +1,4 @@
-//! What a task shows from its create to its end, and after.
+//! Owns the tests of a task's states, from its create until it is gone.
 
 use super::super::state::wall_clock;
 use jiff::Timestamp;
@@ -138,7 +138,7 @@ async fn the_same_state_is_the_same_bytes_by_every_path() {
         let id = sandbox.create(medium, plan);
         let first = get(&sandbox, &format!("/v1/tasks/{id}")).await;
         assert_eq!(first.json()["progress"], 50);
-        // Within the percent, which here is 0.8 s.
+        // Still within the percent, which takes 0.8 s.
         advance(Duration::from_millis(700)).await;
         for path in &all {
             let answer = get(&sandbox, &format!("{path}/{id}")).await;

@@ -1,4 +1,4 @@
-//! Keys, limits, refusals and what else is HTTP.
+//! Owns the tests of keys, rate limits, errors and HTTP methods.
 
 use axum::http::StatusCode;
 use tokio::time::Instant;

@@ -1,4 +1,4 @@
-//! Owns the client of the tests: requests in, bytes out, on paused time.
+//! Owns the client of the sandbox's tests, which calls the router without a socket, on paused time.
 
 mod life;
 mod manners;
@@ -29,7 +29,7 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// An envelope's HTTP and own code, checked for its shape.
+    /// The status code and the error code; checks the form of the envelope.
     fn refusal(&self) -> (u16, String) {
         let error = &self.json()["error"];
         assert!(error["message"].is_string() && error["type"].is_string(), "{error}");
@@ -42,7 +42,7 @@ fn refused(code: u16, word: &str) -> (u16, String) {
     (code, word.to_owned())
 }
 
-/// No latency and no chance, so that a test says what it is about.
+/// Options without latency and without random failures.
 fn plain() -> Options {
     Options { latency: Duration::ZERO, failure_rate: 0.0, duration: 100 * S, ..Options::default() }
 }
@@ -74,7 +74,7 @@ async fn post(sandbox: &Sandbox, medium: Medium, body: Value) -> Answer {
     ask(sandbox, "POST", medium.create_path(), "Bearer sk-sandbox", body.to_string()).await
 }
 
-/// Creates a task, with these wishes as its `sandbox`, and returns its `poll_url`.
+/// Creates a task with `wishes` as the object `sandbox`, and returns its `poll_url`.
 async fn made(sandbox: &Sandbox, medium: Medium, wishes: Value) -> String {
     let answer = post(sandbox, medium, json!({"prompt": "p", "sandbox": wishes})).await;
     answer.json()["poll_url"].as_str().unwrap().to_owned()

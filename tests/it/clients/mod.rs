@@ -288,6 +288,7 @@ fn message(body: &str) -> Value {
 
 /// What a state's `ETag` has to be.
 fn tag(body: &str) -> String {
-    let hex: String = sha256::hash(body.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let hex: String =
+        sha256::hash(body.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     format!("\"{hex}\"")
 }
