@@ -13,6 +13,7 @@ use crate::core::refresh::Overview;
 use crate::http::Gateway;
 use crate::server::{ConnectionLimits, Connections};
 use crate::telemetry::exposition::{Metric, Page};
+use crate::telemetry::log_writer::LOST_LINES;
 use crate::telemetry::{metrics, process};
 use crate::upstream::UpstreamCounters;
 
@@ -151,6 +152,9 @@ impl Figures {
     }
 
     fn process(&self, page: &mut Page) {
+        let mut lost = page.family(&metrics::LOG_LINES_LOST);
+        lost.sample(&["full"], LOST_LINES.full.get());
+        lost.sample(&["failed"], LOST_LINES.failed.get());
         page.family(&metrics::BUILD).sample(&[env!("CARGO_PKG_VERSION")], 1);
         let started = self.started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         page.single(&metrics::START_TIME, started.as_secs_f64());

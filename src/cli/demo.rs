@@ -62,7 +62,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CommandError> {
             variable("TASKGATE_ADMIN__LISTEN", arguments.admin.to_string()),
         ],
     })?;
-    telemetry::start_logs(&settings.log);
+    let _log = telemetry::log::start(&settings.log);
     let main = listeners::listen(arguments.listen, "--listen").await?;
     let operators = listeners::listen(arguments.admin, "--admin").await?;
     let admin = operators.local_addr()?;

@@ -35,7 +35,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(arguments: Arguments) -> Result<(), CommandError> {
-    telemetry::start_logs(&Log { format: LogFormat::Text, filter: arguments.log, access: false });
+    let _log = telemetry::log::start(&Log { format: LogFormat::Text, filter: arguments.log, access: false });
     let stop = Stop::listen()?;
     let lifecycle = Lifecycle::default();
     let listener = listeners::listen(arguments.listen, "--listen").await?;

@@ -15,7 +15,7 @@ use crate::telemetry;
 pub(super) async fn run(flag: Option<&Path>, surroundings: Surroundings) -> Result<(), CommandError> {
     let settings = config::load(&surroundings.sources(flag)?)?;
     let seen = reload::seen(&settings).await;
-    telemetry::start_logs(&settings.log);
+    let _log = telemetry::log::start(&settings.log);
     let settings = open_files::reserve(settings);
     let (stop, hangup) = (Stop::listen()?, signals::hangup()?);
     let lifecycle = Lifecycle::default();

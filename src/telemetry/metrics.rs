@@ -80,6 +80,9 @@ metrics! {
     NOT_ACCEPTED: Counter "taskgate_connections_failed_total" ["listener"];
     /// Refusals of clients by a limit of the settings.
     LIMITS_HIT: Counter "taskgate_limits_hit_total" ["limit"];
+    /// Lines that the log lost: its queue was `full`, as its reader is slow or stuck, or the write `failed`, as its
+    /// reader is gone or the disk is full.
+    LOG_LINES_LOST: Counter "taskgate_log_lines_lost_total" ["reason"];
     /// 1; the label holds the version of the program.
     BUILD: Gauge "taskgate_build_info" ["version"];
     /// Start of the process, in Unix time.

@@ -1,7 +1,9 @@
 //! The logs as the program writes them: text for people, JSON for machines, one event a line, and the name of
 //! the request in what it causes.
 
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
+use std::process::{ChildStderr, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
@@ -226,4 +228,108 @@ async fn what_a_request_causes_upstream_is_logged_under_its_name() {
     get_with(at, "/v1/tasks/a", &id("web-text")).await;
     let line = program.wait_for_log("no answer from the upstream").pop().unwrap();
     assert!(line.contains("request{request_id=\"web-text\"}"), "{line}");
+}
+
+/// The program with everything logged, and nobody to read its log beyond the line that says where it listens.
+fn unread(upstream: &Upstream) -> (std::process::Child, BufReader<ChildStderr>, SocketAddr, SocketAddr) {
+    let dir = std::env::temp_dir();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_taskgate"))
+        .arg("serve")
+        .current_dir(dir)
+        .env_clear()
+        .envs([
+            ("LEMONDATA_API_KEY", KEY),
+            ("TASKGATE_CONFIG", ""),
+            ("TASKGATE_ACCESS__MODE", "open"),
+            ("TASKGATE_UPSTREAM__BASE_URL", &upstream.base_url()),
+            ("TASKGATE_SERVER__LISTEN", "127.0.0.1:0"),
+            ("TASKGATE_ADMIN__LISTEN", "127.0.0.1:0"),
+            ("TASKGATE_BUDGET__REQUESTS_PER_MINUTE", "1000000"),
+            ("TASKGATE_LOG__ACCESS", "true"),
+            ("TASKGATE_LOG__FILTER", "taskgate=debug,hyper=debug,hyper_util=debug,info"),
+        ])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("is ready") {
+        line.clear();
+        assert!(log.read_line(&mut line).unwrap() > 0, "it ends early");
+    }
+    let address = |mark: &str| line.split(mark).nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    (child, log, address("listen="), address("admin="))
+}
+
+fn lost(page: &str, reason: &str) -> u64 {
+    let name = format!("taskgate_log_lines_lost_total{{reason=\"{reason}\"}} ");
+    page.lines().find_map(|line| line.strip_prefix(&name)).unwrap().parse().unwrap()
+}
+
+/// A thousand requests, new tasks and known ones, are all answered, and so is the admin listener. What the page of
+/// metrics says.
+async fn goes_on(address: SocketAddr, admin: SocketAddr) -> String {
+    for number in 0..1000 {
+        let answer = get_with(address, &format!("/v1/tasks/{}?x={}", number / 2, "y".repeat(200)), "").await;
+        assert_eq!(answer.status, 200, "request {number}");
+    }
+    String::from_utf8(get_with(admin, "/metrics", "").await.body).unwrap()
+}
+
+fn exit_code(mut child: std::process::Child) -> Option<i32> {
+    let status = Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+    let start = std::time::Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code();
+        }
+        if start.elapsed() > Duration::from_secs(30) {
+            let _ = child.kill();
+            panic!("the log holds up the end");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[tokio::test]
+async fn a_log_whose_reader_is_gone_stops_nothing() {
+    // `taskgate 2>&1 | head -1` ended in exit code 101, and with debug lines at once.
+    let upstream = Upstream::always(Reply::json(DONE)).await;
+    let (child, log, address, admin) = unread(&upstream);
+    drop(log);
+    let page = goes_on(address, admin).await;
+    assert!(lost(&page, "failed") > 0, "{page}");
+    assert_eq!(exit_code(child), Some(0));
+}
+
+#[tokio::test]
+async fn a_log_whose_reader_is_stuck_stops_nothing() {
+    // A pipe that nobody read stopped everything after 286 requests, the admin listener too.
+    let upstream = Upstream::always(Reply::json(DONE)).await;
+    let (child, log, address, admin) = unread(&upstream);
+    let mut page = String::new();
+    // The pipe holds 64 KiB, the queue a megabyte.
+    for _ in 0..20 {
+        page = goes_on(address, admin).await;
+        if lost(&page, "full") > 0 {
+            break;
+        }
+    }
+    assert!(lost(&page, "full") > 0, "{page}");
+    assert_eq!(exit_code(child), Some(0));
+    drop(log);
+}
+
+#[tokio::test]
+async fn a_log_that_is_read_late_has_its_last_lines() {
+    let upstream = Upstream::always(Reply::json(DONE)).await;
+    let (child, mut log, address, _) = unread(&upstream);
+    for number in 0..20 {
+        get_with(address, "/v1/tasks/a", &id(&format!("late-{number}"))).await;
+    }
+    assert_eq!(exit_code(child), Some(0));
+    let mut rest = String::new();
+    log.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("late-19") && rest.trim_end().ends_with("stopped"), "{rest}");
 }
