@@ -1,4 +1,4 @@
-//! Owns the wire form of a list of tasks, and of its items.
+//! Owns the wire form of a list of tasks and its items.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -11,42 +11,43 @@ use super::error::Error;
 use crate::core::snapshot::Phase;
 use crate::core::state::State;
 
-/// How many tasks one request may name.
+/// The most tasks that one request may name.
 pub(in crate::http) const MOST: usize = 100;
-/// The list, as it is sent. Only described: it is written from items that are bytes already.
+/// The requested tasks.
+// Only for the API's description: `response` joins items that are bytes already.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "its fields are what it is for")]
 pub(in crate::http) struct List<'a> {
     /// `list`.
     object: &'static str,
-    /// One for each that was asked for, in that order.
+    /// One item for each requested task, in the order of the request.
     data: Vec<Item<'a>>,
 }
 
-/// One of the list. `task` and `error` are JSON as it came.
+/// One task of the list. `task` and `error` are the upstream's JSON, unchanged.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct Item<'a> {
-    /// As it was asked for.
+    /// The id or path, as in the request.
     id: &'a str,
-    /// Where it can be asked for alone.
+    /// The task's own status path.
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<&'a str>,
-    /// The status with which it would be answered alone.
+    /// The HTTP status that the task's own status path would answer with.
     code: u16,
-    /// The task, as the upstream answers it.
+    /// The task, as the upstream answered it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     task: Option<&'a RawValue>,
-    /// Why there is none.
+    /// The error, where there is no task.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     error: Option<&'a RawValue>,
-    /// There: the state stands in for one that cannot be had.
+    /// Present and true where the state is stale, because no fresh one could be fetched.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stale: bool,
 }
 
-/// A task whose state is known.
+/// The item of a task whose state is known.
 pub(in crate::http) fn known(id: &str, path: &str, state: &State, stale: bool) -> Vec<u8> {
     let path = Some(path);
     let code = state.snapshot.status.as_u16();
@@ -59,7 +60,7 @@ pub(in crate::http) fn known(id: &str, path: &str, state: &State, stale: bool) -
     serde_json::to_vec(&item).unwrap_or_default()
 }
 
-/// A task in whose place an error stands.
+/// The item of a task that is answered with an error.
 pub(in crate::http) fn refused(id: &str, path: Option<&str>, error: &Error) -> Vec<u8> {
     let envelope = error.envelope();
     let json: Option<&RawValue> = serde_json::from_slice(&envelope).ok();
@@ -68,7 +69,7 @@ pub(in crate::http) fn refused(id: &str, path: Option<&str>, error: &Error) -> V
     serde_json::to_vec(&item).unwrap_or_default()
 }
 
-/// What stands in an error envelope; anything else is the error as a whole.
+/// The `error` member of an error envelope, or the whole JSON where it is no envelope.
 fn inner_error(json: &RawValue) -> &RawValue {
     #[derive(serde::Deserialize)]
     struct Envelope<'a> {

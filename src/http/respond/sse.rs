@@ -9,8 +9,8 @@ use std::convert::Infallible;
 
 use crate::http::headers::X_ACCEL_BUFFERING;
 
-/// One event. The data may hold anything but is split at CR, LF and CRLF, as the standard asks; the reader
-/// joins the lines with LF.
+/// One event. The data may be any bytes. They are split at CR, LF and CRLF, as the standard asks, and the
+/// client joins the lines with LF.
 pub fn event(name: Option<&str>, id: Option<&[u8]>, data: &[u8]) -> Bytes {
     let mut out = BytesMut::with_capacity(data.len() + 96);
     if let Some(name) = name {
@@ -40,12 +40,12 @@ fn field(out: &mut BytesMut, name: &[u8], value: &[u8]) {
     out.put_u8(b'\n');
 }
 
-/// What keeps a connection from looking dead.
+/// A comment without text: it keeps proxies and clients from taking an idle stream for dead.
 pub(in crate::http) fn heartbeat() -> Bytes {
     Bytes::from_static(b":\n\n")
 }
 
-/// Tells the client to reconnect, not all at once: after 1 to 5 s.
+/// Sets the client's reconnection time to a random 1 to 5 s, so that clients do not reconnect all at once.
 pub(in crate::http) fn retry() -> Bytes {
     Bytes::from(format!("retry: {}\n\n", fastrand::u32(1000..5000)))
 }
@@ -61,12 +61,12 @@ pub(in crate::http) fn response(events: impl Stream<Item = Bytes> + Send + 'stat
     response
 }
 
-/// A stream that only tells the client to come back later.
+/// A stream that only tells the client to reconnect later.
 pub(in crate::http) fn come_back() -> Response {
     response(futures_util::stream::iter([retry()]))
 }
 
-/// What ends an `EventSource` that reconnects although it has seen the end.
+/// 204, after which an `EventSource` stops reconnecting: its client has seen the end.
 pub(in crate::http) fn over() -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;

@@ -1,4 +1,4 @@
-//! Owns the stream of one task: the current state, then every change once, until it is over.
+//! Owns the stream of one task: the current state, then every change once, until the task is over.
 
 use axum::response::Response;
 use bytes::Bytes;
@@ -16,10 +16,10 @@ use crate::http::guards::streams::Slot;
 use crate::http::respond::error::Error;
 use crate::http::respond::sse;
 
-/// The id of the last event of a task that is gone: whoever comes back with it has seen the end.
+/// The id of the last event of a missing task: a client that reconnects with it has seen the end.
 const GONE: &[u8] = b"gone";
 
-/// Opens a stream.
+/// Answers a request for a task's stream.
 pub(super) fn open(gateway: &Parts, grant: &Grant, headers: &HeaderMap) -> Response {
     let seen = stream::last_event_id(headers);
     let finished = gateway.mirror.known(grant).filter(|state| state.snapshot.phase == Phase::Terminal);
@@ -31,7 +31,7 @@ pub(super) fn open(gateway: &Parts, grant: &Grant, headers: &HeaderMap) -> Respo
     }
     let Some(slot) = gateway.streams.open(grant.client(), grant.ends()) else { return stream::come_back() };
     let Ok(watch) = gateway.mirror.watch(grant, seen.clone()) else { return stream::come_back() };
-    // In a box: `unfold` keeps room for it twice.
+    // In a box: `unfold` holds space for its state twice.
     let events = Box::new(Events { watch, slot, seen });
     stream::open(unfold(Some(events), |events| async move {
         let mut events = events?;
@@ -51,7 +51,7 @@ impl Events {
     async fn next(&mut self) -> (Bytes, bool) {
         let event = tokio::select! {
             biased;
-            // First: what comes after the end of a ticket is not for its holder.
+            // First: after its ticket has ended, a client gets no further state.
             farewell = self.slot.ended() => return (farewell, true),
             event = self.watch.next() => event,
             () = sleep_until(self.slot.next_heartbeat()) => return (sse::heartbeat(), false),
@@ -60,7 +60,7 @@ impl Events {
             WatchEvent::State(state, origin) => {
                 let is_over = state.snapshot.phase == Phase::Terminal;
                 if is_over && self.seen.as_ref() == Some(&state.snapshot.etag) {
-                    // Nothing new: the next reconnect will find this out at once.
+                    // The client has this state already. Its next reconnect gets 204 at once.
                     return (sse::heartbeat(), true);
                 }
                 self.slot.counters().answer(&state, origin, Instant::now());

@@ -1,4 +1,4 @@
-//! Owns many tasks in one request: `GET /v1/tasks?id=a&id=b…`, as a list or as one stream.
+//! Owns requests for many tasks: `GET /v1/tasks?id=a&id=b…`, answered as a list or as one stream.
 
 use std::net::SocketAddr;
 
@@ -23,10 +23,10 @@ use crate::http::respond::error::Error;
 use crate::http::respond::list_body::{self, MOST};
 use crate::http::respond::sse;
 
-/// The id of the last event: whoever comes back with it has seen the end.
+/// The id of the last event: a client that reconnects with it has seen the end.
 const END: &[u8] = b"end";
 
-/// Answers the list's path.
+/// Answers a request for `/v1/tasks`.
 pub(in crate::http) async fn read(
     gateway: &Parts,
     request: &Head,
@@ -36,7 +36,7 @@ pub(in crate::http) async fn read(
     answer(gateway, ListQuery::read(gateway, request, peer)?).await
 }
 
-/// What is asked for.
+/// A parsed request for a list, and its caller.
 struct ListQuery {
     ids: Vec<String>,
     caller: Caller,
@@ -86,11 +86,11 @@ fn ids(query: &str) -> Result<Vec<String>, Error> {
     if (1..=MOST).contains(&ids.len()) {
         Ok(ids)
     } else {
-        Err(Error::InvalidParameter("Name 1 to 100 tasks, such as /v1/tasks?id=ldtask_a&id=ldtask_b."))
+        Err(Error::InvalidParameter("A list has 1 to 100 tasks, such as /v1/tasks?id=ldtask_a&id=ldtask_b."))
     }
 }
 
-/// What may be read of what was asked for: a bare id is one of `/v1/tasks/{id}`, a path names its own route.
+/// The grant for one listed task. A bare id means `/v1/tasks/{id}`; a path names its own route.
 fn grant(gateway: &Parts, id: &str, caller: &Caller) -> Result<Grant, Error> {
     let key = if id.starts_with('/') { gateway.routes.find(id) } else { gateway.routes.bare(id) };
     let grant = caller.grant(key.map_err(Error::Path)?)?;
@@ -118,7 +118,7 @@ async fn look(gateway: &Parts, id: &str, caller: &Caller, until: Instant) -> Vec
     }
 }
 
-/// All of them as one stream, until each is over.
+/// One stream of all listed tasks, until each is over.
 fn watch_all(gateway: &Parts, ids: &[String], caller: &Caller) -> Response {
     let Some(mut slot) = gateway.streams.open(caller.client(), caller.ends()) else {
         return stream::come_back();
@@ -132,7 +132,8 @@ fn watch_all(gateway: &Parts, ids: &[String], caller: &Caller) -> Response {
         match watch {
             Ok(watch) => watches.push(next(id.clone(), watch)),
             Err(error) => {
-                // A refusal that will pass is not the end of its task: the stream asks to come back then.
+                // A temporary refusal does not end its task: the stream ends when a retry is worth it, so
+                // that the client reconnects then.
                 let name = error.retry_after().map(|seconds| {
                     slot.end_within(seconds);
                     is_whole = false;
@@ -169,7 +170,7 @@ async fn next(id: String, mut watch: Watch) -> (String, Watch, WatchEvent) {
     (id, watch, event)
 }
 
-/// A event as an event, and whether it was the task's last.
+/// A watch's event as a server-sent event, and whether it was the task's last.
 fn tell(id: &str, grant: &Grant, event: &WatchEvent, counters: &RequestCounters) -> (Bytes, bool) {
     match event {
         WatchEvent::State(state, origin) => {
