@@ -14,9 +14,9 @@ pub struct Pacing {
 impl Pacing {
     /// The interval for a task first seen `age` ago.
     ///
-    /// It is a twentieth of the age: a task that has run for long seldom ends within the next second, and an
-    /// answer that is 5 % late does no harm. When the budget is short, the schedule stretches the interval by
-    /// itself, because a key that is due waits for its turn.
+    /// The interval is a twentieth of the age: a task that has run for long seldom ends within the next
+    /// second, and an answer that is 5 % late does no harm. When the budget is short, the schedule stretches
+    /// the interval by itself, because a key that is due waits for its turn.
     pub fn interval(&self, age: Duration) -> Duration {
         (age / 20).max(self.fresh_for).min(self.max_interval)
     }

@@ -28,9 +28,9 @@ const MOST_OF_ONE: usize = 2;
 
 /// The result of a cancellation.
 pub(in crate::core) enum Cancellation {
-    /// It was sent; this is the answer or the failure.
+    /// The request was sent; this is the answer or the failure.
     Answered(Result<Reply, Failure>),
-    /// It was not sent; the forecast names the reason, and when it could be sent.
+    /// The request was not sent; the forecast has the reason, and the time at which it could be sent.
     Unsent(Forecast),
 }
 

@@ -76,7 +76,7 @@ impl Coordinator {
 
     /// Releases one guard of interest, which then lingers for `linger`.
     pub(in crate::core) fn release(&self, key: &TaskKey, client: &Client, linger: Option<Duration>) {
-        // A client that never comes back leaves one lingering entry for a while: these are bounded, as the
+        // A client that never comes back leaves one lingering entry for a while. Such entries are bounded, as
         // tasks are.
         const LINGERING_PER_TASK: usize = 4;
         let mut book = self.book();

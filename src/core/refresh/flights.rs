@@ -107,7 +107,7 @@ impl Coordinator {
         // Before this flight's own backoff begins: an opened gate ends only older backoffs.
         self.heed(&mut book, change, now);
         let outdated = book.pictures.get(key).is_some_and(Picture::is_outdated);
-        // A cancellation has ended the task while this flight was in flight.
+        // A cancellation has ended the task during this flight.
         let ended = outdated.then(|| self.store.absorbing(key, now)).flatten();
         let (outcome, due, refreshed) = match (ended, result) {
             (Some(state), _) => {

@@ -1,4 +1,4 @@
-//! The schedule on hand-made instants: order, turns, lingering, and what is left over.
+//! Tests of the schedule, with instants made by hand: order, turns, lingering, and no leftovers.
 
 mod model;
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::core::task::{Route, Routes};
 use tokio::time::Duration;
 
-/// A schedule whose keys and clients are called by letters, and whose time is in seconds.
+/// A schedule with letters as keys and clients, and with seconds as time.
 struct Bench {
     schedule: Schedule,
     start: Instant,
@@ -19,7 +19,7 @@ impl Bench {
         Self { schedule: Schedule::default(), start: Instant::now(), routes }
     }
 
-    /// Ten minutes in, so that a key can have been due before.
+    /// Seconds count from the tenth minute, so that a key can have been due before.
     fn at(&self, seconds: i64) -> Instant {
         self.start + Duration::from_secs(600_u64.checked_add_signed(seconds).unwrap())
     }
@@ -43,7 +43,7 @@ impl Bench {
         self.schedule.start(now).map(|(key, _)| key.id().to_owned())
     }
 
-    /// Starts everything that is due, in its order.
+    /// Starts every due key, and returns the keys in that order.
     fn drain(&mut self, now: i64) -> String {
         std::iter::from_fn(|| self.start(now)).collect::<Vec<_>>().join(" ")
     }
@@ -112,7 +112,7 @@ fn a_client_that_comes_back_goes_to_the_end_of_the_ring() {
         bench.want(client, &format!("{client}2"), -10);
     }
     assert_eq!(bench.start(0).unwrap(), "a1");
-    // Leaving and coming back with something older gains no turn.
+    // A client that leaves and comes back with an older key gains no turn.
     bench.release("a", "a2", None, 0);
     bench.want("a", "a3", -500);
     assert_eq!(bench.drain(0), "b1 c1 a3 b2 c2");
@@ -140,7 +140,7 @@ fn skipping_a_client_whose_keys_others_have_flown_costs_no_turn() {
     bench.want("b", "shared", -10);
     bench.want("b", "b1", -1);
     bench.want("c", "c1", -9);
-    // `shared` flew in a's turn; b still has its own.
+    // `shared` was requested in a's turn; b still has its own turn.
     assert_eq!(bench.drain(0), "shared b1 c1");
 
     let mut bench = Bench::new();
@@ -245,7 +245,7 @@ fn a_client_that_returns_holds_its_place_again() {
     assert_eq!(bench.schedule.lingering(), 0, "it is held, not lingering");
     bench.schedule.sweep(bench.at(11));
     assert_eq!(bench.drain(11), "a b", "due when it was due before");
-    // Served while it is held: it stays wanted.
+    // Interest that is held does not end with a refresh.
     bench.land("a", 13, true);
     assert_eq!(bench.drain(13), "a");
 }
@@ -300,7 +300,7 @@ fn a_key_can_be_made_due_sooner_and_never_later() {
     bench.schedule.hasten(&bench.key("a"), bench.at(25));
     assert_eq!(bench.start(19), None);
     assert_eq!(bench.drain(20), "a");
-    // In flight only the landing decides.
+    // Only the landing decides when a key in flight is due again.
     bench.schedule.hasten(&bench.key("a"), bench.at(0));
     assert_eq!(bench.start(21), None);
     bench.land("a", 25, true);
@@ -327,8 +327,8 @@ fn ahead_counts_the_turns_before_a_key() {
     assert_eq!(bench.ahead("a", &first, 0), 0, "it is in flight");
 }
 
-/// While the driver sleeps through a short budget nobody looks who has come due: `ahead` counted only
-/// those whom it had seen, and promised a start that others' turns came before.
+/// A bug of the past: while the driver slept for want of tokens, clients that came due did not join the ring.
+/// `ahead` counted only the clients in the ring, and promised a start that came after the turns of others.
 #[test]
 fn ahead_counts_clients_that_came_due_meanwhile() {
     let mut bench = Bench::new();
@@ -339,8 +339,8 @@ fn ahead_counts_clients_that_came_due_meanwhile() {
     assert_eq!(bench.ahead("a", "a1", 6), 2);
 }
 
-/// Clients whose keys were gone kept their place in the ring until its front reached them: at a closed
-/// gate with one due key at the front they piled up for minutes.
+/// A bug of the past: clients whose keys were gone kept their place in the ring until its front reached them.
+/// At a closed gate with one due key at the front, they piled up for minutes.
 #[test]
 fn clients_that_come_and_go_leave_nothing_in_the_ring() {
     let mut bench = Bench::new();
