@@ -20,8 +20,18 @@ impl Delivery {
         !self.has_begun.load(Ordering::Relaxed) && !self.has_begun.swap(true, Ordering::Relaxed)
     }
 
-    /// The state as a server-sent event, rendered once and shared by all watches.
-    pub fn event(&self, render: impl FnOnce() -> Bytes) -> Bytes {
-        Bytes::clone(self.event.get_or_init(|| Box::new(render())))
+    /// The size of the event that is kept, in bytes.
+    pub fn weight(&self) -> usize {
+        self.event.get().map_or(0, |event| event.len())
+    }
+
+    /// The state as a server-sent event, rendered once and shared by all watches; and whether this call rendered it.
+    pub fn event(&self, render: impl FnOnce() -> Bytes) -> (Bytes, bool) {
+        let mut is_new = false;
+        let event = self.event.get_or_init(|| {
+            is_new = true;
+            Box::new(render())
+        });
+        (Bytes::clone(event), is_new)
     }
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::HeaderValue;
 use tokio::time::{Duration, Instant};
 
@@ -143,6 +144,9 @@ impl Mirror {
                 WatchEvent::State(..) => trouble = None,
                 WatchEvent::Gone(state) => return Ok(self.hit(state, now)),
                 WatchEvent::Trouble(refusal) => trouble = Some(refusal),
+                WatchEvent::Evicted(Refusal { reason, retry_after }) => {
+                    return self.stand_in(grant, reason, false, Duration::from_secs(retry_after));
+                }
             }
         }
     }
@@ -213,6 +217,20 @@ impl Mirror {
         self.coordinator.nudge();
     }
 
+    /// The state as a server-sent event that all watches share. It counts as memory of the store.
+    pub fn event(&self, grant: &Grant, state: &Arc<State>, render: impl FnOnce() -> Bytes) -> Bytes {
+        let (event, is_new) = state.delivery.event(render);
+        if is_new {
+            self.coordinator.store.reweigh(grant.key(), state);
+        }
+        event
+    }
+
+    /// The terminal state of a task that can be handed out without asking again.
+    pub fn finished(&self, grant: &Grant) -> Option<Arc<State>> {
+        self.fresh(grant).filter(|state| state.snapshot.phase == Phase::Terminal)
+    }
+
     /// The core's figures at this moment.
     pub fn overview(&self) -> Overview<'_> {
         self.coordinator.overview()
@@ -238,6 +256,10 @@ impl Mirror {
         let result = waiter.landing(start_by).await;
         let now = Instant::now();
         match result {
+            Some(FlightResult::Lost) => self.stand_in(grant, Reason::Overloaded, true, Duration::ZERO),
+            None if waiter.is_evicted() => {
+                self.stand_in(grant, Reason::Overloaded, false, self.coordinator.policy.patience)
+            }
             None => self.sent_away(grant, waiter, self.forecast(grant, now)),
             Some(FlightResult::Failure(failure)) => self.in_vain(grant, waiter, failure, now),
             Some(FlightResult::State { state, status, stored }) => {

@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use moka::notification::RemovalCause;
+use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use tokio::time::Instant;
@@ -137,6 +138,16 @@ impl Store {
         )
     }
 
+    /// Weighs a state again, whose event is kept from now on.
+    pub fn reweigh(&self, key: &TaskKey, state: &Arc<State>) {
+        let cache = if state.snapshot.phase == Phase::Missing { &self.missing } else { &self.known };
+        // Within one step: a newer state may not be lost.
+        cache.entry_by_ref(key).and_compute_with(|held| match held {
+            Some(held) if Arc::ptr_eq(held.value(), state) => Op::Put(Arc::clone(state)),
+            Some(_) | None => Op::Nop,
+        });
+    }
+
     /// Removes all states of a task.
     pub fn remove(&self, key: &TaskKey) {
         self.known.invalidate(key);
@@ -167,7 +178,7 @@ fn cache(max_bytes: u64, evicted: &Arc<Counter>) -> Cache<TaskKey, Arc<State>, B
     Cache::builder()
         .max_capacity(max_bytes)
         .weigher(|key: &TaskKey, state: &Arc<State>| {
-            let bytes = state.snapshot.body.len() + key.path().len() + OVERHEAD;
+            let bytes = state.snapshot.body.len() + state.delivery.weight() + key.path().len() + OVERHEAD;
             u32::try_from(bytes).unwrap_or(u32::MAX)
         })
         .eviction_policy(EvictionPolicy::lru())

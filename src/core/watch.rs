@@ -27,6 +27,8 @@ pub enum WatchEvent {
     State(Arc<State>, Origin),
     /// The refresh failed or has to wait, for this reason. The task will be refreshed again.
     Trouble(Refusal),
+    /// The watch has lost its place to a client that holds fewer, and ends.
+    Evicted(Refusal),
     /// The task stays missing. This is the last answer of the upstream.
     Gone(Arc<State>),
 }
@@ -92,9 +94,13 @@ impl Watch {
             if let Some(event) = self.landing() {
                 return event;
             }
+            if self.waiter.is_evicted() {
+                let retry_after = spread(self.coordinator.policy.patience);
+                return WatchEvent::Evicted(Refusal { reason: Reason::Overloaded, retry_after });
+            }
             tokio::select! {
                 biased;
-                // This cannot fail: the coordinator, and with it the sender, lives as long as the watch.
+                // It fails only where the watch is evicted, and the picture with it.
                 _ = self.waiter.frames.changed() => {}
                 () = sleep_until(self.check_at) => {
                     if let Some(event) = self.explain() {
@@ -127,7 +133,7 @@ impl Watch {
     fn landing(&mut self) -> Option<WatchEvent> {
         let (landed, result) = {
             let frame = self.waiter.frames.borrow_and_update();
-            (frame.landed, frame.result.clone())
+            (frame.landed, frame.result())
         };
         if landed <= self.landed {
             return None;
@@ -140,6 +146,11 @@ impl Watch {
                 self.consider(state, Origin::Fetched { known_before, status, stored, collapsed })
             }
             FlightResult::Failure(failure) => self.troubled(Reason::Upstream(failure)),
+            // The next landing brings the state again.
+            FlightResult::Lost => {
+                self.coordinator.hasten(self.grant.key());
+                None
+            }
         }
     }
 

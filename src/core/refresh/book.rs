@@ -88,6 +88,15 @@ impl Book {
         self.schedule.hasten(key, now);
     }
 
+    /// Takes a place for a client whose holding is small. False where it has to be turned away.
+    pub(super) fn make_room(&mut self, newcomer: &Client) -> bool {
+        let Some(key) = self.schedule.give_way(newcomer) else { return false };
+        if let Some(picture) = self.pictures.remove(&key) {
+            picture.evict();
+        }
+        true
+    }
+
     /// Drops the picture of a key that has neither interest nor a flight.
     pub(super) fn drop_unwanted(&mut self, key: &TaskKey) -> Option<Picture> {
         if self.schedule.contains(key) { None } else { self.pictures.remove(key) }

@@ -75,19 +75,27 @@ impl Coordinator {
     }
 
     /// Releases one guard of interest, which then lingers for `linger`.
-    pub(in crate::core) fn release(&self, key: &TaskKey, client: &Client, linger: Option<Duration>) {
+    pub(in crate::core) fn release(
+        &self,
+        key: &TaskKey,
+        client: &Client,
+        number: u64,
+        linger: Option<Duration>,
+    ) {
         // A client that never comes back leaves one lingering entry for a while. Such entries are bounded, as
         // tasks are.
         const LINGERING_PER_TASK: usize = 4;
         let mut book = self.book();
         // A landing may answer many clients at once, and the release of all but the last is cheap.
-        if linger.is_none() && book.schedule.release_one_of_several(key, client) {
+        if linger.is_none() && book.schedule.release_one_of_several(key, client, number) {
             return;
         }
         let now = Instant::now();
-        let room = book.schedule.lingering() < self.policy.max_tasks.saturating_mul(LINGERING_PER_TASK);
+        let room = linger.is_some()
+            && (book.schedule.lingering() < self.policy.max_tasks.saturating_mul(LINGERING_PER_TASK)
+                || book.schedule.end_lingering_of_largest(client));
         let until = linger.filter(|_| room).map(|linger| now + linger);
-        book.schedule.release(key, client, until, now);
+        book.schedule.release(key, client, number, until, now);
         if let Some(ended) = book.drop_unwanted(key).and_then(|picture| picture.ended()) {
             self.counters.last_watcher.observe(now.saturating_duration_since(ended));
         }
@@ -129,6 +137,12 @@ impl Coordinator {
         let mut book = self.book();
         book.closed = true;
         book.pictures.values_mut().for_each(Picture::close);
+    }
+
+    /// Makes a key due at once: the store has lost its state.
+    pub(in crate::core) fn hasten(&self, key: &TaskKey) {
+        self.book().schedule.hasten(key, Instant::now());
+        self.nudge();
     }
 
     /// Makes the driver dispatch at once.

@@ -13,6 +13,8 @@ pub(in crate::core) struct Interest {
     coordinator: Arc<Coordinator>,
     key: TaskKey,
     client: Client,
+    /// The number of the interest in the schedule.
+    number: u64,
     linger: Option<Duration>,
 }
 
@@ -21,9 +23,10 @@ impl Interest {
         coordinator: Arc<Coordinator>,
         key: TaskKey,
         client: Client,
+        number: u64,
         linger: Option<Duration>,
     ) -> Self {
-        Self { coordinator, key, client, linger }
+        Self { coordinator, key, client, number, linger }
     }
 
     /// Sets the time by which the interest outlives this guard; `None` where the client has got its answer.
@@ -34,6 +37,6 @@ impl Interest {
 
 impl Drop for Interest {
     fn drop(&mut self) {
-        self.coordinator.release(&self.key, &self.client, self.linger);
+        self.coordinator.release(&self.key, &self.client, self.number, self.linger);
     }
 }

@@ -55,13 +55,13 @@ impl Coordinator {
         let now = Instant::now();
         book.sweep(now);
         let collapsed = book.schedule.contains(key);
-        if !collapsed && book.schedule.len() >= self.policy.max_tasks {
+        if !collapsed && book.schedule.len() >= self.policy.max_tasks && !book.make_room(client) {
             self.counters.too_many_tasks.add();
             return None;
         }
         let known = held.newest().map_or(now, |state| state.fresh_until);
         let barred = book.backoffs.get(key).map_or(known, |backoff| backoff.until);
-        book.schedule.want(key, client, known.max(barred), now);
+        let number = book.schedule.want(key, client, known.max(barred), now);
         let closed = book.closed;
         let picture = book.pictures.entry(key.clone()).or_insert_with(Picture::new);
         picture.ask();
@@ -73,7 +73,7 @@ impl Coordinator {
         drop(book);
         // Made outside the lock, because its drop takes the lock; and made at once, so that no panic can come
         // between.
-        let interest = Interest::new(Arc::clone(self), key.clone(), client.clone(), linger);
+        let interest = Interest::new(Arc::clone(self), key.clone(), client.clone(), number, linger);
         Some(Waiter { frames, flight, known_before: held.has_stand_in(now), collapsed, interest })
     }
 }

@@ -3,7 +3,7 @@
 //! Flights are numbered, so a waiter knows which landing answers it. A start wakes no waiter; a landing wakes
 //! all. The channel is `watch`, not `Notify` or `broadcast`: it loses neither wake-ups nor the newest value.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -28,6 +28,23 @@ pub enum FlightResult {
     },
     /// A failure: there is no new state.
     Failure(Failure),
+    /// A state that has left the store before this client looked.
+    Lost,
+}
+
+/// The result of a flight, as the picture keeps it: the store alone holds states, so that its bound holds for all.
+#[derive(Debug, Clone)]
+enum Kept {
+    State {
+        state: Weak<State>,
+        /// A state that the store does not hold, for the clients that wait for it.
+        _only_here: Option<Arc<State>>,
+        status: u16,
+        stored: bool,
+        /// The fetch time of a terminal state.
+        ended: Option<Instant>,
+    },
+    Failure(Failure),
 }
 
 /// One moment of the picture.
@@ -38,9 +55,40 @@ pub struct Frame {
     /// The number of the last flight that landed.
     pub landed: u64,
     /// The result of that flight.
-    pub result: Option<FlightResult>,
+    result: Option<Kept>,
     /// Whether the gateway shuts down, so that no client may wait for another flight.
     pub closed: bool,
+    /// Whether the task has lost its place to a client that holds fewer.
+    pub evicted: bool,
+}
+
+impl Frame {
+    /// The result of the last flight that landed.
+    pub fn result(&self) -> Option<FlightResult> {
+        Some(match self.result.as_ref()? {
+            Kept::Failure(failure) => FlightResult::Failure(*failure),
+            Kept::State { state, status, stored, .. } => match state.upgrade() {
+                Some(state) => FlightResult::State { state, status: *status, stored: *stored },
+                None => FlightResult::Lost,
+            },
+        })
+    }
+}
+
+impl From<FlightResult> for Option<Kept> {
+    fn from(result: FlightResult) -> Self {
+        match result {
+            FlightResult::State { state, status, stored } => Some(Kept::State {
+                ended: (stored && state.snapshot.phase == Phase::Terminal).then_some(state.snapshot.fetched),
+                state: Arc::downgrade(&state),
+                _only_here: (!stored).then_some(state),
+                status,
+                stored,
+            }),
+            FlightResult::Failure(failure) => Some(Kept::Failure(failure)),
+            FlightResult::Lost => None,
+        }
+    }
 }
 
 /// The coordinator's end of the picture, which publishes.
@@ -89,12 +137,8 @@ impl Picture {
     /// The fetch time of the terminal state, if the last result was one that was stored.
     pub fn ended(&self) -> Option<Instant> {
         match &self.frames.borrow().result {
-            Some(FlightResult::State { state, stored: true, .. })
-                if state.snapshot.phase == Phase::Terminal =>
-            {
-                Some(state.snapshot.fetched)
-            }
-            _ => None,
+            Some(Kept::State { ended, .. }) => *ended,
+            Some(Kept::Failure(_)) | None => None,
         }
     }
 
@@ -115,7 +159,7 @@ impl Picture {
     pub fn land(&mut self, result: FlightResult) {
         self.frames.send_modify(|frame| {
             frame.landed = frame.started;
-            frame.result = Some(result);
+            frame.result = result.into();
         });
         self.answers_from = self.frames.borrow().started + 1;
     }
@@ -123,6 +167,11 @@ impl Picture {
     /// Ends the wait for flights for good, because the gateway shuts down.
     pub fn close(&mut self) {
         self.frames.send_modify(|frame| frame.closed = true);
+    }
+
+    /// Ends the wait of all clients: the task has lost its place.
+    pub fn evict(self) {
+        self.frames.send_modify(|frame| frame.evicted = true);
     }
 
     /// Publishes a terminal state that no flight brought. It answers all waiters, and a flight under way is

@@ -24,8 +24,13 @@ impl Waiter {
         self.frames.borrow().started >= self.flight
     }
 
-    /// The result of the flight; `None` where the flight has not started by `start_by`, or the gateway shuts
-    /// down first. A started flight is waited for, because every flight lands. Cancel safe.
+    /// Whether the task has lost its place to a client that holds fewer.
+    pub(in crate::core) fn is_evicted(&self) -> bool {
+        self.frames.borrow().evicted
+    }
+
+    /// The result of the flight; `None` where the flight has not started by `start_by`, the gateway
+    /// shuts down, or the task loses its place. A started flight is waited for, because every flight lands. Cancel safe.
     pub(in crate::core) async fn landing(&mut self, start_by: Instant) -> Option<FlightResult> {
         let mut patience = std::pin::pin!(sleep_until(start_by));
         // A timer has a cost, and a client whose flight has started needs none.
@@ -34,9 +39,9 @@ impl Waiter {
             {
                 let frame = self.frames.borrow_and_update();
                 if frame.landed >= self.flight {
-                    return frame.result.clone();
+                    return frame.result();
                 }
-                if frame.closed {
+                if frame.closed || frame.evicted {
                     return None;
                 }
             }

@@ -8,6 +8,7 @@
 //! The schedule is a plain state machine: time is an argument, and it knows no runtime, no locks and no
 //! tokens.
 
+mod holdings;
 mod lines;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tokio::time::Instant;
 
+use self::holdings::Holdings;
 use self::lines::Lines;
 use super::grant::Client;
 use super::task::{ByKey, TaskKey};
@@ -25,6 +27,7 @@ use super::task::{ByKey, TaskKey};
 pub struct Schedule {
     keys: HashMap<TaskKey, Entry, ByKey>,
     lines: Lines,
+    holdings: Holdings,
     /// The lingering interest, by the time at which it ends.
     lingering: BTreeSet<(Instant, TaskKey, Client)>,
 }
@@ -47,6 +50,8 @@ struct Want {
     held: usize,
     /// The time until which the interest outlives its guards.
     lingers: Option<Instant>,
+    /// The number of this interest: a guard of an earlier one releases nothing.
+    number: u64,
 }
 
 impl Schedule {
@@ -76,8 +81,8 @@ impl Schedule {
     }
 
     /// Adds a client's interest in a key. `due` counts only for a key that is new to the schedule: a client
-    /// gains nothing by asking often.
-    pub fn want(&mut self, key: &TaskKey, client: &Client, due: Instant, now: Instant) {
+    /// gains nothing by asking often. Returns the number of the interest, by which a guard of it is released.
+    pub fn want(&mut self, key: &TaskKey, client: &Client, due: Instant, now: Instant) -> u64 {
         let entry = self.keys.entry(key.clone()).or_insert_with(|| Entry {
             due,
             wanted: now,
@@ -90,26 +95,40 @@ impl Schedule {
         if let Some(end) = want.lingers.take() {
             self.lingering.remove(&(end, key.clone(), client.clone()));
         }
-        let is_new = entry.wants.len() > wants;
-        if is_new && !entry.in_flight {
+        let number = want.number;
+        if entry.wants.len() == wants {
+            return number;
+        }
+        let number = self.holdings.insert(client, key);
+        if let Some(want) = entry.wants.get_mut(client) {
+            want.number = number;
+        }
+        if !entry.in_flight {
             self.lines.insert(client, key, entry.due);
         }
+        number
     }
 
     /// Releases one guard of a client that holds several, which changes nothing else. Returns false, and
     /// releases no guard, where the client does not hold several.
-    pub fn release_one_of_several(&mut self, key: &TaskKey, client: &Client) -> bool {
+    pub fn release_one_of_several(&mut self, key: &TaskKey, client: &Client, number: u64) -> bool {
         let want = self.keys.get_mut(key).and_then(|entry| entry.wants.get_mut(client));
-        let Some(want) = want.filter(|want| want.held > 1) else { return false };
+        let Some(want) = want.filter(|want| want.held > 1 && want.number == number) else { return false };
         want.held -= 1;
         true
     }
 
-    /// Releases one guard. The interest lingers until `until`, where that lies ahead.
-    pub fn release(&mut self, key: &TaskKey, client: &Client, until: Option<Instant>, now: Instant) {
-        let Some(want) = self.keys.get_mut(key).and_then(|entry| entry.wants.get_mut(client)) else {
-            return;
-        };
+    /// Releases one guard of the interest of this number. The interest lingers until `until`, where that lies ahead.
+    pub fn release(
+        &mut self,
+        key: &TaskKey,
+        client: &Client,
+        number: u64,
+        until: Option<Instant>,
+        now: Instant,
+    ) {
+        let want = self.keys.get_mut(key).and_then(|entry| entry.wants.get_mut(client));
+        let Some(want) = want.filter(|want| want.number == number) else { return };
         want.held = want.held.saturating_sub(1);
         // Of several departures, the one that lingers longest counts.
         let until = until.max(want.lingers).filter(|until| *until > now);
@@ -121,6 +140,66 @@ impl Schedule {
             self.lingering.insert((until, key.clone(), client.clone()));
         }
         self.drop_if_unwanted(key, client);
+    }
+
+    /// Takes the place of a key for a client whose holding would still be smaller than the largest one: a newest key
+    /// of the largest holder, one that merely lingers first. `None` where the client is to be turned away. So no two
+    /// clients evict each other in turn.
+    pub fn give_way(&mut self, newcomer: &Client) -> Option<TaskKey> {
+        let after = self.holdings.of(newcomer) + 1;
+        let (size, largest) = self.holdings.largest()?;
+        if after >= size {
+            return None;
+        }
+        // A key that a much smaller holder wants too stays.
+        let holds_much = |client: &Client| {
+            let held = self.holdings.of(client);
+            held > after && held >= size / 2
+        };
+        let gives_way = |key: &&TaskKey| {
+            let entry = self.keys.get(*key);
+            entry.is_some_and(|entry| !entry.in_flight && entry.wants.keys().all(holds_much))
+        };
+        let lingers = |key: &&TaskKey| {
+            self.keys.get(*key).is_some_and(|entry| entry.wants.values().all(|want| want.held == 0))
+        };
+        let candidates: Vec<&TaskKey> = self.holdings.candidates(largest).filter(gives_way).collect();
+        let key = candidates.iter().copied().find(lingers).or(candidates.first().copied())?.clone();
+        self.evict(&key);
+        Some(key)
+    }
+
+    /// Ends the newest lingering interest of the largest holder, for a client that holds less. False where there is
+    /// none.
+    pub fn end_lingering_of_largest(&mut self, newcomer: &Client) -> bool {
+        let Some((size, largest)) = self.holdings.largest() else { return false };
+        if self.holdings.of(newcomer) >= size {
+            return false;
+        }
+        let largest = largest.clone();
+        let lingers = |key: &&TaskKey| {
+            let want = self.keys.get(*key).and_then(|entry| entry.wants.get(&largest));
+            want.is_some_and(|want| want.lingers.is_some())
+        };
+        let Some(key) = self.holdings.candidates(&largest).find(lingers).cloned() else { return false };
+        if let Some(want) = self.keys.get_mut(&key).and_then(|entry| entry.wants.get_mut(&largest))
+            && let Some(end) = want.lingers.take()
+        {
+            self.lingering.remove(&(end, key.clone(), largest.clone()));
+        }
+        self.drop_if_unwanted(&key, &largest);
+        true
+    }
+
+    fn evict(&mut self, key: &TaskKey) {
+        let Some(entry) = self.keys.remove(key) else { return };
+        for (client, want) in entry.wants {
+            self.lines.remove(&client, key, entry.due);
+            self.holdings.remove(&client, want.number);
+            if let Some(end) = want.lingers {
+                self.lingering.remove(&(end, key.clone(), client));
+            }
+        }
     }
 
     /// Ends the lingering interest whose time is over. Returns the keys that have left the schedule.
@@ -182,7 +261,12 @@ impl Schedule {
                     self.lingering.remove(&(end, key.clone(), client.clone()));
                 }
             }
-            entry.wants.retain(|_, want| want.held > 0);
+            entry.wants.retain(|client, want| {
+                if want.held == 0 {
+                    self.holdings.remove(client, want.number);
+                }
+                want.held > 0
+            });
         }
         for client in entry.wants.keys() {
             self.lines.insert(client, key, due);
@@ -245,8 +329,10 @@ impl Schedule {
 
     fn drop_if_unwanted(&mut self, key: &TaskKey, client: &Client) {
         let Some(entry) = self.keys.get_mut(key) else { return };
-        if entry.wants.get(client).is_some_and(|want| want.held == 0 && want.lingers.is_none()) {
+        let want = entry.wants.get(client).filter(|want| want.held == 0 && want.lingers.is_none());
+        if let Some(number) = want.map(|want| want.number) {
             entry.wants.remove(client);
+            self.holdings.remove(client, number);
             if !entry.in_flight {
                 self.lines.remove(client, key, entry.due);
             }

@@ -9,6 +9,8 @@ use tokio::time::Duration;
 /// A schedule with letters as keys and clients, and with seconds as time.
 struct Bench {
     schedule: Schedule,
+    /// The numbers of the interests, as guards carry them.
+    numbers: HashMap<(String, String), u64>,
     start: Instant,
     routes: Routes,
 }
@@ -16,7 +18,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let routes = Routes::new(vec![Route::parse("/t/{id}").unwrap()]);
-        Self { schedule: Schedule::default(), start: Instant::now(), routes }
+        Self { schedule: Schedule::default(), numbers: HashMap::new(), start: Instant::now(), routes }
     }
 
     /// Seconds count from the tenth minute, so that a key can have been due before.
@@ -30,12 +32,18 @@ impl Bench {
 
     fn want(&mut self, client: &str, id: &str, due: i64) {
         let (key, due) = (self.key(id), self.at(due));
-        self.schedule.want(&key, &named(client), due, self.start);
+        let number = self.schedule.want(&key, &named(client), due, self.start);
+        self.numbers.insert((client.to_owned(), id.to_owned()), number);
     }
 
     fn release(&mut self, client: &str, id: &str, linger_until: Option<i64>, now: i64) {
         let (key, until, now) = (self.key(id), linger_until.map(|until| self.at(until)), self.at(now));
-        self.schedule.release(&key, &named(client), until, now);
+        let number = self.number(client, id);
+        self.schedule.release(&key, &named(client), number, until, now);
+    }
+
+    fn number(&self, client: &str, id: &str) -> u64 {
+        self.numbers.get(&(client.to_owned(), id.to_owned())).copied().unwrap_or(0)
     }
 
     fn start(&mut self, now: i64) -> Option<String> {
@@ -193,9 +201,10 @@ fn of_several_guards_all_but_the_last_can_be_given_back_alone() {
     bench.want("x", "a", 0);
     bench.want("x", "a", 0);
     bench.want("y", "a", 0);
-    assert!(bench.schedule.release_one_of_several(&key, &client));
-    assert!(!bench.schedule.release_one_of_several(&key, &client), "the last one changes something");
-    assert!(!bench.schedule.release_one_of_several(&key, &named("nobody")));
+    let number = bench.number("x", "a");
+    assert!(bench.schedule.release_one_of_several(&key, &client, number));
+    assert!(!bench.schedule.release_one_of_several(&key, &client, number), "the last one changes something");
+    assert!(!bench.schedule.release_one_of_several(&key, &named("nobody"), number));
     bench.release("y", "a", None, 0);
     assert_eq!(bench.schedule.len(), 1, "x has one left");
     bench.release("x", "a", None, 0);
@@ -356,4 +365,48 @@ fn clients_that_come_and_go_leave_nothing_in_the_ring() {
         bench.release("front", id, None, 0);
     }
     bench.assert_empty();
+}
+
+#[test]
+fn the_largest_holder_gives_way_to_a_smaller_one_and_never_to_an_equal() {
+    let mut bench = Bench::new();
+    for id in 0..10 {
+        bench.want("big", &id.to_string(), 0);
+    }
+    bench.want("small", "s", 0);
+    // A key that a smaller holder wants too stays, although it is the newest.
+    bench.want("big", "shared", 0);
+    bench.want("small", "shared", 0);
+    let evicted = bench.schedule.give_way(&named("new")).unwrap();
+    assert_eq!(evicted.id(), "9", "the newest that no smaller holder wants");
+    assert!(!bench.schedule.contains(&evicted));
+    // The guard of the lost interest releases nothing of a later one.
+    let lost = bench.number("big", "9");
+    bench.want("big", "9", 0);
+    bench.schedule.release(&evicted, &named("big"), lost, None, bench.at(0));
+    assert!(bench.schedule.contains(&evicted));
+    // What merely lingers goes first.
+    bench.release("big", "3", Some(100), 0);
+    assert_eq!(bench.schedule.give_way(&named("new")).unwrap().id(), "3");
+    // Two with the same holding do not evict each other in turn.
+    for id in ["n1", "n2", "n3", "n4", "n5", "n6", "n7", "n8", "n9"] {
+        bench.want("new", id, 0);
+    }
+    assert_eq!(bench.schedule.give_way(&named("new")), None, "ten would not be smaller than ten");
+    assert!(bench.schedule.give_way(&named("small")).is_some());
+    while bench.start(0).is_some() {}
+    assert_eq!(bench.schedule.give_way(&named("x")), None, "what is in flight stays");
+}
+
+#[test]
+fn one_clients_lingering_gives_way_to_anothers() {
+    let mut bench = Bench::new();
+    for id in 0..5 {
+        bench.want("big", &id.to_string(), 0);
+        bench.release("big", &id.to_string(), Some(100), 0);
+    }
+    bench.want("small", "s", 0);
+    assert!(bench.schedule.end_lingering_of_largest(&named("small")));
+    assert_eq!((bench.schedule.lingering(), bench.schedule.len()), (4, 5));
+    assert!(!bench.schedule.end_lingering_of_largest(&named("big")), "not its own");
 }

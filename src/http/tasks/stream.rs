@@ -2,13 +2,12 @@
 //! client that has seen the end: `EventSource` never reconnects after any other status.
 
 use axum::response::Response;
-use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt as _, stream};
 use http::{HeaderMap, HeaderValue};
 
 use crate::http::headers::LAST_EVENT_ID;
 use crate::http::request_log::{self, Ending};
-use crate::http::respond::sse;
+use crate::http::respond::sse::{self, Event};
 
 /// The id of the last event that a client says it has seen.
 pub(super) fn last_event_id(headers: &HeaderMap) -> Option<HeaderValue> {
@@ -16,9 +15,9 @@ pub(super) fn last_event_id(headers: &HeaderMap) -> Option<HeaderValue> {
 }
 
 /// Opens the stream.
-pub(super) fn open(events: impl Stream<Item = Bytes> + Send + 'static) -> Response {
+pub(super) fn open(events: impl Stream<Item = Event> + Send + 'static) -> Response {
     request_log::outcome(Ending::Opened);
-    sse::response(events)
+    sse::response(events.flat_map(stream::iter))
 }
 
 /// Asks the client to reconnect later.
