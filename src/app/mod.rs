@@ -15,6 +15,7 @@ use crate::config::{self, Settings};
 use crate::core::budget::{Budget, Rate};
 use crate::core::mirror::Mirror;
 use crate::core::pacing::Pacing;
+use crate::core::places::Places;
 use crate::core::policy::Policy;
 use crate::core::ports::Source;
 use crate::core::state::Retention;
@@ -59,7 +60,13 @@ pub fn start(
     let upstream = Arc::new(Upstream::new(&settings.upstream, clock)?);
     let source: Arc<dyn Source> = Arc::<Upstream>::clone(&upstream);
     let budget = Budget::new(rate(&settings.budget), settings.upstream.max_in_flight, Instant::now());
-    let mirror = Mirror::start(policy(settings), settings.cache.max_bytes, budget.clone(), source, lifecycle);
+    let mirror = Mirror::start(
+        policy(settings),
+        settings.cache.max_bytes - unread_bytes(settings),
+        budget.clone(),
+        source,
+        lifecycle,
+    );
     let limits = ConnectionLimits {
         max_connections: settings.server.max_connections,
         header_read_timeout: settings.server.header_read_timeout,
@@ -70,14 +77,18 @@ pub fn start(
     let gateway = Gateway::new(settings, Arc::clone(&access), mirror.clone(), lifecycle);
     let answer = {
         let gateway = gateway.clone();
-        move |request, peer| Box::pin(gateway.clone().answer(request, peer))
+        move |request, place| Box::pin(gateway.clone().answer(request, place))
     };
+    let proxies = settings.server.trusted_proxies.clone();
+    let is_proxy = move |peer| proxies.iter().any(|network| network.contains(&peer));
+    let places = Places::new(limits.max_connections, unread_bytes(settings), is_proxy);
     let main = Listener::new("main", limits);
     let connections = Arc::clone(&main.connections);
     drop(lifecycle.spawn(server::serve_counted(
         listeners.main,
         answer,
         limits,
+        places,
         lifecycle.clone(),
         connections,
     )));
@@ -97,6 +108,7 @@ pub fn start(
             listener,
             answer,
             limits,
+            Places::new(ADMIN_CONNECTIONS, u64::MAX, |_| false),
             lifecycle.clone(),
             connections,
         )));
@@ -162,6 +174,11 @@ fn is_live(key: &str) -> bool {
 
 fn rate(settings: &config::Budget) -> Rate {
     Rate { per_minute: f64::from(settings.requests_per_minute) * settings.share, burst: settings.burst }
+}
+
+/// The part of the memory for bodies that only answers hold while they are written.
+fn unread_bytes(settings: &Settings) -> u64 {
+    settings.cache.max_bytes / 4
 }
 
 fn policy(settings: &Settings) -> Policy {

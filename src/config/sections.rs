@@ -116,7 +116,7 @@ pub(super) fn cache(reader: &mut Reader) -> Option<Cache> {
     // Not zero: a watched task that the upstream does not know would be fetched without a pause.
     let not_found_ttl = reader.take("cache.not_found_ttl", "2s", duration(SHORTEST..=HOUR));
     let stale_for = reader.take("cache.stale_for", "10m", duration(NOTHING..=30 * DAY));
-    let max_bytes = reader.take("cache.max_bytes", "256MiB", size(KIB..=1024 * GIB));
+    let max_bytes = reader.take("cache.max_bytes", "192MiB", size(KIB..=1024 * GIB));
     Some(Cache {
         terminal_ttl: terminal_ttl?,
         not_found_ttl: not_found_ttl?,

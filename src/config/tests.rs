@@ -98,7 +98,7 @@ fn the_defaults_are_those_promised() {
     assert_eq!((budget.requests_per_minute, budget.share, budget.burst), (1000, 0.8, 20));
     assert_eq!(
         (cache.terminal_ttl, cache.not_found_ttl, cache.stale_for, cache.max_bytes),
-        (Duration::from_secs(3600), Duration::from_secs(2), Duration::from_secs(600), 256 << 20)
+        (Duration::from_secs(3600), Duration::from_secs(2), Duration::from_secs(600), 192 << 20)
     );
     assert_eq!(
         [polling.fresh_for, polling.max_interval, polling.patience, polling.max_wait, polling.heartbeat],

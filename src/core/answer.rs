@@ -66,6 +66,13 @@ pub enum Reason {
     Upstream(Failure),
 }
 
+impl Refusal {
+    /// The gateway is full, and may have room after a while like this.
+    pub fn overloaded(wait: Duration) -> Self {
+        Self { reason: Reason::Overloaded, retry_after: spread(wait) }
+    }
+}
+
 impl Reason {
     /// Whether both reasons are of the same kind. Figures, such as a status code or a wait, are ignored.
     pub(super) fn is_like(self, other: Self) -> bool {

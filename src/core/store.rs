@@ -22,6 +22,8 @@ use super::task::{ByKey, TaskKey};
 /// The bytes of an entry beside its body and path: the overhead of both maps, measured and rounded up.
 const OVERHEAD: usize = 1000;
 /// Missing states may use this part of `max_bytes`: one sixteenth.
+/// Bodies larger than this are freed as soon as they are evicted, in bytes.
+const LARGE: usize = 32 * 1024;
 const MISSING_PART: u64 = 16;
 
 /// The states of all known tasks, bounded in bytes.
@@ -119,6 +121,9 @@ impl Store {
             }
             self.known.insert(key.clone(), Arc::clone(state));
         }
+        if state.snapshot.body.len() > LARGE {
+            self.let_go();
+        }
         Put::Stored
     }
 
@@ -136,6 +141,17 @@ impl Store {
                 }
             },
         )
+    }
+
+    /// Frees what was evicted. moka evicts in batches, and frees through `crossbeam_epoch` in batches of 64 for each thread:
+    /// for large bodies that is more memory than the store may hold.
+    fn let_go(&self) {
+        self.known.run_pending_tasks();
+        self.missing.run_pending_tasks();
+        // What one pass makes free, the next ones free.
+        for _ in 0..3 {
+            crossbeam_epoch::pin().flush();
+        }
     }
 
     /// Weighs a state again, whose event is kept from now on.

@@ -13,7 +13,9 @@ use super::guards::method::Methods;
 use super::guards::origin::AllowedOrigins;
 use super::guards::streams::Streams;
 use super::request_log::RequestCounters;
+use super::respond::error::Error;
 use crate::config::{self, Settings};
+use crate::core::answer::Refusal;
 use crate::core::mirror::Mirror;
 use crate::core::task::Routes;
 use crate::lifecycle::Lifecycle;
@@ -93,6 +95,11 @@ impl Gateway {
 }
 
 impl Parts {
+    /// There is no place, or no room, for this client.
+    pub(super) fn overloaded(&self) -> Error {
+        Error::Refused(Refusal::overloaded(self.patience))
+    }
+
     /// Resolves at the moment in a drain after which an answer might not be written before the process ends.
     pub(super) async fn last_call(&self) {
         self.lifecycle.stopped().await;

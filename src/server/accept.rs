@@ -1,6 +1,5 @@
 //! Owns the accepting of connections: one for each free place. Further ones wait in the kernel's backlog.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -8,16 +7,19 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Duration, Instant, sleep};
 
 use super::connections::{Connections, Open};
+use super::limits::sockets_beyond;
+use crate::core::places::{Place, Places};
 
 /// The pause after an accept that failed, mostly for want of a file descriptor.
 const PAUSE: Duration = Duration::from_millis(50);
 /// The shortest time between two log lines about it: while descriptors are short, every accept fails.
 const LOG_EVERY: Duration = Duration::from_secs(5);
 
-/// A listener and its free places.
+/// A listener and its places.
 pub(super) struct Acceptor {
     listener: TcpListener,
-    places: Arc<Semaphore>,
+    places: Places,
+    sockets: Arc<Semaphore>,
     connections: Arc<Connections>,
     failures: Failures,
 }
@@ -25,32 +27,39 @@ pub(super) struct Acceptor {
 /// An accepted connection.
 pub(super) struct Accepted {
     pub(super) stream: TcpStream,
-    pub(super) peer: SocketAddr,
+    pub(super) place: Arc<Place>,
     /// Held as long as the connection is open.
-    pub(super) place: Place,
+    pub(super) socket: Socket,
 }
 
-/// The place of an open connection, which counts it as open until it is dropped.
-pub(super) struct Place {
+/// The socket of an open connection, which counts it as open until it is dropped.
+pub(super) struct Socket {
     _permit: Option<OwnedSemaphorePermit>,
     _open: Open,
 }
 
 impl Acceptor {
-    pub(super) fn new(listener: TcpListener, places: usize, connections: Arc<Connections>) -> Self {
-        let places = Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)));
-        Self { listener, places, connections, failures: Failures::default() }
+    pub(super) fn new(
+        listener: TcpListener,
+        max_connections: usize,
+        places: Places,
+        connections: Arc<Connections>,
+    ) -> Self {
+        let sockets =
+            max_connections.saturating_add(sockets_beyond(max_connections)).min(Semaphore::MAX_PERMITS);
+        let sockets = Arc::new(Semaphore::new(sockets));
+        Self { listener, places, sockets, connections, failures: Failures::default() }
     }
 
     /// The next connection, as soon as a place is free. Cancel safe.
     pub(super) async fn next(&mut self) -> Accepted {
         // The semaphore is never closed, so the permit is always there.
-        let permit = Arc::clone(&self.places).acquire_owned().await.ok();
+        let permit = Arc::clone(&self.sockets).acquire_owned().await.ok();
         loop {
             match self.listener.accept().await {
                 Ok((stream, peer)) => {
-                    let place = Place { _permit: permit, _open: self.connections.open() };
-                    return Accepted { stream, peer, place };
+                    let socket = Socket { _permit: permit, _open: self.connections.open() };
+                    return Accepted { stream, place: self.places.open(peer), socket };
                 }
                 Err(error) => {
                     self.connections.fail();

@@ -24,6 +24,8 @@ struct Counts {
     heard: AtomicBool,
     /// A write waits for the client to read.
     blocked: AtomicBool,
+    /// The latest request has its response, whose body may still have to come.
+    responded: AtomicBool,
 }
 
 /// The activity of a connection. `after` is the number of requests answered on it.
@@ -62,9 +64,20 @@ impl Tracker {
         self.0.blocked.store(is_blocked, Relaxed);
     }
 
+    /// The latest request has its response.
+    pub(super) fn respond(&self) {
+        self.0.responded.store(true, Relaxed);
+    }
+
+    /// Whether the latest request has its response: what is flushed from then on is that.
+    pub(super) fn has_responded(&self) -> bool {
+        self.0.responded.load(Relaxed)
+    }
+
     /// A request was read. Its answer ends when the guard is dropped.
     pub(super) fn begin(&self) -> AnswerGuard {
         self.0.heard.store(false, Relaxed);
+        self.0.responded.store(false, Relaxed);
         self.0.begun.fetch_add(1, Relaxed);
         AnswerGuard(self.clone())
     }
@@ -72,6 +85,13 @@ impl Tracker {
 
 /// Counts an answer as ended when dropped.
 pub(super) struct AnswerGuard(Tracker);
+
+impl AnswerGuard {
+    /// The response is there; its body may still have to come.
+    pub(super) fn respond(&self) {
+        self.0.respond();
+    }
+}
 
 impl Drop for AnswerGuard {
     fn drop(&mut self) {

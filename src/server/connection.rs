@@ -1,7 +1,7 @@
 //! Owns one connection: HTTP/1.1, and the end by an error, a timeout or the stop of the process.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
@@ -17,22 +17,23 @@ use super::activity::{Activity, TrackedBody, Tracker};
 use super::idle;
 use super::limits::ConnectionLimits;
 use super::write_timeout::WriteTimeout;
+use crate::core::places::{Manner, Place};
 use crate::lifecycle::Lifecycle;
 
 /// The longest request head, and the most that is buffered of an answer whose client reads slowly, in bytes.
 /// Enough for a list of a hundred of the longest paths beside a ticket of 8 KiB. (hyper also takes at most a
 /// hundred header fields.)
-const MAX_HEAD: usize = 64 * 1024;
+const MAX_HEAD: usize = 32 * 1024;
 
 /// Serves the connection until either side closes it, a timeout ends it, or the process stops.
 pub(super) async fn run<A, F, B>(
     stream: TcpStream,
-    peer: SocketAddr,
+    place: Arc<Place>,
     answer: A,
     limits: ConnectionLimits,
     lifecycle: Lifecycle,
 ) where
-    A: Fn(Request, SocketAddr) -> F,
+    A: Fn(Request, Arc<Place>) -> F,
     F: Future<Output = Response<B>>,
     B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Unpin + 'static,
 {
@@ -41,15 +42,17 @@ pub(super) async fn run<A, F, B>(
         tracing::debug!(%error, "TCP_NODELAY");
     }
     let tracker = Tracker::default();
-    let stream = WriteTimeout::new(stream, limits.write_stall_timeout, tracker.clone(), reset);
-    let begun = tracker.clone();
+    let stream =
+        WriteTimeout::new(stream, limits.write_stall_timeout, tracker.clone(), Arc::clone(&place), reset);
+    let (begun, asking) = (tracker.clone(), Arc::clone(&place));
     let service = service_fn(move |request: http::Request<Incoming>| {
         let guard = begun.begin();
         // Most requests have no body, and `Body::empty` costs no allocation.
         let request = request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(body) });
-        let response = answer(request, peer);
+        let response = answer(request, Arc::clone(&asking));
         async {
             let response = response.await;
+            guard.respond();
             Ok::<_, Infallible>(response.map(|body| TrackedBody { body, _answer: guard }))
         }
     });
@@ -62,13 +65,26 @@ pub(super) async fn run<A, F, B>(
     let mut connection = std::pin::pin!(connection);
     let mut expired = std::pin::pin!(idle::expired(&tracker, limits));
     let mut stopped = std::pin::pin!(lifecycle.stopped_meanwhile());
+    let mut leave = std::pin::pin!(place.leave(Manner::Politely));
     let mut is_stopping = false;
     let result = loop {
         tokio::select! {
             biased;
+            // First: an answer that is given early says that the connection is closed behind it.
+            () = &mut leave => {
+                if place.manner() == Some(Manner::AtOnce) {
+                    return;
+                }
+                // Between two requests it is closed now, otherwise behind the answer that is under way.
+                if matches!(tracker.activity(), Activity::Idle { after: 0 } | Activity::ReadingHead { .. }) {
+                    return;
+                }
+                connection.as_mut().graceful_shutdown();
+                leave.set(place.leave(Manner::AtOnce));
+            }
             result = &mut connection => break result,
             () = &mut expired => {
-                tracing::debug!(%peer, "a connection timed out: its client sent no complete request head");
+                tracing::debug!(peer = %place.peer(), "a connection timed out: its client sent no complete request head");
                 return;
             }
             () = &mut stopped, if !is_stopping => {

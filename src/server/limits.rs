@@ -2,6 +2,12 @@
 
 use tokio::time::Duration;
 
+/// Sockets beyond `max_connections` that may be open for a moment: connections that show whose they are, and those that
+/// are about to give way.
+pub fn sockets_beyond(max_connections: usize) -> usize {
+    (max_connections / 2).min(128)
+}
+
 /// The limits of a listener's connections.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectionLimits {

@@ -11,7 +11,6 @@ mod idle;
 mod limits;
 mod write_timeout;
 
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -25,7 +24,8 @@ use tower::ServiceExt as _;
 
 use self::accept::Acceptor;
 pub use self::connections::Connections;
-pub use self::limits::ConnectionLimits;
+pub use self::limits::{ConnectionLimits, sockets_beyond};
+use crate::core::places::{Place, Places};
 use crate::lifecycle::Lifecycle;
 
 /// An answer to come.
@@ -33,33 +33,35 @@ type AnswerFuture = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 
 /// Serves a router until the process stops. Requests already read are still answered.
 pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimits, lifecycle: Lifecycle) {
-    serve_counted(listener, routed(router), limits, lifecycle, Arc::default()).await;
+    let places = Places::new(limits.max_connections, u64::MAX, |_| false);
+    serve_counted(listener, routed(router), limits, places, lifecycle, Arc::default()).await;
 }
 
 /// Makes a router an answer function for [`serve_counted`]. It ignores the client's address.
 pub fn routed(
     router: Router,
-) -> impl Fn(Request, SocketAddr) -> AnswerFuture + Clone + Send + Sync + 'static {
+) -> impl Fn(Request, Arc<Place>) -> AnswerFuture + Clone + Send + Sync + 'static {
     move |request, _| {
         let router = router.clone();
         Box::pin(async move { router.oneshot(request).await.unwrap_or_else(|never| match never {}) })
     }
 }
 
-/// Serves the function `answer`, which gets each request and its client's address, and counts the
+/// Serves the function `answer`, which gets each request and the place of its connection, and counts the
 /// connections.
 pub async fn serve_counted<A, F, B>(
     listener: TcpListener,
     answer: A,
     limits: ConnectionLimits,
+    places: Places,
     lifecycle: Lifecycle,
     connections: Arc<Connections>,
 ) where
-    A: Fn(Request, SocketAddr) -> F + Clone + Send + Sync + 'static,
+    A: Fn(Request, Arc<Place>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
     B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + Unpin + 'static,
 {
-    let mut acceptor = Acceptor::new(listener, limits.max_connections, connections);
+    let mut acceptor = Acceptor::new(listener, limits.max_connections, places, connections);
     loop {
         tokio::select! {
             biased;
@@ -68,8 +70,8 @@ pub async fn serve_counted<A, F, B>(
                 let (answer, ending) = (answer.clone(), lifecycle.clone());
                 drop(lifecycle.spawn(async move {
                     // Called inside the block: a future that is moved into this one takes its space twice.
-                    connection::run(accepted.stream, accepted.peer, answer, limits, ending).await;
-                    drop(accepted.place);
+                    connection::run(accepted.stream, accepted.place, answer, limits, ending).await;
+                    drop(accepted.socket);
                 }));
             }
         }

@@ -4,19 +4,27 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Duration, Sleep, sleep};
 
-use super::activity::Tracker;
+use super::activity::{Activity, Tracker};
 use super::gather;
+use crate::core::places::{Manner, Place};
+
+/// Larger heads are counted, in bytes.
+const ORDINARY_HEAD: usize = 8 * 1024;
 
 /// A stream whose stalled writes time out.
 pub(super) struct WriteTimeout<S> {
     stream: S,
     timeout: Duration,
     tracker: Tracker,
+    place: Arc<Place>,
+    /// Bytes of the head that is being read.
+    head: usize,
     give_up: fn(&S),
     /// The timeout's timer, while a write waits for room.
     stalled: Option<Pin<Box<Sleep>>>,
@@ -24,8 +32,14 @@ pub(super) struct WriteTimeout<S> {
 
 impl<S> WriteTimeout<S> {
     /// `give_up` is called before a stalled write fails.
-    pub(super) fn new(stream: S, timeout: Duration, tracker: Tracker, give_up: fn(&S)) -> Self {
-        Self { stream, timeout, tracker, give_up, stalled: None }
+    pub(super) fn new(
+        stream: S,
+        timeout: Duration,
+        tracker: Tracker,
+        place: Arc<Place>,
+        give_up: fn(&S),
+    ) -> Self {
+        Self { stream, timeout, tracker, place, head: 0, give_up, stalled: None }
     }
 
     /// Returns the result of a write, or a timeout where it has made no progress for too long.
@@ -45,6 +59,14 @@ impl<S> WriteTimeout<S> {
     }
 }
 
+impl<S> Drop for WriteTimeout<S> {
+    fn drop(&mut self) {
+        if self.place.manner() == Some(Manner::AtOnce) {
+            (self.give_up)(&self.stream);
+        }
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -53,8 +75,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if buf.filled().len() > before {
+        let length = buf.filled().len() - before;
+        if length > 0 {
             self.tracker.heard();
+            self.head = if self.tracker.activity() == Activity::Answering { 0 } else { self.head + length };
+            // The buffer for an ordinary head is a part of what each connection may take.
+            if self.head > ORDINARY_HEAD && self.place.hold_head(self.head).is_err() {
+                let full = io::Error::new(io::ErrorKind::OutOfMemory, "too many large heads are being read");
+                return Poll::Ready(Err(full));
+            }
         }
         read
     }
@@ -81,6 +110,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flush = Pin::new(&mut self.stream).poll_flush(cx);
+        // hyper flushes when its own buffer is written, also while a handler is still at work.
+        if flush.is_ready() && self.tracker.has_responded() {
+            self.place.written();
+        }
         self.judge(cx, flush)
     }
 
@@ -92,15 +125,20 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::places::Places;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
     use tokio::time::Instant;
 
     const TIMEOUT: Duration = Duration::from_secs(30);
 
+    fn place() -> Arc<Place> {
+        Places::new(1, 0, |_| false).open(([127, 0, 0, 1], 1).into())
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_write_without_progress_ends_after_the_timeout() {
         let (near, _far) = duplex(8);
-        let mut near = WriteTimeout::new(near, TIMEOUT, Tracker::default(), |_| {});
+        let mut near = WriteTimeout::new(near, TIMEOUT, Tracker::default(), place(), |_| {});
         let start = Instant::now();
         let error = near.write_all(&[0; 9]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -110,7 +148,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn slow_progress_is_progress() {
         let (near, mut far) = duplex(8);
-        let mut near = WriteTimeout::new(near, TIMEOUT, Tracker::default(), |_| {});
+        let mut near = WriteTimeout::new(near, TIMEOUT, Tracker::default(), place(), |_| {});
         let reader = async {
             let mut byte = [0];
             for _ in 0..40 {
@@ -125,7 +163,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_idle_connection_is_no_stall() {
         let (near, mut far) = duplex(8);
-        let mut near = WriteTimeout::new(near, TIMEOUT, Tracker::default(), |_| {});
+        let mut near = WriteTimeout::new(near, TIMEOUT, Tracker::default(), place(), |_| {});
         near.write_all(b"1").await.unwrap();
         sleep(TIMEOUT * 10).await;
         near.write_all(b"2").await.unwrap();

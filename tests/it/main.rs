@@ -23,6 +23,7 @@ mod examples;
 mod faults;
 mod floods;
 mod fuzz;
+mod hoarders;
 mod hosts;
 mod ids;
 mod key;

@@ -65,14 +65,19 @@ async fn a_crowd_takes_no_descriptor_from_the_admin_listener() {
     for (number, client) in crowd.iter_mut().enumerate() {
         let ids: String = (0..10).map(|id| format!("&id=t{number}-{id}")).collect();
         let head = format!("GET /v1/tasks?{ids} HTTP/1.1\r\nHost: localhost\r\n\r\n");
-        client.write_all(head.as_bytes()).await.unwrap();
+        // One address: its older connections that are idle have given way to its newer ones.
+        let _ = client.write_all(head.as_bytes()).await;
     }
     for _ in 0..50 {
         assert_eq!(get(admin, "/livez").await.status, 200);
     }
-    let mut first = [0; 12];
-    crowd[0].read_exact(&mut first).await.unwrap();
-    assert_eq!(&first, b"HTTP/1.1 200", "and those who are in are served");
+    let mut served = 0;
+    for client in &mut crowd {
+        let mut first = [0; 12];
+        let is_answered = client.read_exact(&mut first).await.is_ok();
+        served += usize::from(is_answered && &first == b"HTTP/1.1 200");
+    }
+    assert!(served > 0, "and those who are in are served");
     for _ in 0..50 {
         assert_eq!(get(admin, "/livez").await.status, 200);
     }

@@ -8,7 +8,6 @@
 //! The schedule is a plain state machine: time is an argument, and it knows no runtime, no locks and no
 //! tokens.
 
-mod holdings;
 mod lines;
 #[cfg(test)]
 mod tests;
@@ -17,9 +16,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tokio::time::Instant;
 
-use self::holdings::Holdings;
 use self::lines::Lines;
 use super::grant::Client;
+use super::holdings::Holdings;
 use super::task::{ByKey, TaskKey};
 
 /// The keys with interest, and the turns of the clients.
@@ -27,7 +26,7 @@ use super::task::{ByKey, TaskKey};
 pub struct Schedule {
     keys: HashMap<TaskKey, Entry, ByKey>,
     lines: Lines,
-    holdings: Holdings,
+    holdings: Holdings<TaskKey>,
     /// The lingering interest, by the time at which it ends.
     lingering: BTreeSet<(Instant, TaskKey, Client)>,
 }
@@ -99,7 +98,7 @@ impl Schedule {
         if entry.wants.len() == wants {
             return number;
         }
-        let number = self.holdings.insert(client, key);
+        let number = self.holdings.insert(client, key.clone());
         if let Some(want) = entry.wants.get_mut(client) {
             want.number = number;
         }

@@ -10,6 +10,7 @@ use tokio::time::{Duration, Instant, sleep_until};
 
 use crate::config;
 use crate::core::grant::Client;
+use crate::core::places::{Full, Place, Waiting};
 use crate::core::ticket::TicketFault;
 use crate::http::request_log::{RequestCounters, Strike};
 use crate::http::respond::error::{CredentialFault, Error};
@@ -32,6 +33,8 @@ pub(in crate::http) struct Streams {
 pub(in crate::http) struct Slot {
     streams: Streams,
     client: Client,
+    place: Arc<Place>,
+    _waiting: Waiting,
     ends: Instant,
     /// When the caller's right to read ends.
     expires: Option<Instant>,
@@ -66,7 +69,12 @@ impl Streams {
 
     /// A place for another stream, until `expires` at the latest. `None` if the client has reached its limit,
     /// or the gateway drains.
-    pub(in crate::http) fn open(&self, client: &Client, expires: Option<Instant>) -> Option<Slot> {
+    pub(in crate::http) fn open(
+        &self,
+        client: &Client,
+        expires: Option<Instant>,
+        place: &Arc<Place>,
+    ) -> Option<Slot> {
         if self.lifecycle.is_stopping() {
             return None;
         }
@@ -78,7 +86,14 @@ impl Streams {
         }
         *count += 1;
         let ends = Instant::now() + self.longest;
-        Some(Slot { streams: self.clone(), client: client.clone(), ends, expires })
+        Some(Slot {
+            streams: self.clone(),
+            client: client.clone(),
+            _waiting: place.wait(),
+            place: Arc::clone(place),
+            ends,
+            expires,
+        })
     }
 }
 
@@ -95,6 +110,7 @@ impl Slot {
         tokio::select! {
             () = sleep_until(expires.unwrap_or(self.ends)) => {}
             () = self.streams.lifecycle.stopped() => return sse::retry(),
+            () = self.place.leave_politely() => return sse::retry(),
         }
         if expires.is_none() {
             return sse::retry();
@@ -106,6 +122,11 @@ impl Slot {
     /// The counters for the stream's answers.
     pub(in crate::http) fn counters(&self) -> &RequestCounters {
         &self.streams.counters
+    }
+
+    /// The connection holds this body until it is written. False where there is no room for it.
+    pub(in crate::http) fn hold(&self, body: &Bytes) -> bool {
+        self.place.hold(body) != Err(Full)
     }
 
     /// Ends the stream after `seconds` at the latest.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use axum::response::Response;
 use futures_util::stream::{iter, unfold};
 use http::{HeaderMap, HeaderValue};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Duration, Instant, sleep_until};
 
 use super::stream;
-use crate::core::answer::Origin;
+use crate::core::answer::{Origin, Refusal};
 use crate::core::grant::Grant;
 use crate::core::mirror::Mirror;
+use crate::core::places::Place;
 use crate::core::snapshot::Phase;
 use crate::core::state::State;
 use crate::core::watch::{Watch, WatchEvent};
@@ -23,9 +24,11 @@ use crate::http::respond::sse::{self, Event};
 const GONE: &[u8] = b"gone";
 /// The largest body whose event is kept for all watches, in bytes.
 const SHARED: usize = 16 * 1024;
+/// How soon there may be room again for the bytes of an event.
+const FULL_FOR: Duration = Duration::from_secs(5);
 
 /// Answers a request for a task's stream.
-pub(super) fn open(gateway: &Parts, grant: &Grant, headers: &HeaderMap) -> Response {
+pub(super) fn open(gateway: &Parts, grant: &Grant, headers: &HeaderMap, place: &Arc<Place>) -> Response {
     let seen = stream::last_event_id(headers);
     let finished = gateway.mirror.known(grant).filter(|state| state.snapshot.phase == Phase::Terminal);
     let has_seen_the_end = seen.as_ref().is_some_and(|seen| {
@@ -35,12 +38,16 @@ pub(super) fn open(gateway: &Parts, grant: &Grant, headers: &HeaderMap) -> Respo
         return stream::over();
     }
     // A finished task needs no place, nor a refresh.
-    if let Some(state) = gateway.mirror.finished(grant) {
+    if let Some(state) = gateway.mirror.finished(grant)
+        && place.hold(&state.snapshot.body).is_ok()
+    {
         gateway.counters.answer(&state, Origin::Hit, Instant::now());
         let event = render(&gateway.mirror, grant, &state);
         return stream::open(iter([event]));
     }
-    let Some(slot) = gateway.streams.open(grant.client(), grant.ends()) else { return stream::come_back() };
+    let Some(slot) = gateway.streams.open(grant.client(), grant.ends(), place) else {
+        return stream::come_back();
+    };
     let Ok(watch) = gateway.mirror.watch(grant, seen.clone()) else { return stream::come_back() };
     // In a box: `unfold` holds space for its state twice.
     let events = Box::new(Events { mirror: gateway.mirror.clone(), watch, slot, seen });
@@ -70,6 +77,12 @@ fn render(mirror: &Mirror, grant: &Grant, state: &Arc<State>) -> Event {
     }
 }
 
+/// The last event of a stream for which there is no place, or no room: its client has to reconnect.
+fn overloaded(refusal: Refusal) -> Event {
+    let trouble = sse::event(Some("trouble"), None, &Error::Refused(refusal).envelope());
+    Event::written([trouble, sse::retry()].concat().into())
+}
+
 impl Events {
     /// The next bytes to send, and whether they are the last.
     async fn next(&mut self) -> (Event, bool) {
@@ -87,6 +100,9 @@ impl Events {
                     // The client has this state already. Its next reconnect gets 204 at once.
                     return (Event::written(sse::heartbeat()), true);
                 }
+                if !self.slot.hold(&state.snapshot.body) {
+                    return (overloaded(Refusal::overloaded(FULL_FOR)), true);
+                }
                 self.slot.counters().answer(&state, origin, Instant::now());
                 (render(&self.mirror, self.watch.grant(), &state), is_over)
             }
@@ -94,10 +110,7 @@ impl Events {
                 let trouble = sse::event(Some("trouble"), None, &Error::Refused(refusal).envelope());
                 (Event::written(trouble), false)
             }
-            WatchEvent::Evicted(refusal) => {
-                let trouble = sse::event(Some("trouble"), None, &Error::Refused(refusal).envelope());
-                (Event::written([trouble, sse::retry()].concat().into()), true)
-            }
+            WatchEvent::Evicted(refusal) => (overloaded(refusal), true),
             WatchEvent::Gone(state) => {
                 self.slot.counters().answer(&state, Origin::Hit, Instant::now());
                 (Event::new(Some("gone"), Some(GONE), [state.snapshot.body.clone()]), true)

@@ -1,39 +1,43 @@
 //! Owns requests for many tasks: `GET /v1/tasks?id=a&id=b…`, answered as a list or as one stream.
 
-use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use futures_util::stream::{self as streams, FuturesUnordered, StreamExt as _};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Duration, Instant, sleep_until};
 use url::form_urlencoded;
 
 use super::read_mode::{self, ReadMode};
 use super::stream;
 use crate::core::answer::{Answer, Origin, Refusal};
 use crate::core::grant::Grant;
+use crate::core::places::{Full, Place};
 use crate::core::snapshot::Phase;
 use crate::core::watch::{Watch, WatchEvent};
 use crate::http::gateway::Parts;
 use crate::http::guards::access::Caller;
+use crate::http::guards::streams::Slot;
 use crate::http::head::Head;
-use crate::http::request_log::{self, Ending, RequestCounters, RequestKind};
+use crate::http::request_log::{self, Ending, RequestKind};
 use crate::http::respond::error::Error;
 use crate::http::respond::list_body::{self, MOST};
 use crate::http::respond::sse::{self, Event};
 
 /// The id of the last event: a client that reconnects with it has seen the end.
 const END: &[u8] = b"end";
+/// How soon there may be room again for the bytes of an event.
+const FULL_FOR: Duration = Duration::from_secs(5);
 
 /// Answers a request for `/v1/tasks`.
 pub(in crate::http) async fn read(
     gateway: &Parts,
     request: &Head,
-    peer: SocketAddr,
+    place: &Arc<Place>,
 ) -> Result<Response, Error> {
     request_log::kind(RequestKind::List);
-    answer(gateway, ListQuery::read(gateway, request, peer)?).await
+    answer(gateway, ListQuery::read(gateway, request, place)?, place).await
 }
 
 /// A parsed request for a list, and its caller.
@@ -45,10 +49,11 @@ struct ListQuery {
 }
 
 impl ListQuery {
-    fn read(gateway: &Parts, request: &Head, peer: SocketAddr) -> Result<Self, Error> {
+    fn read(gateway: &Parts, request: &Head, place: &Place) -> Result<Self, Error> {
         gateway.methods.check_reading(request)?;
-        let caller = gateway.access.caller(request, peer)?;
+        let caller = gateway.access.caller(request, place.peer())?;
         request_log::client(caller.client());
+        place.claim(caller.client()).map_err(|Full| gateway.overloaded())?;
         let seen = stream::last_event_id(request.headers());
         Ok(Self {
             ids: ids(request.uri().query().unwrap_or_default())?,
@@ -59,21 +64,23 @@ impl ListQuery {
     }
 }
 
-async fn answer(gateway: &Parts, query: ListQuery) -> Result<Response, Error> {
+async fn answer(gateway: &Parts, query: ListQuery, place: &Arc<Place>) -> Result<Response, Error> {
     let ListQuery { ids, caller, mode, has_seen_the_end } = query;
     let limited = gateway.limits.request(caller.client(), Instant::now());
     if mode == ReadMode::Stream {
         request_log::kind(RequestKind::ListStream);
         return Ok(match limited {
             _ if has_seen_the_end => stream::over(),
-            Ok(()) => request_log::cause().within(|| watch_all(gateway, &ids, &caller)),
+            Ok(()) => request_log::cause().within(|| watch_all(gateway, &ids, &caller, place)),
             Err(_) => stream::come_back(),
         });
     }
     limited?;
     let until = Instant::now() + gateway.patience;
-    let looks = join_all(ids.iter().map(|id| look(gateway, id, &caller, until)));
+    let looks = join_all(ids.iter().map(|id| look(gateway, id, &caller, until, place)));
+    let waiting = place.wait();
     let items = request_log::cause().during(looks).await;
+    drop(waiting);
     request_log::outcome(Ending::Listed);
     Ok(list_body::response(items))
 }
@@ -104,17 +111,21 @@ fn grant(gateway: &Parts, id: &str, caller: &Caller) -> Result<Grant, Error> {
     Ok(grant)
 }
 
-async fn look(gateway: &Parts, id: &str, caller: &Caller, until: Instant) -> Vec<Bytes> {
+async fn look(gateway: &Parts, id: &str, caller: &Caller, until: Instant, place: &Place) -> Vec<Bytes> {
     let until = caller.ends().map_or(until, |ends| until.min(ends));
     let time_is_up = async {
         tokio::select! {
             () = sleep_until(until) => {}
             () = gateway.lifecycle.stopped() => {}
+            () = place.leave_politely() => {}
         }
     };
     match grant(gateway, id, caller) {
         Err(error) => list_body::refused(id, None, &error),
         Ok(grant) => match gateway.mirror.look(&grant, time_is_up).await {
+            Ok(Answer { state, .. }) if place.hold(&state.snapshot.body).is_err() => {
+                list_body::refused(id, Some(grant.key().path()), &gateway.overloaded())
+            }
             Ok(Answer { state, origin, .. }) => {
                 gateway.counters.answer(&state, origin, Instant::now());
                 list_body::known(id, grant.key().path(), &state, matches!(origin, Origin::StandIn { .. }))
@@ -125,8 +136,8 @@ async fn look(gateway: &Parts, id: &str, caller: &Caller, until: Instant) -> Vec
 }
 
 /// One stream of all listed tasks, until each is over.
-fn watch_all(gateway: &Parts, ids: &[String], caller: &Caller) -> Response {
-    let Some(mut slot) = gateway.streams.open(caller.client(), caller.ends()) else {
+fn watch_all(gateway: &Parts, ids: &[String], caller: &Caller, place: &Arc<Place>) -> Response {
+    let Some(mut slot) = gateway.streams.open(caller.client(), caller.ends(), place) else {
         return stream::come_back();
     };
     let watches = FuturesUnordered::new();
@@ -135,6 +146,7 @@ fn watch_all(gateway: &Parts, ids: &[String], caller: &Caller) -> Response {
     for id in ids {
         let watch = grant(gateway, id, caller).and_then(|grant| match gateway.mirror.finished(&grant) {
             // A finished task needs no place, nor a refresh.
+            Some(state) if place.hold(&state.snapshot.body).is_err() => Err(gateway.overloaded()),
             Some(state) => {
                 gateway.counters.answer(&state, Origin::Hit, Instant::now());
                 first.push(item(None, list_body::known(id, grant.key().path(), &state, false)));
@@ -170,7 +182,7 @@ fn watch_all(gateway: &Parts, ids: &[String], caller: &Caller) -> Response {
                 return Some((Event::written(sse::heartbeat()), Some((watches, slot, is_whole))));
             }
         };
-        let (event, then) = tell(&id, watch.grant(), &event, slot.counters());
+        let (event, then) = tell(&id, watch.grant(), &event, &slot);
         let is_whole = match then {
             Then::Watch => {
                 watches.push(next(id, watch));
@@ -207,16 +219,20 @@ fn item(name: Option<&str>, data: Vec<Bytes>) -> Event {
 }
 
 /// A watch's event as a server-sent event, and what follows it.
-fn tell(id: &str, grant: &Grant, event: &WatchEvent, counters: &RequestCounters) -> (Event, Then) {
+fn tell(id: &str, grant: &Grant, event: &WatchEvent, slot: &Slot) -> (Event, Then) {
     let path = grant.key().path();
     let trouble = |refusal: &Refusal| {
         let error = Error::Refused(*refusal);
         item(Some("trouble"), list_body::refused(id, Some(path), &error))
     };
     match event {
+        WatchEvent::State(state, _) if !slot.hold(&state.snapshot.body) => {
+            let refusal = Refusal::overloaded(FULL_FOR);
+            (trouble(&refusal), Then::ComeBack { within: refusal.retry_after })
+        }
         WatchEvent::State(state, origin) => {
             let now = Instant::now();
-            counters.answer(state, *origin, now);
+            slot.counters().answer(state, *origin, now);
             let event = item(None, list_body::known(id, path, state, !state.is_fresh(now)));
             let is_over = state.snapshot.phase == Phase::Terminal;
             (event, if is_over { Then::End } else { Then::Watch })
@@ -224,7 +240,7 @@ fn tell(id: &str, grant: &Grant, event: &WatchEvent, counters: &RequestCounters)
         WatchEvent::Trouble(refusal) => (trouble(refusal), Then::Watch),
         WatchEvent::Evicted(refusal) => (trouble(refusal), Then::ComeBack { within: refusal.retry_after }),
         WatchEvent::Gone(state) => {
-            counters.answer(state, Origin::Hit, Instant::now());
+            slot.counters().answer(state, Origin::Hit, Instant::now());
             (item(Some("gone"), list_body::known(id, path, state, false)), Then::End)
         }
     }

@@ -1,6 +1,6 @@
 //! Owns the handling of a status request: each step is one line of [`read`].
 
-use std::net::SocketAddr;
+use std::sync::Arc;
 
 use http::{HeaderMap, Method, Response};
 use tokio::time::{Duration, Instant, sleep};
@@ -9,6 +9,7 @@ use super::read_mode::{self, ReadMode};
 use super::{cancel, events, stream};
 use crate::core::answer::{Answer, Refusal};
 use crate::core::grant::Grant;
+use crate::core::places::{Full, Place};
 use crate::core::state::State;
 use crate::http::gateway::Parts;
 use crate::http::guards::method;
@@ -23,13 +24,14 @@ use crate::http::respond::response_body::{ResponseBody, other};
 pub(in crate::http) async fn read(
     gateway: &Parts,
     request: Head,
-    peer: SocketAddr,
+    place: &Arc<Place>,
 ) -> Result<Response<ResponseBody>, Error> {
     gateway.methods.check(&request)?;
     let key = gateway.routes.find(request.uri().path()).map_err(Error::Path)?;
     request_log::kind(RequestKind::Task);
-    let caller = gateway.access.caller(&request, peer)?;
+    let caller = gateway.access.caller(&request, place.peer())?;
     request_log::client(caller.client());
+    place.claim(caller.client()).map_err(|Full| gateway.overloaded())?;
     if *request.method() == Method::DELETE {
         method::check_cancelling(&gateway.routes, &key)?;
         request_log::kind(RequestKind::Cancel);
@@ -44,7 +46,7 @@ pub(in crate::http) async fn read(
         ReadMode::Stream if limited.is_err() => return Ok(other(stream::come_back())),
         ReadMode::Stream => {
             return Ok(other(
-                request_log::cause().within(|| events::open(gateway, &grant, request.headers())),
+                request_log::cause().within(|| events::open(gateway, &grant, request.headers(), place)),
             ));
         }
         ReadMode::Plain => None,
@@ -54,37 +56,46 @@ pub(in crate::http) async fn read(
     if time.is_none()
         && let Some(hit) = gateway.mirror.at_once(&grant)
     {
-        return Ok(told(gateway, &hit, &unless, render::room(request)));
+        return told(gateway, &hit, &unless, render::room(request), place);
     }
     // Thousands of waiters would each hold a head, and none of them is in the CPU cache when they are
     // answered.
     drop(request);
     // From here on the core may log lines, which name the request. A hit logs none.
     let cause = request_log::cause();
+    let waiting = place.wait();
     let answer = match time {
-        None => Box::pin(cause.during(gateway.mirror.ask(&grant, grant.ended()))).await,
-        Some(time) => Box::pin(cause.during(wait(gateway, &grant, &unless, time))).await,
+        None => Box::pin(cause.during(gateway.mirror.ask(&grant, ended(&grant, place)))).await,
+        Some(time) => Box::pin(cause.during(wait(gateway, &grant, &unless, time, place))).await,
     };
-    let mut response = match answer {
-        Ok(answer) => told(gateway, &answer, &unless, HeaderMap::new()),
-        Err(refusal) => {
-            let error = Error::Refused(refusal);
-            request_log::outcome(error.code());
-            other(error)
-        }
+    drop(waiting);
+    let told = match answer {
+        Ok(answer) => told(gateway, &answer, &unless, HeaderMap::new(), place),
+        Err(refusal) => Err(Error::Refused(refusal)),
     };
+    let mut response = told.unwrap_or_else(|error| {
+        request_log::outcome(error.code());
+        other(error)
+    });
     if let ReadMode::Wait { time, preferred: true } = mode {
         render::applied(&mut response, time);
     }
     Ok(response)
 }
 
-/// Counts an answer and renders it.
-fn told(gateway: &Parts, answer: &Answer, unless: &IfNoneMatch, room: HeaderMap) -> Response<ResponseBody> {
+/// Counts an answer and renders it. Its connection holds the body until that is written.
+fn told(
+    gateway: &Parts,
+    answer: &Answer,
+    unless: &IfNoneMatch,
+    room: HeaderMap,
+    place: &Place,
+) -> Result<Response<ResponseBody>, Error> {
+    place.hold(&answer.state.snapshot.body).map_err(|Full| gateway.overloaded())?;
     let now = Instant::now();
     request_log::outcome(answer.origin);
     gateway.counters.answer(&answer.state, answer.origin, now);
-    render::answer(answer, unless, room, now)
+    Ok(render::answer(answer, unless, room, now))
 }
 
 fn within_limits(gateway: &Parts, grant: &Grant) -> Result<(), Error> {
@@ -100,14 +111,23 @@ async fn wait(
     grant: &Grant,
     unless: &IfNoneMatch,
     time: Duration,
+    place: &Place,
 ) -> Result<Answer, Refusal> {
     let until = async {
         tokio::select! {
             () = sleep(time) => {}
             () = gateway.lifecycle.stopped() => {}
-            () = grant.ended() => {}
+            () = ended(grant, place) => {}
         }
     };
     let is_news = |state: &State| unless.is_some() && !unless.names(&state.snapshot.etag);
     gateway.mirror.wait(grant, until, is_news).await
+}
+
+/// Resolves when the client may not read any longer, or its connection has to give way: then it is answered early.
+async fn ended(grant: &Grant, place: &Place) {
+    tokio::select! {
+        () = grant.ended() => {}
+        () = place.leave_politely() => {}
+    }
 }

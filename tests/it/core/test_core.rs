@@ -43,7 +43,7 @@ impl Default for Setup {
             max_tasks: 20_000,
         };
         let rate = Rate { per_minute: 800.0, burst: 20 };
-        Self { policy, rate, max_in_flight: 64, max_bytes: 256 << 20 }
+        Self { policy, rate, max_in_flight: 64, max_bytes: 192 << 20 }
     }
 }
 

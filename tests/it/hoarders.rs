@@ -1,0 +1,212 @@
+//! What one client can hold of places and memory that others then lack: nothing, and it is told (scorecard R16, R17).
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::support::{
+    Events, KEY, Program, QUICK, Reply, Seen, Upstream, gateway, get, get_with, program, until, until_metric,
+};
+
+const LIMIT: Duration = Duration::from_secs(30);
+/// The size of a large task, in bytes.
+const LARGE: usize = 1_000_000;
+
+/// Ids that begin with `d` are finished, all others live; every body is large, and tells its path.
+async fn large() -> Upstream {
+    Upstream::start(|_, request| {
+        let path = request.split(' ').nth(1).unwrap();
+        let status = if path.contains("/d") { "completed" } else { "processing" };
+        Reply::json(&format!(r#"{{"status":"{status}","path":"{path}","x":"{}"}}"#, "x".repeat(LARGE)))
+    })
+    .await
+}
+
+/// The program with a small memory, its addresses, and its resident memory in MiB.
+struct Small {
+    program: Program,
+    address: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Small {
+    async fn start(upstream: &Upstream) -> Self {
+        let base_url = upstream.base_url();
+        let env = [
+            ("LEMONDATA_API_KEY", KEY),
+            ("TASKGATE_ACCESS__MODE", "open"),
+            ("TASKGATE_UPSTREAM__BASE_URL", base_url.as_str()),
+            ("TASKGATE_UPSTREAM__MAX_IN_FLIGHT", "8"),
+            ("TASKGATE_SERVER__LISTEN", "127.0.0.1:0"),
+            ("TASKGATE_ADMIN__LISTEN", "127.0.0.1:0"),
+            ("TASKGATE_BUDGET__REQUESTS_PER_MINUTE", "1000000"),
+            ("TASKGATE_CACHE__MAX_BYTES", "32MiB"),
+        ];
+        let program = program(&["serve"], &env, &[]);
+        let ready = program.wait_for_log("is ready").pop().unwrap();
+        let word = |mark: &str| ready.split(mark).nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+        Self { address: word("listen="), admin: word("admin="), program }
+    }
+
+    fn resident_mib(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.program.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
+    }
+
+    /// The bound: max_bytes and a fifth, what may be in flight, and room for what an allocator keeps.
+    async fn assert_bounded(&self, before: f64) {
+        let most = before + 32.0 * 1.2 + 8.0 + 16.0;
+        let now = self.resident_mib();
+        assert!(now <= most, "{now} MiB, from {before}; at most {most} were to be taken");
+        assert_eq!(get(self.address, "/v1/tasks/d-honest").await.status, 200);
+    }
+}
+
+/// Sends a request and reads nothing.
+async fn unread(address: SocketAddr, path: &str, headers: &str) -> TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    // Little fits between the two: the rest stays in the gateway.
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut stream = socket.connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream
+}
+
+fn list(prefix: &str, first: usize, count: usize) -> String {
+    let ids: Vec<String> = (first..first + count).map(|number| format!("id={prefix}{number}")).collect();
+    format!("/v1/tasks?{}", ids.join("&"))
+}
+
+/// One request with the same id a hundred times took 399 MiB.
+#[tokio::test]
+async fn an_id_that_is_repeated_is_answered_once() {
+    let upstream = large().await;
+    let gateway = gateway(&upstream, QUICK).await;
+    let ids = vec!["id=d1"; 100].join("&");
+    let answer = get(gateway.address, &format!("/v1/tasks?{ids}")).await;
+    assert_eq!(answer.status, 200);
+    assert!((LARGE..LARGE + 1000).contains(&answer.body.len()), "{}", answer.body.len());
+}
+
+/// Twenty unread lists took 2.2 GiB.
+#[tokio::test]
+async fn unread_lists_are_bounded_and_the_rest_is_told() {
+    let upstream = large().await;
+    let small = Small::start(&upstream).await;
+    get(small.address, "/v1/tasks/d-honest").await;
+    let before = small.resident_mib();
+    let mut held = Vec::new();
+    for number in 0..10 {
+        held.push(unread(small.address, &list("d", number * 30, 30), "").await);
+    }
+    until_metric(small.admin, "taskgate_requests_total{route=\"list\",outcome=\"listed\"}", 10).await;
+    small.assert_bounded(before).await;
+    // Who asks for more than there is room for is told, item by item.
+    drop(held);
+    let answer = get(small.address, &list("d", 0, 30)).await;
+    assert_eq!(answer.status, 200);
+    let text = answer.text();
+    assert!(text.contains("\"code\":503") && text.contains("\"code\":\"overloaded\""), "some do not fit");
+    assert!(text.contains("\"path\":\"/v1/tasks/d0\",\"code\":200"), "some do");
+}
+
+/// Three hundred live tasks on three streams took 392 MiB, and events of finished ones were not weighed.
+#[tokio::test]
+async fn large_states_on_streams_are_bounded() {
+    let upstream = large().await;
+    let small = Small::start(&upstream).await;
+    get(small.address, "/v1/tasks/d-honest").await;
+    let before = small.resident_mib();
+    let events = "Accept: text/event-stream\r\n";
+    let mut held = Vec::new();
+    for number in 0..3 {
+        held.push(unread(small.address, &list("live", number * 40, 40), events).await);
+    }
+    for number in 0..60 {
+        let mut read = Events::open(small.address, &format!("/v1/tasks/d{number}"), "").await;
+        let seen = read.next().await;
+        assert!(matches!(&seen, Seen::Event { .. } | Seen::Retry(_)), "{seen:?}");
+    }
+    small.assert_bounded(before).await;
+    drop(held);
+}
+
+/// Heads that are never finished.
+#[tokio::test]
+async fn unfinished_heads_are_bounded() {
+    let upstream = large().await;
+    let small = Small::start(&upstream).await;
+    get(small.address, "/v1/tasks/d-honest").await;
+    let before = small.resident_mib();
+    let mut held = Vec::new();
+    for _ in 0..1000 {
+        let mut stream = TcpStream::connect(small.address).await.unwrap();
+        let head = format!("GET /v1/tasks/d HTTP/1.1\r\nHost: localhost\r\nX: {}", "x".repeat(30 * 1024));
+        // It may be cut while it writes.
+        let _ = stream.write_all(head.as_bytes()).await;
+        held.push(stream);
+    }
+    small.assert_bounded(before + 1000.0 * 16.0 / 1024.0).await;
+}
+
+/// Everybody comes by one proxy: whose a request is stands in its head.
+#[tokio::test]
+async fn behind_a_trusted_proxy_each_client_has_its_part_of_the_connections() {
+    let upstream = Upstream::always(Reply::json(r#"{"status":"processing"}"#)).await;
+    let mut settings = QUICK.to_vec();
+    settings.extend([("server.max_connections", "8"), ("server.trusted_proxies", "127.0.0.0/8")]);
+    let gateway = gateway(&upstream, &settings).await;
+    get_with(gateway.address, "/v1/tasks/a", "X-Forwarded-For: 192.0.2.9\r\n").await;
+    let greedy = "X-Forwarded-For: 192.0.2.1\r\n";
+    let mut held = Vec::new();
+    for _ in 0..8 {
+        held.push(unread(gateway.address, "/v1/tasks/a?wait=50", greedy).await);
+    }
+    until_metric(gateway.admin, "taskgate_watchers", 8).await;
+    let refused = get_with(gateway.address, "/v1/tasks/a", greedy).await;
+    assert_eq!((refused.status, refused.error_code().as_str()), (503, "overloaded"));
+    // Another one is served at once, within patience.
+    let honest = get_with(gateway.address, "/v1/tasks/a", "X-Forwarded-For: 192.0.2.2\r\n");
+    assert_eq!(timeout(Duration::from_secs(5), honest).await.expect("it waits").status, 200);
+    // The wait that is oldest is answered early, with what there is, and its connection closed behind that.
+    let mut answer = Vec::new();
+    timeout(LIMIT, held[0].read_to_end(&mut answer)).await.expect("it is not told").unwrap();
+    let text = String::from_utf8(answer).unwrap().to_lowercase();
+    assert!(text.starts_with("http/1.1 200") && text.contains("connection: close"), "{text}");
+}
+
+/// Two hundred streams of a hundred tasks each filled `max_tasks`, and nobody else got one.
+#[tokio::test]
+async fn streams_that_fill_max_tasks_give_way_and_are_told() {
+    let upstream = Upstream::always(Reply::json(r#"{"status":"processing"}"#)).await;
+    let mut settings = QUICK.to_vec();
+    settings.extend([("polling.max_tasks", "200"), ("server.trusted_proxies", "127.0.0.0/8")]);
+    let gateway = gateway(&upstream, &settings).await;
+    let greedy = "X-Forwarded-For: 192.0.2.1\r\n";
+    let mut streams = Vec::new();
+    for number in 0..4 {
+        streams.push(Events::open(gateway.address, &list("g", number * 100, 100), greedy).await);
+    }
+    until_metric(gateway.admin, "taskgate_tasks_wanted", 200).await;
+    let honest = get_with(gateway.address, "/v1/tasks/h", "X-Forwarded-For: 192.0.2.2\r\n").await;
+    assert_eq!(honest.status, 200, "{}", honest.text());
+    let mut watched = Events::open(gateway.address, "/v1/tasks/h2", "X-Forwarded-For: 192.0.2.2\r\n").await;
+    assert!(Events::data(&watched.next().await).contains("processing"));
+    // The holder is told of the task that it has lost, and to come back.
+    until("a stream is told", async || {
+        for stream in &mut streams[..2] {
+            if let Ok(seen) = timeout(Duration::from_millis(20), stream.next()).await
+                && matches!(&seen, Seen::Event { name, data, .. } if name == "trouble" && data.contains("overloaded"))
+            {
+                return Some(());
+            }
+        }
+        None
+    })
+    .await;
+}
