@@ -58,7 +58,9 @@ pub fn start(
     let upstream = Arc::new(Upstream::new(&settings.upstream, clock)?);
     let source: Arc<dyn Source> = Arc::<Upstream>::clone(&upstream);
     let budget = Budget::new(rate(&settings.budget), settings.upstream.max_in_flight, Instant::now());
-    let mirror = Mirror::start(policy(settings), settings.cache.max_bytes, budget.clone(), source, lifecycle);
+    let routes = settings.upstream.routes.clone();
+    let max_bytes = settings.cache.max_bytes;
+    let mirror = Mirror::start(policy(settings), routes, max_bytes, budget.clone(), source, lifecycle);
     let limits = ConnectionLimits {
         max_connections: settings.server.max_connections,
         header_read_timeout: settings.server.header_read_timeout,

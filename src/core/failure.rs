@@ -18,8 +18,8 @@ pub enum Failure {
         /// What `Retry-After` names; `None` where it is absent, past or unreadable.
         retry_after: Option<Duration>,
     },
-    /// An answer that is no task state: not JSON, too large, a redirect.
-    #[error("the upstream sent something that is not a task status")]
+    /// An answer that is no state of the task: not JSON, too large, a redirect, another task's.
+    #[error("the upstream sent something that is not the status of this task")]
     InvalidResponse {
         /// The status code it came with.
         status: u16,

@@ -14,6 +14,7 @@ pub mod delivery;
 pub mod failure;
 pub mod grant;
 pub mod hex;
+pub mod identity;
 pub mod metric;
 pub mod mirror;
 pub mod pacing;

@@ -167,7 +167,7 @@ fn cache(max_bytes: u64, evicted: &Arc<Counter>) -> Cache<TaskKey, Arc<State>, B
     Cache::builder()
         .max_capacity(max_bytes)
         .weigher(|key: &TaskKey, state: &Arc<State>| {
-            let bytes = state.snapshot.body.len() + key.path().len() + OVERHEAD;
+            let bytes = state.snapshot.body.len() + key.path().len() + state.aliases.size() + OVERHEAD;
             u32::try_from(bytes).unwrap_or(u32::MAX)
         })
         .eviction_policy(EvictionPolicy::lru())

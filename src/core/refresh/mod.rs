@@ -4,6 +4,7 @@
 //! - [`join`] registers [`interest`] and gives a [`waiter`]; [`picture`] is what the waiters see.
 //! - [`flights`] and [`cancel`] send requests; [`landing`] makes sure that each of them ends. A flight is a task of its
 //!   own, so no client's departure can cancel it.
+//! - [`ownership`] decides whether an answer is the task's own; [`refusals`] is what it remembers.
 //! - [`backoff`] keeps a failing task back; [`counters`], [`overview`], [`survey`] and [`recent_requests`] are for
 //!   operators.
 
@@ -17,8 +18,10 @@ mod interest;
 mod join;
 mod landing;
 mod overview;
+mod ownership;
 mod picture;
 mod recent_requests;
+mod refusals;
 mod survey;
 #[cfg(test)]
 mod tests;
