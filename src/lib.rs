@@ -1,8 +1,8 @@
 //! taskgate: many pollers, one key, as few upstream requests as freshness needs.
 //!
-//! The way of a request: [`server`] (sockets) → [`http`] (rules, routes, headers) → [`core`] (what is
-//! known, what is worth asking) → [`upstream`] (the one who holds the key). [`app`] puts them together
-//! from [`config`]'s settings; `cli` is the command line; [`sandbox`] stands in for the upstream offline.
+//! The path of a request: [`server`] (sockets) → [`http`] (rules, routes, headers) → [`core`] (states, and
+//! whose refresh is next) → [`upstream`] (the only part that holds the key). [`app`] connects the parts by
+//! [`config`]'s settings; `cli` is the command line; [`sandbox`] simulates the upstream offline.
 
 pub mod app;
 pub mod cli;

@@ -1,5 +1,5 @@
-//! Owns the life of the process: one token that says "stop", and the tasks to wait for.
-//! The only place that spawns, so that nothing is left running unseen.
+//! Owns the life of the process: one token that says "stop", and the tasks that a shutdown waits for.
+//! No other code spawns, so no task runs without a shutdown that knows of it.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -10,7 +10,7 @@ use tokio::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// A handle to the life of the process. A clone is another handle to the same life.
+/// A handle to the life of the process. Clones share that life.
 #[derive(Debug, Clone, Default)]
 pub struct Lifecycle {
     stop: CancellationToken,
@@ -27,23 +27,23 @@ impl Lifecycle {
         self.tasks.spawn(task)
     }
 
-    /// Runs a task in the background until the drain is over: nobody waits for it, and what drains may
-    /// still need it.
+    /// Runs a task in the background until the drain is over. The drain does not wait for it, but tasks that
+    /// drain may still need it.
     pub fn spawn_background<F>(&self, task: F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let ended = self.ended.clone();
-        #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+        #[expect(clippy::disallowed_methods, reason = "the one place that spawns")]
         drop(tokio::spawn(async move {
             ended.run_until_cancelled(task).await;
         }));
     }
 
-    /// Runs what may block, such as reading a file, apart from the tasks. It cannot be broken off, and the end of
-    /// the process does not wait for it.
+    /// Runs blocking work, such as reading a file, on a thread apart from the tasks. The work cannot be
+    /// cancelled, and the end of the process does not wait for it. `None` where it panicked.
     pub async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-        #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+        #[expect(clippy::disallowed_methods, reason = "the one place that spawns")]
         let working = tokio::task::spawn_blocking(work);
         working.await.ok()
     }
@@ -53,8 +53,8 @@ impl Lifecycle {
         self.stop.cancelled().await;
     }
 
-    /// The same for a task that other things wake often: to go on waiting costs it no more than a look. Not to be
-    /// handed to another task.
+    /// [`stopped`](Self::stopped) for a task that is woken often for other reasons: each further poll costs
+    /// one atomic load. The future must stay in one task, because only the first poll registers a waker.
     pub async fn stopped_meanwhile(&self) {
         let mut stopped = pin!(self.stopped());
         let mut waits = false;
@@ -78,7 +78,7 @@ impl Lifecycle {
         self.stop.cancel();
     }
 
-    /// Waits for every task, at most `grace`. False where some were still running.
+    /// Waits for all tasks, for at most `grace`. False where some still run after it.
     pub async fn drained(&self, grace: Duration) -> bool {
         self.tasks.close();
         let all_done = tokio::time::timeout(grace, self.tasks.wait()).await.is_ok();
@@ -93,7 +93,7 @@ mod tests {
     use tokio::task::yield_now;
 
     #[tokio::test]
-    async fn who_does_other_things_meanwhile_is_told_of_the_stop_all_the_same() {
+    async fn a_task_woken_by_other_work_still_sees_the_stop() {
         let lifecycle = Lifecycle::default();
         let other_things = async {
             for _ in 0..10 {
@@ -101,7 +101,7 @@ mod tests {
             }
             lifecycle.stop();
         };
-        // In one task: each turn of the other things is a look at the stop.
+        // In one task: each turn of the other work polls the stop as well.
         tokio::join!(lifecycle.stopped_meanwhile(), other_things);
         lifecycle.stopped_meanwhile().await;
     }

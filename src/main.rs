@@ -1,4 +1,4 @@
-//! The program: takes hold of arguments and environment, and hands them to the command.
+//! Owns the program's entry: it reads arguments and environment, and hands them to the command.
 
 use std::process::ExitCode;
 
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
         }
     };
     let code = runtime.block_on(arguments.run(surroundings));
-    // A file on a dead network drive may still be waited for: not by those who end the program.
+    // A read from a dead network drive may still block a thread. The exit does not wait for it.
     runtime.shutdown_background();
     code
 }

@@ -1,4 +1,4 @@
-//! Owns what `/metrics` shows: which figure of which part stands under which name.
+//! Owns the content of `/metrics`: the name under which each figure of each part is shown.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -17,7 +17,7 @@ use crate::telemetry::log_writer::LOST_LINES;
 use crate::telemetry::{metrics, process};
 use crate::upstream::UpstreamCounters;
 
-/// The parts that count, each read when the page is asked for.
+/// The parts with counters. They are read when `/metrics` is requested.
 pub(super) struct Figures {
     pub(super) gateway: Gateway,
     pub(super) mirror: Mirror,
@@ -27,7 +27,7 @@ pub(super) struct Figures {
     pub(super) started: SystemTime,
 }
 
-/// A listener's connections, and how many it takes.
+/// A listener's connections, and the most that it accepts at once.
 pub(super) struct Listener {
     pub(super) name: &'static str,
     pub(super) connections: Arc<Connections>,
@@ -35,13 +35,13 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    /// One that nobody has come to yet.
+    /// A listener without connections.
     pub(super) fn new(name: &'static str, limits: ConnectionLimits) -> Self {
         Self { name, connections: Arc::default(), limit: limits.max_connections }
     }
 }
 
-/// What can close the gate. The figures in them do not count here.
+/// The failures that can close the gate, and their labels. Only the variants count, not the values in them.
 const REASONS: [(Failure, &str); 6] = [
     (Failure::RateLimited { retry_after: None }, "rate_limited"),
     (Failure::KeyRejected, "key_rejected"),
@@ -52,7 +52,7 @@ const REASONS: [(Failure, &str); 6] = [
 ];
 
 impl Figures {
-    /// The page.
+    /// The page in Prometheus' text format.
     pub(super) fn page(&self) -> String {
         let mut page = Page::default();
         let (core, budget) = (self.mirror.overview(), self.budget.reading(Instant::now()));

@@ -8,26 +8,26 @@ use tokio::net::{TcpListener, TcpSocket};
 
 use crate::config::Settings;
 
-/// Connections that may wait to be accepted. The usual 128 are too few when a restart brings all streams back at
-/// once: each client beyond them tries again after a second or more.
+/// The most connections that wait to be accepted. The usual 128 are too few when all streams reconnect after
+/// a restart: each client beyond the backlog tries again after a second or more.
 const BACKLOG: u32 = 4096;
-/// What the kernel holds for a client that does not read (it takes twice as much). Left to itself it is 2.5 MiB on
-/// loopback: a thousand such clients would fill a container.
+/// The kernel's buffer, in bytes, for a client that does not read (the kernel takes twice as much). Its own
+/// choice is 2.5 MiB on loopback: a thousand such clients would fill a container.
 const SEND_BUFFER: u32 = 128 * 1024;
 
-/// The port is taken, or not ours to take.
+/// An address could not be bound: another program listens there, or this process may not.
 #[derive(Debug, Error)]
 #[error("cannot listen on {address}: {source}; stop what listens there, or set {setting} to another address")]
 pub struct ListenError {
-    /// The address that was to be listened on.
+    /// The address.
     address: SocketAddr,
-    /// The setting that names it.
+    /// The setting that names the address.
     setting: &'static str,
-    /// The system's word.
+    /// The system's error.
     source: io::Error,
 }
 
-/// The sockets of a gateway that does not run yet.
+/// The bound sockets of a gateway that does not run yet.
 #[derive(Debug)]
 pub struct Listeners {
     /// For clients.
@@ -37,7 +37,7 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Binds what the settings name.
+    /// Binds the addresses in the settings.
     ///
     /// # Errors
     /// [`ListenError`], naming the address and its setting.
@@ -51,7 +51,7 @@ impl Listeners {
     }
 }
 
-/// Binds one address; `setting` is what to name where that fails.
+/// Binds one address. An error names `setting`.
 ///
 /// # Errors
 /// [`ListenError`].
@@ -63,9 +63,9 @@ pub async fn listen(address: SocketAddr, setting: &'static str) -> Result<TcpLis
 #[expect(clippy::disallowed_methods, reason = "the one place that binds")]
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // Without it, a port is taken for a while after each restart.
+    // Without SO_REUSEADDR, the port stays taken for a minute after each restart.
     socket.set_reuseaddr(true)?;
-    // Accepted connections inherit it.
+    // Accepted connections inherit the size.
     socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)

@@ -1,4 +1,4 @@
-//! Owns the composition: the only place that knows every part.
+//! Owns the composition: the only part that knows all others.
 
 mod figures;
 pub mod listeners;
@@ -24,17 +24,18 @@ use crate::lifecycle::Lifecycle;
 use crate::server::{self, ConnectionLimits};
 use crate::upstream::{SetupError, Upstream};
 
-/// Connections the admin listener takes at once: it must answer when the main one is full.
+/// The most connections of the admin listener, apart from the main listener's: it answers when that one is
+/// full.
 const ADMIN_CONNECTIONS: usize = 64;
 /// Why the gateway cannot run.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// The upstream's client.
+    /// The upstream's HTTP client cannot be built.
     #[error(transparent)]
     Upstream(#[from] SetupError),
 }
 
-/// A gateway at work, as far as it can be changed without a restart.
+/// A running gateway: the parts that new settings can change without a restart.
 pub struct Running {
     settings: Settings,
     access: Arc<Access>,
@@ -44,7 +45,7 @@ pub struct Running {
     mirror: Mirror,
 }
 
-/// Starts a gateway on these sockets; it runs until the lifecycle stops.
+/// Starts a gateway on these sockets. It runs until the lifecycle stops.
 ///
 /// # Errors
 /// [`StartError::Upstream`].
@@ -84,7 +85,8 @@ pub fn start(
     )));
     if let Some(listener) = listeners.admin {
         let admin = Admin::new(settings, gateway.clone(), budget.clone(), lifecycle.clone());
-        // The page names the listener that serves it, so that one is made first.
+        // The metrics include the admin listener that serves them, so that listener exists before the
+        // figures.
         let figures = Arc::new(OnceLock::<Figures>::new());
         let read = Arc::clone(&figures);
         let metrics = Metrics::new(move || read.get().map(Figures::page).unwrap_or_default());
@@ -118,22 +120,23 @@ impl Running {
         &self.settings
     }
 
-    /// Takes what can change at work: the key, tokens, ticket secrets, `[limits]` and `[budget]`. Names the
-    /// settings that differ from those in force and need a restart.
+    /// Applies the settings that need no restart: the key, tokens, ticket secrets, `[limits]` and `[budget]`.
+    /// Returns the names of the changed settings that need one.
     ///
     /// # Errors
-    /// [`StartError::Upstream`], where the new key cannot be sent; nothing has changed then.
+    /// [`StartError::Upstream`] where the new key cannot be sent in a header; no setting has changed then.
     pub fn renew(&mut self, new: Settings) -> Result<Vec<String>, StartError> {
         let now = Instant::now();
         let waiting = config::changes(&self.settings, &new).into_iter().filter(|key| !is_live(key)).collect();
         if self.upstream.renew_key(&new.upstream)? {
-            tracing::info!("there is a new API key");
+            tracing::info!("a new API key is in use");
             self.budget.retry_key(now);
         }
         let now_in_force = &mut self.settings;
         now_in_force.upstream.api_key = new.upstream.api_key;
         now_in_force.upstream.api_key_file = new.upstream.api_key_file;
-        // Tokens and secrets belong to their mode: without the restart that it needs, the old ones stay.
+        // Tokens and secrets belong to the access mode. A new mode needs a restart, and until then the old
+        // ones stay.
         if now_in_force.access.mode == new.access.mode {
             self.access.renew(&new.access);
             now_in_force.access.tokens = new.access.tokens;

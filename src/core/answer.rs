@@ -1,4 +1,4 @@
-//! Owns what a client is told: an answer and where it came from, or a refusal and its reason.
+//! Owns the answer to a client: a state and its origin, or a refusal and its reason.
 
 use std::sync::Arc;
 
@@ -8,21 +8,21 @@ use super::failure::Failure;
 use super::state::State;
 use super::time::seconds_up;
 
-/// What is handed out.
+/// A state for a client, and its origin.
 #[derive(Debug)]
 pub struct Answer {
-    /// The state, and with it the bytes.
+    /// The state, which holds the body.
     pub state: Arc<State>,
-    /// How it was come by.
+    /// The origin of the state.
     pub origin: Origin,
-    /// When to ask again, in seconds, for a task under way.
+    /// The seconds after which the client should ask again; `None` unless the task is live.
     pub retry_after: Option<u64>,
 }
 
-/// How an answer was come by: what `Cache-Status` (RFC 9211) tells.
+/// The origin of an answer, which `Cache-Status` (RFC 9211) reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// It was fresh.
+    /// The state was fresh.
     Hit,
     /// The upstream was asked.
     Fetched {
@@ -30,44 +30,44 @@ pub enum Origin {
         known_before: bool,
         /// The upstream's status code.
         status: u16,
-        /// Whether it is kept.
+        /// Whether the store keeps the answer.
         stored: bool,
-        /// Whether somebody else's request brought it.
+        /// Whether the request was coalesced with that of another client.
         collapsed: bool,
     },
-    /// It stands in for an answer that cannot be had.
+    /// The last known state stands in for an answer of the upstream.
     StandIn {
-        /// Why that is.
+        /// The reason why the upstream gave no answer.
         reason: Reason,
-        /// Whether the upstream was asked, in vain.
+        /// Whether the upstream was asked, without success.
         asked: bool,
     },
 }
 
-/// Why there is no answer, and when to ask again.
+/// The refusal of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refusal {
-    /// Why.
+    /// The reason for the refusal.
     pub reason: Reason,
-    /// When to ask again, in seconds.
+    /// The seconds after which the client should ask again.
     pub retry_after: u64,
 }
 
-/// Why an answer has to wait.
+/// The reason for a refusal or a stand-in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// The key's budget is spent for the moment.
+    /// The budget of the API key is exhausted for the moment.
     Budget,
     /// Too many tasks have interest at once.
     Overloaded,
-    /// The gateway stops.
+    /// The gateway shuts down.
     ShuttingDown,
-    /// The upstream failed: for this task, or for all.
+    /// The upstream failed, for this task or for all tasks.
     Upstream(Failure),
 }
 
 impl Reason {
-    /// Whether it is the same trouble, whatever its figures.
+    /// Whether both reasons are of the same kind. Figures, such as a status code or a wait, are ignored.
     pub(super) fn is_like(self, other: Self) -> bool {
         match (self, other) {
             (Self::Upstream(one), Self::Upstream(two)) => {
@@ -78,7 +78,8 @@ impl Reason {
     }
 }
 
-/// Whole seconds, at least one, and up to a fifth later: clients told the same do not come back at once.
+/// The wait in whole seconds, at least 1, plus up to a fifth of it at random: clients with the same wait do
+/// not come back all at once.
 pub(super) fn spread(wait: Duration) -> u64 {
     let seconds = seconds_up(wait).max(1);
     seconds + fastrand::u64(0..=seconds.div_ceil(5))

@@ -1,7 +1,7 @@
-//! Owns the name of the request that causes what goes on, for the log lines about it.
+//! Owns the cause of a piece of work: the id of the client's request, for log lines about the work.
 //!
-//! It travels as a value: a span for each request would cost a miss more than all its look-ups in the store. Only
-//! where a line is written is it made into one.
+//! The id travels as a value, and becomes a span only where a line is written. A span for each request would
+//! cost a request that finds no fresh state more than all its look-ups in the store.
 
 use std::future::Future;
 
@@ -14,41 +14,42 @@ task_local! {
     static CAUSE: Cause;
 }
 
-/// What causes something: a request, or nobody in particular.
+/// The cause of a piece of work: a client's request, or none.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Cause(Option<RequestId>);
 
 impl Cause {
-    /// The request of this name.
-    pub fn request(name: RequestId) -> Self {
-        Self(Some(name))
+    /// The request with this id.
+    pub fn request(id: RequestId) -> Self {
+        Self(Some(id))
     }
 
-    /// What causes the work that is being done now.
+    /// The cause of the work that runs now.
     pub fn current() -> Self {
         CAUSE.try_with(|cause| *cause).unwrap_or_default()
     }
 
-    /// Runs work that this causes, to its end.
+    /// Runs a future with this as its cause.
     pub fn during<F: Future>(self, work: F) -> impl Future<Output = F::Output> {
         CAUSE.scope(self, work)
     }
 
-    /// Does at once what this causes.
+    /// Runs a closure with this as its cause.
     pub fn within<T>(self, work: impl FnOnce() -> T) -> T {
         CAUSE.sync_scope(self, work)
     }
 
     fn span(&self) -> Span {
         match &self.0 {
-            // An error's level: no filter that lets a line through may drop the name of its request.
-            Some(name) => tracing::error_span!("request", request_id = name.as_str()),
+            // The level is error, so that each filter that lets a line through also lets the id of its
+            // request through.
+            Some(id) => tracing::error_span!("request", request_id = id.as_str()),
             None => Span::none(),
         }
     }
 }
 
-/// Writes log lines that name what causes the work that is being done now.
+/// Writes log lines with the id of the request that causes the work that runs now.
 pub fn log<T>(lines: impl FnOnce() -> T) -> T {
     Cause::current().span().in_scope(lines)
 }

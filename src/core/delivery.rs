@@ -1,4 +1,4 @@
-//! Owns what handing out a state leaves behind: whether anybody was given it, and its form as an event.
+//! Owns the delivery of a state: whether a client has received it, and its rendered event.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,14 +14,24 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Notes that the state is handed out. True the first time: that client's request is the one the upstream was
-    /// asked for, and every later one is saved.
+    /// Notes that a client receives the state. Returns true for the first delivery, which is the one that the
+    /// upstream was asked for; each later delivery saves an upstream request.
     pub fn is_first(&self) -> bool {
         !self.has_begun.load(Ordering::Relaxed) && !self.has_begun.swap(true, Ordering::Relaxed)
     }
 
-    /// The state as a server-sent event: rendered once, shared by all who watch.
-    pub fn event(&self, render: impl FnOnce() -> Bytes) -> Bytes {
-        Bytes::clone(self.event.get_or_init(|| Box::new(render())))
+    /// The size of the event that is kept, in bytes.
+    pub fn weight(&self) -> usize {
+        self.event.get().map_or(0, |event| event.len())
+    }
+
+    /// The state as a server-sent event, rendered once and shared by all watches; and whether this call rendered it.
+    pub fn event(&self, render: impl FnOnce() -> Bytes) -> (Bytes, bool) {
+        let mut is_new = false;
+        let event = self.event.get_or_init(|| {
+            is_new = true;
+            Box::new(render())
+        });
+        (Bytes::clone(event), is_new)
     }
 }

@@ -1,56 +1,56 @@
-//! Owns the ways in which an upstream request fails, and whom each of them concerns.
+//! Owns the failures of upstream requests, and the scope of each: the account, the upstream or one task.
 
 use thiserror::Error;
 use tokio::time::Duration;
 
-/// Why there is no answer. Holds nothing the upstream wrote, so it can be shown to anyone.
+/// A failure of an upstream request. It holds no text from the upstream, so it can be shown to every client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Failure {
-    /// 401: the upstream does not take the API key.
+    /// 401: the upstream rejects the API key.
     #[error("the upstream rejected the gateway's API key")]
     KeyRejected,
-    /// 402: the account has no means left.
+    /// 402: the account has no quota or balance left.
     #[error("the upstream account has no quota or balance left")]
     QuotaExhausted,
-    /// 429, with the wait it names, if that can be read.
+    /// 429: the rate limit of the upstream is reached.
     #[error("the upstream's rate limit is reached")]
     RateLimited {
-        /// What `Retry-After` names; `None` where it is absent, past or unreadable.
+        /// The wait in `Retry-After`; `None` where the header is absent, past or unreadable.
         retry_after: Option<Duration>,
     },
-    /// An answer that is no state of the task: not JSON, too large, a redirect, another task's.
+    /// An answer that is not the status of the task: not JSON, too large, a redirect, another task's.
     #[error("the upstream sent something that is not the status of this task")]
     InvalidResponse {
-        /// The status code it came with.
+        /// The status code of the answer.
         status: u16,
     },
-    /// 5xx.
+    /// 5xx: the upstream reports an error of its own.
     #[error("the upstream reported an error of its own")]
     ServerError {
         /// The status code.
         status: u16,
     },
-    /// Refused, reset, cut off, or no such host.
+    /// The connection was refused, reset or cut off, or the host does not exist.
     #[error("the upstream cannot be reached")]
     Unreachable,
-    /// No complete answer within `upstream.timeout`.
+    /// No complete answer came within `upstream.timeout`.
     #[error("the upstream did not answer in time")]
     TimedOut,
 }
 
-/// Whom a failure speaks about.
+/// The scope of a failure: the requests that it concerns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// The API key, and so everything that uses it: the gate answers for it.
+    /// All requests with the API key: the gate closes.
     Account,
-    /// The upstream as a whole, when it befalls several tasks in a row; until then the one task.
+    /// All requests, once several tasks fail in a row; until then those for the one task.
     Service,
-    /// The one task.
+    /// The requests for the one task.
     Task,
 }
 
 impl Failure {
-    /// Whom it speaks about.
+    /// The scope of the failure.
     pub fn scope(&self) -> Scope {
         match self {
             Self::KeyRejected | Self::QuotaExhausted | Self::RateLimited { .. } => Scope::Account,

@@ -1,4 +1,4 @@
-//! Owns the proof that a client may read a task, and the name under which clients take turns.
+//! Owns the proofs that a client may read or cancel a task, and the identity of a client.
 
 use std::future::pending;
 use std::hash::{Hash, Hasher};
@@ -9,19 +9,20 @@ use tokio::time::{Instant, sleep_until};
 
 use super::task::TaskKey;
 
-/// Who asks: limits are counted and turns are taken by it.
+/// The identity of a client. Limits are counted and turns are taken by it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Client {
-    /// A token's name.
+    /// The name of a token.
     Named(Arc<str>),
-    /// A ticket's `sub`. Apart from the names of tokens: who picks a user's name must not be taken for one.
+    /// The `sub` of a ticket. Kept apart from `Named`, so that no user can pass for a token by taking its
+    /// name.
     User(Arc<str>),
-    /// Nobody in particular, by address: an IPv4 address, or an IPv6 /64 (what one site gets).
+    /// A client without a name, by its address: an IPv4 address, or an IPv6 /64, the network of one site.
     Address(IpAddr),
 }
 
-// In one piece: a client is looked up in several maps for each request that goes upstream. Who is named and who is
-// a user under the same name meet in one place of a map, no more.
+// A single write, because each upstream request looks its client up in several maps. A token and a user with
+// the same name have the same hash, and `Eq` tells them apart.
 impl Hash for Client {
     fn hash<H: Hasher>(&self, state: &mut H) {
         match self {
@@ -33,7 +34,7 @@ impl Hash for Client {
 }
 
 impl Client {
-    /// The client behind an address.
+    /// The client at an address. An IPv4-mapped IPv6 address counts as IPv4.
     pub fn at(address: IpAddr) -> Self {
         Self::Address(match address.to_canonical() {
             IpAddr::V6(v6) if !v6.is_loopback() => {
@@ -44,7 +45,8 @@ impl Client {
     }
 }
 
-/// Proof that a client may read a task: [`Mirror`](super::mirror::Mirror) takes nothing without one.
+/// The proof that a client may read a task. A client gets no state from [`Mirror`](super::mirror::Mirror)
+/// without one.
 #[derive(Debug, Clone)]
 pub struct Grant {
     key: TaskKey,
@@ -53,18 +55,18 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// Says that `client` may read `key`, until `ends` if that is some moment. Only the gateway's access rules
-    /// have the right to.
+    /// Grants `client` the right to read `key`, until `ends` where it is given. Only the gateway's access
+    /// rules may call this.
     pub fn issue(key: TaskKey, client: Client, ends: Option<Instant>) -> Self {
         Self { key, client, ends }
     }
 
-    /// When the right ends, if it does.
+    /// The end of the right; `None` where it has none.
     pub fn ends(&self) -> Option<Instant> {
         self.ends
     }
 
-    /// Resolves when the right has ended; never for one without an end.
+    /// Waits until the right has ended: for ever where it has no end.
     pub async fn ended(&self) {
         match self.ends {
             Some(at) => sleep_until(at).await,
@@ -72,33 +74,33 @@ impl Grant {
         }
     }
 
-    /// The task it speaks of.
+    /// The task of the grant.
     pub fn key(&self) -> &TaskKey {
         &self.key
     }
 
-    /// Who holds it.
+    /// The client that holds the grant.
     pub fn client(&self) -> &Client {
         &self.client
     }
 }
 
-/// Proof that a client may cancel a task.
+/// The proof that a client may cancel a task.
 #[derive(Debug, Clone)]
 pub struct CancelGrant(TaskKey, Client);
 
 impl CancelGrant {
-    /// Says that `client` may cancel `key`. Only the gateway's access rules have the right to.
+    /// Grants `client` the right to cancel `key`. Only the gateway's access rules may call this.
     pub fn issue(key: TaskKey, client: Client) -> Self {
         Self(key, client)
     }
 
-    /// The task it speaks of.
+    /// The task of the grant.
     pub fn key(&self) -> &TaskKey {
         &self.0
     }
 
-    /// Who holds it.
+    /// The client that holds the grant.
     pub fn client(&self) -> &Client {
         &self.1
     }

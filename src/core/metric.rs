@@ -19,61 +19,61 @@ impl Counter {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many so far.
+    /// The count since the start.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// A number of things that are there just now.
+/// A number that grows and shrinks.
 #[derive(Debug, Default)]
 pub struct Gauge(AtomicU64);
 
 impl Gauge {
-    /// One has come.
+    /// Adds one.
     pub fn inc(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// One of those has gone.
+    /// Takes one off.
     pub fn dec(&self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// How many there are.
+    /// The present number.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// How often a span of time was how long.
+/// The distribution of durations.
 #[derive(Debug)]
 pub struct Histogram {
-    /// Upper bounds, rising; what is longer than all of them has a place of its own.
+    /// The upper bounds of the buckets, rising. One more bucket counts the durations above the last bound.
     bounds: &'static [Duration],
     counts: Box<[Counter]>,
     sum_us: AtomicU64,
 }
 
-/// A histogram at one moment.
+/// The values of a histogram at one moment.
 #[derive(Debug, Clone)]
 pub struct Distribution {
-    /// Upper bounds in seconds.
+    /// The upper bounds of the buckets, in seconds.
     pub bounds: Vec<f64>,
-    /// How many fell between one bound and the one before; one more than there are bounds.
+    /// The count of each bucket, not cumulative: one more than there are bounds.
     pub counts: Vec<u64>,
-    /// All of them together, in seconds.
+    /// The sum of all durations, in seconds.
     pub sum: f64,
 }
 
 impl Histogram {
-    /// An empty one.
+    /// An empty histogram with these upper bounds, which must rise.
     pub fn new(bounds: &'static [Duration]) -> Self {
         let counts = (0..=bounds.len()).map(|_| Counter::default()).collect();
         Self { bounds, counts, sum_us: AtomicU64::new(0) }
     }
 
-    /// Counts one.
+    /// Counts one duration.
     pub fn observe(&self, span: Duration) {
         let place = self.bounds.iter().position(|bound| span <= *bound).unwrap_or(self.bounds.len());
         if let Some(count) = self.counts.get(place) {
@@ -83,7 +83,7 @@ impl Histogram {
         self.sum_us.fetch_add(micros, Ordering::Relaxed);
     }
 
-    /// How it stands.
+    /// The present values.
     pub fn read(&self) -> Distribution {
         Distribution {
             bounds: self.bounds.iter().map(Duration::as_secs_f64).collect(),

@@ -1,7 +1,9 @@
-//! Owns the ways to look at a task: `look` is the plain GET, `wait` the long-poll, `watch` the stream.
+//! Owns the interface of the core for readers: `look` is the plain GET, `wait` the long-poll, `watch` the
+//! stream.
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::HeaderValue;
 use tokio::time::{Duration, Instant};
 
@@ -19,14 +21,14 @@ use super::task::{Routes, TaskKey};
 use super::watch::{Watch, WatchEvent};
 use crate::lifecycle::Lifecycle;
 
-/// The picture of every task. A clone is another handle to the same pictures.
+/// The interface of the core. A clone is another handle to the same core.
 #[derive(Clone)]
 pub struct Mirror {
     coordinator: Arc<Coordinator>,
 }
 
 impl Mirror {
-    /// Puts the core together, and sets its driver going until the process ends.
+    /// Builds the core and starts its driver, which runs until the process ends.
     pub fn start(
         policy: Policy,
         routes: Routes,
@@ -42,7 +44,7 @@ impl Mirror {
         Self { coordinator }
     }
 
-    /// The plain GET's answer where it can be had at once, without asking: the way of most requests.
+    /// The answer to a plain GET where the state is fresh. Most requests end here.
     pub fn at_once(&self, grant: &Grant) -> Option<Answer> {
         let now = Instant::now();
         self.coordinator.store.fresh(grant.key(), now).map(|state| self.hit(state, now))
@@ -63,11 +65,12 @@ impl Mirror {
         }
     }
 
-    /// The plain GET of a client that has found nothing [at once](Self::at_once): with the shared refresh, or with the
-    /// last known state where that cannot start soon or has not ended at `until`.
+    /// The plain GET of a client that found no answer [at once](Self::at_once). The answer is the result of
+    /// the shared refresh, or the last known state where the refresh cannot start within `patience` or has
+    /// not ended at `until`.
     ///
     /// # Errors
-    /// A [`Refusal`] where no state is known that could be handed out.
+    /// A [`Refusal`] where no known state may stand in.
     pub async fn ask(
         &self,
         grant: &Grant,
@@ -75,7 +78,7 @@ impl Mirror {
     ) -> Result<Answer, Refusal> {
         tokio::select! {
             biased;
-            // Dropped, it leaves its interest behind for a while, as a client that goes away does.
+            // If this is dropped, its interest lingers, as that of a client that disconnects does.
             answer = self.joined(grant) => answer,
             () = until => self.latest(grant, None),
         }
@@ -92,28 +95,28 @@ impl Mirror {
         self.refreshed(grant, waiter, now + patience).await
     }
 
-    /// What is known of a task, fresh or only fit to stand in.
+    /// The known state of a task: a fresh one, or one that may stand in.
     pub fn known(&self, grant: &Grant) -> Option<Arc<State>> {
         self.fresh(grant).or_else(|| self.coordinator.store.stand_in(grant.key(), Instant::now()))
     }
 
-    /// The state that can be handed out without asking, if there is one.
+    /// The fresh state of a task, if there is one.
     pub fn fresh(&self, grant: &Grant) -> Option<Arc<State>> {
         self.coordinator.store.fresh(grant.key(), Instant::now())
     }
 
-    /// The long-poll: answers when `is_news` likes a state, when the task is over, and at `until` with the
-    /// latest.
+    /// The long-poll. It answers with the first state that `is_news` accepts, with a terminal state, when the
+    /// task is gone for good, and at `until` with the latest state.
     ///
     /// # Errors
-    /// A [`Refusal`] where at `until` nothing is known that could be handed out.
+    /// A [`Refusal`] where too many tasks have interest, or where no known state may stand in at `until`.
     pub async fn wait(
         &self,
         grant: &Grant,
         until: impl Future<Output = ()> + Send,
         is_news: impl Fn(&State) -> bool,
     ) -> Result<Answer, Refusal> {
-        // A 404 right after the create is no news: that the task is gone shows when it stays.
+        // A 404 right after the create is no news: only several in a row mean that the task is gone.
         let is_over = |state: &State| match state.snapshot.phase {
             Phase::Terminal => true,
             Phase::Live => is_news(state),
@@ -123,7 +126,7 @@ impl Mirror {
             return Ok(self.hit(state, Instant::now()));
         }
         let mut watch = self.watch(grant, None)?;
-        // Looked at again now that nothing can be missed.
+        // Checked again, because a state may have landed before the watch began.
         if let Some(state) = watch.skip_known().filter(|state| is_over(state)) {
             return Ok(self.hit(state, Instant::now()));
         }
@@ -143,11 +146,14 @@ impl Mirror {
                 WatchEvent::State(..) => trouble = None,
                 WatchEvent::Gone(state) => return Ok(self.hit(state, now)),
                 WatchEvent::Trouble(refusal) => trouble = Some(refusal),
+                WatchEvent::Evicted(Refusal { reason, retry_after }) => {
+                    return self.stand_in(grant, reason, false, Duration::from_secs(retry_after));
+                }
             }
         }
     }
 
-    /// Watches a task; `told` is the tag of the state that the watcher has already.
+    /// Subscribes to a task. `told` is the entity tag of the state that the client has already.
     ///
     /// # Errors
     /// A [`Refusal`] where too many tasks have interest.
@@ -159,7 +165,7 @@ impl Mirror {
         Ok(Watch::new(Arc::clone(&self.coordinator), grant.clone(), waiter, told))
     }
 
-    /// What somebody gets whose time is up.
+    /// The answer to a client whose time is up.
     fn latest(&self, grant: &Grant, trouble: Option<Refusal>) -> Result<Answer, Refusal> {
         let now = Instant::now();
         if let Some(state) = self.fresh(grant) {
@@ -171,10 +177,11 @@ impl Mirror {
         self.unasked(grant, self.forecast(grant, now), now)
     }
 
-    /// Cancels a task at the upstream: once, on a permit of its own, and to the end even if the client leaves.
+    /// Cancels a task at the upstream with one request and a permit of its own. A request that was sent is
+    /// completed even if the client disconnects.
     ///
     /// # Errors
-    /// A [`Refusal`] where it could not be sent within `patience`, or no good answer came; after
+    /// A [`Refusal`] where the request could not be sent within `patience`, or the upstream failed. After
     /// [`Failure::TimedOut`] or [`Failure::Unreachable`] the task may be cancelled all the same.
     pub async fn cancel(&self, grant: &CancelGrant) -> Result<Reply, Refusal> {
         let refused = |reason, wait| Refusal { reason, retry_after: spread(wait) };
@@ -191,24 +198,39 @@ impl Mirror {
         }
     }
 
-    /// Whether something is known of a task, or somebody else is asking about it just now.
+    /// Whether the store holds a state of the task, or the task has interest or a flight.
     pub fn knows(&self, key: &TaskKey) -> bool {
         self.coordinator.knows(key)
     }
 
-    /// Forgets a task: the next one who asks gets the upstream's word.
+    /// Forgets a task: the upstream is asked for the next client.
     pub fn purge(&self, key: &TaskKey) {
         self.coordinator.purge(key);
     }
 
-    /// The last call in a drain: whoever waits for a refresh is answered with what there is, and so is who comes yet.
+    /// The last call in a drain: every client that waits for a refresh, now or later, is answered at once
+    /// with the last known state.
     pub fn last_call(&self) {
         self.coordinator.close();
     }
 
-    /// The budget has changed: what waits for it is looked at again.
+    /// Tells the driver that the budget has changed.
     pub fn nudge(&self) {
         self.coordinator.nudge();
+    }
+
+    /// The state as a server-sent event that all watches share. It counts as memory of the store.
+    pub fn event(&self, grant: &Grant, state: &Arc<State>, render: impl FnOnce() -> Bytes) -> Bytes {
+        let (event, is_new) = state.delivery.event(render);
+        if is_new {
+            self.coordinator.store.reweigh(grant.key(), state);
+        }
+        event
+    }
+
+    /// The terminal state of a task that can be handed out without asking again.
+    pub fn finished(&self, grant: &Grant) -> Option<Arc<State>> {
+        self.fresh(grant).filter(|state| state.snapshot.phase == Phase::Terminal)
     }
 
     /// The core's figures at this moment.
@@ -216,7 +238,7 @@ impl Mirror {
         self.coordinator.overview()
     }
 
-    /// Up to `most` tasks that are looked after, or were lately, the oldest first; and how many there are.
+    /// The number of tasks with interest or a recent refresh, and up to `most` of them, the oldest first.
     pub fn survey(&self, most: usize) -> (usize, Vec<TaskRow>) {
         self.coordinator.survey(most, Instant::now())
     }
@@ -236,6 +258,10 @@ impl Mirror {
         let result = waiter.landing(start_by).await;
         let now = Instant::now();
         match result {
+            Some(FlightResult::Lost) => self.stand_in(grant, Reason::Overloaded, true, Duration::ZERO),
+            None if waiter.is_evicted() => {
+                self.stand_in(grant, Reason::Overloaded, false, self.coordinator.policy.patience)
+            }
             None => self.sent_away(grant, waiter, self.forecast(grant, now)),
             Some(FlightResult::Failure(failure)) => self.in_vain(grant, waiter, failure, now),
             Some(FlightResult::State { state, status, stored }) => {
@@ -253,14 +279,14 @@ impl Mirror {
         Answer { state, origin: Origin::Hit, retry_after }
     }
 
-    /// The client leaves before its refresh has started. Its interest keeps its place in the line.
+    /// Answers a client whose refresh has not started. Its interest lingers and keeps the place in the line.
     fn sent_away(&self, grant: &Grant, mut waiter: Waiter, forecast: Forecast) -> Result<Answer, Refusal> {
         let answer = self.unasked(grant, forecast, Instant::now());
         waiter.interest.linger(Some(self.return_time(&answer)));
         answer
     }
 
-    /// The client's refresh has failed.
+    /// Answers a client whose refresh has failed.
     fn in_vain(
         &self,
         grant: &Grant,
@@ -274,7 +300,7 @@ impl Mirror {
         answer
     }
 
-    /// What is handed out where the upstream has not been asked.
+    /// The answer where the upstream has not been asked.
     fn unasked(&self, grant: &Grant, forecast: Forecast, now: Instant) -> Result<Answer, Refusal> {
         self.stand_in(grant, forecast.reason, false, forecast.start.saturating_duration_since(now))
     }
@@ -300,7 +326,7 @@ impl Mirror {
         self.coordinator.forecast(grant.key(), grant.client(), now)
     }
 
-    /// By when a client that obeys will have asked again.
+    /// The time within which a client that obeys `Retry-After` asks again.
     fn return_time(&self, answer: &Result<Answer, Refusal>) -> Duration {
         let retry_after = match answer {
             Ok(answer) => answer.retry_after.unwrap_or(0),
@@ -309,7 +335,8 @@ impl Mirror {
         Duration::from_secs(retry_after) + self.coordinator.policy.patience
     }
 
-    /// When a client should look again: after the task's next refresh, if it will have one.
+    /// The seconds after which a client should ask again: just after the next refresh. `None` unless the task
+    /// is live.
     fn next_look(&self, state: &State, now: Instant) -> Option<u64> {
         (state.snapshot.phase == Phase::Live)
             .then(|| spread(state.fresh_until.saturating_duration_since(now) + self.coordinator.lag()))

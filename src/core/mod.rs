@@ -1,11 +1,12 @@
-//! Owns what taskgate is about: tasks, their states, and when to ask for them again.
+//! Owns the core of taskgate: tasks, their states, and the times of their refreshes.
 //!
-//! It names no axum, hyper, reqwest or settings file. Time is tokio's, so tests can pause it; the pure parts
-//! (`pacing`, `schedule`, `budget`'s bucket and gate) take it as an argument.
+//! The core names no axum, hyper, reqwest or settings file. Its time is tokio's, so that tests can pause it;
+//! the pure parts (`pacing`, `schedule`, `budget`'s bucket and gate) take the time as an argument.
 //!
-//! The way of a plain GET: [`mirror`] → [`store`]: fresh? else [`refresh`] → [`schedule`] → [`budget`] →
-//! [`ports::Source`] → picture and store → everyone who waits. What replicas will share (states, leases, the budget)
-//! goes through `store` and `budget`: a shared tier fits behind those two.
+//! The path of a plain GET: [`mirror`] → [`store`], which answers where the state is fresh; otherwise
+//! [`refresh`] → [`schedule`] → [`budget`] → [`ports::Source`] → picture and store → all waiters. Replicas
+//! will share states, leases and the budget. All three go through `store` and `budget`, so a shared tier fits
+//! behind those two.
 
 pub mod answer;
 pub mod budget;

@@ -1,4 +1,4 @@
-//! Owns how often a live task is asked about: one pure function of what is known of it.
+//! Owns the refresh interval of a live task, a pure function of the task's age.
 
 use tokio::time::Duration;
 
@@ -7,16 +7,16 @@ use tokio::time::Duration;
 pub struct Pacing {
     /// The shortest interval: a younger state is always fresh.
     pub fresh_for: Duration,
-    /// The longest.
+    /// The longest interval.
     pub max_interval: Duration,
 }
 
 impl Pacing {
     /// The interval for a task first seen `age` ago.
     ///
-    /// A twentieth of its age: what has run for long will seldom end within the next second, and an
-    /// answer that is 5 % late disturbs nobody. When the budget is short the schedule stretches this
-    /// by itself, because a key that is due waits for its turn.
+    /// The interval is a twentieth of the age: a task that has run for long seldom ends within the next
+    /// second, and an answer that is 5 % late does no harm. When the budget is short, the schedule stretches
+    /// the interval by itself, because a key that is due waits for its turn.
     pub fn interval(&self, age: Duration) -> Duration {
         (age / 20).max(self.fresh_for).min(self.max_interval)
     }

@@ -1,21 +1,21 @@
-//! Owns what the settings say about the core.
+//! Owns the settings of the core.
 
 use tokio::time::Duration;
 
 use super::pacing::Pacing;
 use super::state::Retention;
 
-/// How the core behaves, from the settings.
+/// The settings of the core.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
-    /// How often live tasks are asked about.
+    /// The refresh interval of live tasks.
     pub pacing: Pacing,
-    /// How long states are kept.
+    /// The lifetimes of states.
     pub retention: Retention,
-    /// How long a plain GET waits for its refresh to start.
+    /// The longest wait of a plain GET for the start of its refresh.
     pub patience: Duration,
-    /// How long one flight may take.
+    /// The longest duration of one flight.
     pub timeout: Duration,
-    /// How many tasks may have interest at once.
+    /// The largest number of tasks that have interest at once.
     pub max_tasks: usize,
 }

@@ -1,4 +1,4 @@
-//! Owns the ports of the core: what it needs from outside.
+//! Owns the port through which the core reaches the upstream.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,19 +10,20 @@ use super::snapshot::Snapshot;
 use super::task::TaskKey;
 use http::StatusCode;
 
-/// The future a [`Source`] returns.
+/// The future of a fetch.
 pub type Fetching<'a> = Pin<Box<dyn Future<Output = Result<Fetched, Failure>> + Send + 'a>>;
 
 /// The future of a cancellation.
 pub type Cancelling<'a> = Pin<Box<dyn Future<Output = Result<Reply<Fetched>, Failure>> + Send + 'a>>;
 
-/// Where answers come from: the upstream, seen from the core.
+/// The upstream, seen from the core.
 pub trait Source: Send + Sync + 'static {
-    /// Asks once about one task. The permit pays for one request; a second attempt needs another.
-    /// The core bounds the time it takes by dropping the future.
+    /// Asks the upstream once about one task. The permit pays for one request; a second attempt needs another
+    /// permit. The core bounds the duration by dropping the future.
     fn fetch<'a>(&'a self, key: &'a TaskKey, permit: Permit, connection: Connection) -> Fetching<'a>;
 
-    /// Asks once to cancel one task, on a fresh connection. Never a second time: the first may have arrived.
+    /// Asks the upstream once to cancel one task, on a fresh connection. It never retries, because the first
+    /// request may have arrived.
     fn cancel<'a>(&'a self, key: &'a TaskKey, permit: Permit) -> Cancelling<'a>;
 
     /// An answer on a kept connection was refused, as it may be another task's. No connection that is kept now
@@ -55,12 +56,12 @@ impl From<Snapshot> for Fetched {
     }
 }
 
-/// What the upstream says to a cancellation.
+/// The answer of the upstream to a cancellation.
 #[derive(Debug)]
 pub enum Reply<A = Snapshot> {
-    /// The task after it, or why it cannot be cancelled.
+    /// The task after the cancellation, or the reason why it cannot be cancelled.
     Answer(A),
-    /// A 2xx without a body: it is done, or will be.
+    /// A 2xx without a body: the task is cancelled, or will be.
     Silent(StatusCode),
 }
 

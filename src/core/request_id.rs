@@ -24,19 +24,19 @@ impl RequestId {
         Some(Self { text, length: u8::try_from(id.len()).ok()? })
     }
 
-    /// A random one.
+    /// A random id: 128 bits in hexadecimal.
     pub fn random() -> Self {
         let mut text = [0; LONGEST];
         hex::write(fastrand::u128(..).to_le_bytes(), &mut text);
         Self { text, length: 32 }
     }
 
-    /// The text.
+    /// The text of the id, as bytes.
     pub fn as_bytes(&self) -> &[u8] {
         self.text.get(..self.length.into()).unwrap_or_default()
     }
 
-    /// The text.
+    /// The text of the id.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }

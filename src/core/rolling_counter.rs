@@ -1,48 +1,49 @@
-//! Owns the count of something that happens: in all, and second by second for the last two minutes.
+//! Owns a counter of events: the total, and the count of each second of the last two minutes.
 //!
-//! Plain atomics: whoever counts takes no lock.
+//! It consists of plain atomics, so that counting takes no lock.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::time::Instant;
 
-/// How many seconds are told.
+/// The number of seconds whose counts can be read.
 pub const SPAN: u64 = 120;
-/// How many are held: a few more, so that no second is told while it is overwritten.
+/// The number of seconds held: a few more, so that no second is read while it is overwritten.
 const HELD: u64 = 128;
 
-/// One kind of event.
+/// The counter of one kind of event.
 #[derive(Debug)]
 pub struct RollingCounter {
     start: Instant,
     total: AtomicU64,
-    /// Each holds the number of its second above, and the count of that second below.
+    /// Each slot holds the number of its second in the upper 32 bits, and the count of that second in the
+    /// lower 32.
     seconds: Box<[AtomicU64]>,
 }
 
 impl RollingCounter {
-    /// Nothing has happened yet.
+    /// A counter without events.
     pub fn new(now: Instant) -> Self {
         Self { start: now, total: AtomicU64::new(0), seconds: (0..HELD).map(|_| AtomicU64::new(0)).collect() }
     }
 
-    /// It happens.
+    /// Counts one event.
     pub fn add(&self, now: Instant) {
         self.total.fetch_add(1, Ordering::Relaxed);
         let second = self.second(now);
         let count = |held: u64| if held >> 32 == second { held + 1 } else { (second << 32) + 1 };
         if let Some(slot) = self.slot(second) {
-            // The closure always has an answer, so this cannot fail.
+            // The closure always returns `Some`, so this cannot fail.
             let _ = slot.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| Some(count(held)));
         }
     }
 
-    /// How often it has happened.
+    /// The number of events so far.
     pub fn total(&self) -> u64 {
         self.total.load(Ordering::Relaxed)
     }
 
-    /// How often in each of the last [`SPAN`] whole seconds, the latest last.
+    /// The number of events in each of the last [`SPAN`] whole seconds, the latest last.
     pub fn seconds(&self, now: Instant) -> Vec<u64> {
         let current = self.second(now);
         let count = |back: u64| {
@@ -79,7 +80,7 @@ mod tests {
         assert_eq!(counter.seconds(at(4.0))[116..], [2, 1, 0, 3]);
         assert_eq!(counter.seconds(at(123.0))[..2], [3, 0]);
         assert_eq!(counter.seconds(at(124.0)), [0; 120]);
-        // The place of second 3 is used again.
+        // Second 131 uses the slot of second 3 again.
         counter.add(at(131.0));
         assert_eq!(counter.seconds(at(132.0))[119], 1);
         assert_eq!(counter.total(), 7);

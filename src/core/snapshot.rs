@@ -6,40 +6,42 @@ use tokio::time::{Duration, Instant};
 
 use super::{hex, sha256};
 
-/// What an answer says about its task.
+/// The phase of a task in one answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Under way, or in a state nobody declared terminal.
+    /// The task runs, or its status is not among the terminal ones of the settings.
     Live,
-    /// In a terminal status: it will not change again.
+    /// The task has a terminal status and will not change again.
     Terminal,
-    /// A 4xx: gone, not yet there, or not to be seen.
+    /// A 4xx: the task is gone, not there yet, or not visible to the API key.
     Missing,
 }
 
-/// One answer of the upstream, complete and judged. Shared by `Arc`; a hit copies no body.
+/// One answer of the upstream, complete and classified. The body is shared: a hit does not copy it.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     /// The upstream's status code.
     pub status: StatusCode,
-    /// The one header kept of the upstream's.
+    /// The content type, the only header of the upstream that is kept.
     pub content_type: HeaderValue,
-    /// The upstream's bytes.
+    /// The body, byte for byte.
     pub body: Bytes,
-    /// A strong entity tag of the bytes (RFC 9110, 8.8.3), quotes included.
+    /// A strong entity tag of the body (RFC 9110, 8.8.3), quotes included.
     pub etag: HeaderValue,
-    /// When the last byte had arrived.
+    /// The time at which the last byte had arrived.
     pub fetched: Instant,
-    /// What it says about the task.
+    /// The phase of the task.
     pub phase: Phase,
-    /// The word it has for the task's status, where it has one; cut to a length that a line can hold.
+    /// The task's status in the upstream's words, where the answer has one, cut to a length that fits into a
+    /// line.
     pub word: Option<Box<str>>,
-    /// How long the result's URL still works, counted from `fetched`; zero where it is dead already.
+    /// The time for which the result's URL still works, counted from `fetched`; zero where the URL has
+    /// expired.
     pub result_lifetime: Option<Duration>,
 }
 
 impl Snapshot {
-    /// Takes an answer that has been judged, and tags it.
+    /// Makes a snapshot of a classified answer, and computes the entity tag.
     pub fn new(
         status: StatusCode,
         content_type: HeaderValue,

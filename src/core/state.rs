@@ -1,4 +1,4 @@
-//! Owns the deadlines of an answer: how long it is handed out without asking again, and how long it may stand in.
+//! Owns the deadlines of a state: the time until which it is fresh, and the time until which it may stand in.
 
 use std::sync::Arc;
 
@@ -10,36 +10,36 @@ use super::pacing::Pacing;
 use super::snapshot::{Phase, Snapshot};
 use super::time::later;
 
-/// How long states are kept.
+/// The lifetimes of states.
 #[derive(Debug, Clone, Copy)]
 pub struct Retention {
-    /// A terminal state, at most.
+    /// The longest time for which a terminal state is fresh.
     pub terminal_ttl: Duration,
-    /// A missing state.
+    /// The time for which a missing state is fresh.
     pub not_found_ttl: Duration,
-    /// How long a state past its time may still stand in when the upstream cannot answer.
+    /// The time for which a stale state may stand in when the upstream cannot answer.
     pub stale_for: Duration,
 }
 
-/// A snapshot and its deadlines: what is known of a task.
+/// A snapshot of a task, and its deadlines.
 #[derive(Debug)]
 pub struct State {
-    /// The answer itself.
+    /// The answer of the upstream.
     pub snapshot: Snapshot,
-    /// When this gateway first heard of the task.
+    /// The time of the gateway's first answer about the task.
     pub first_seen: Instant,
-    /// The ids that the task has confirmed as further names of its own.
+    /// The confirmed aliases of the task.
     pub aliases: Aliases,
-    /// Until when it is handed out without asking again.
+    /// The time until which the state is fresh: it is handed out, and the upstream is not asked.
     pub fresh_until: Instant,
-    /// Until when it may stand in for an answer that cannot be had.
+    /// The time until which the state may stand in when the upstream cannot answer.
     pub usable_until: Instant,
-    /// What was made of it for clients so far.
+    /// The delivery of the state to clients.
     pub delivery: Delivery,
 }
 
 impl State {
-    /// Sets the deadlines of a new answer.
+    /// Makes the state of a new answer. The deadlines depend on the phase.
     pub fn new(
         snapshot: Snapshot,
         first_seen: Instant,
@@ -66,27 +66,27 @@ impl State {
         Arc::new(Self { snapshot, first_seen, aliases, fresh_until, usable_until, delivery })
     }
 
-    /// Whether it can be handed out without asking again.
+    /// Whether the state is fresh.
     pub fn is_fresh(&self, now: Instant) -> bool {
         now < self.fresh_until
     }
 
-    /// Whether it may stand in for an answer that cannot be had.
+    /// Whether the state may stand in when the upstream cannot answer.
     pub fn is_usable(&self, now: Instant) -> bool {
         now < self.usable_until
     }
 
-    /// Whether it is terminal and not expired: nothing else may take its place.
+    /// Whether the state is terminal and not expired: only another terminal state may replace it.
     pub fn absorbs(&self, now: Instant) -> bool {
         self.snapshot.phase == Phase::Terminal && self.is_fresh(now)
     }
 
-    /// Whole seconds since it was fetched (RFC 9111, 5.1).
+    /// Whole seconds since the state was fetched (`Age`; RFC 9111, 5.1).
     pub fn age(&self, now: Instant) -> u64 {
         now.saturating_duration_since(self.snapshot.fetched).as_secs()
     }
 
-    /// Seconds for which it is still fresh; negative once it is not (RFC 9211, 2.5).
+    /// Seconds for which the state is still fresh; negative once it is stale (`ttl`; RFC 9211, 2.4).
     pub fn ttl(&self, now: Instant) -> i64 {
         let seconds = |span: Duration| i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
         match self.fresh_until.checked_duration_since(now) {

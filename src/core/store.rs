@@ -1,14 +1,15 @@
-//! Owns the memory of states: bounded in bytes, oldest use first out.
+//! Owns the store of states: bounded in bytes, least recently used first out.
 //!
-//! moka bounds and evicts; the deadlines are ours, in the states themselves, because moka's clock is
-//! not tokio's. Missing states live in a small store of their own, so that random ids cannot push out
-//! finished tasks. Eviction is by last use, not by frequency: a state just stored must be found.
+//! moka bounds and evicts. The deadlines are kept in the states, because moka's clock is not tokio's. Missing
+//! states have a small cache of their own, so that requests for random ids cannot evict finished tasks.
+//! Eviction is by last use, not by frequency: a state that was just stored must be found.
 //!
-//! Only the coordinator writes, under its lock; readers take no lock of ours.
+//! Only the coordinator writes, under its lock. Readers do not take that lock.
 
 use std::sync::Arc;
 
 use moka::notification::RemovalCause;
+use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use tokio::time::Instant;
@@ -18,12 +19,12 @@ use super::snapshot::Phase;
 use super::state::State;
 use super::task::{ByKey, TaskKey};
 
-/// What an entry weighs beside its body and path: both maps' own bookkeeping, measured and rounded up.
+/// The bytes of an entry beside its body and path: the overhead of both maps, measured and rounded up.
 const OVERHEAD: usize = 1000;
-/// The part of `max_bytes` that missing states may use.
+/// Missing states may use this part of `max_bytes`: one sixteenth.
 const MISSING_PART: u64 = 16;
 
-/// Bounded memory of states.
+/// The states of all known tasks, bounded in bytes.
 #[derive(Debug)]
 pub struct Store {
     known: Cache<TaskKey, Arc<State>, ByKey>,
@@ -32,32 +33,32 @@ pub struct Store {
     missing_evicted: Arc<Counter>,
 }
 
-/// How full a store is.
+/// The fill of one cache of the store.
 #[derive(Debug, Clone, Copy)]
 pub struct Fill {
-    /// States held.
+    /// The number of states held.
     pub entries: u64,
-    /// What they weigh.
+    /// The bytes that the states use, overhead included.
     pub bytes: u64,
-    /// What they may weigh.
+    /// The bytes that the states may use.
     pub max_bytes: u64,
-    /// States that had to go to make room, so far.
+    /// The number of states evicted so far to make room.
     pub evicted: u64,
 }
 
-/// What is held of one task.
+/// The states held of one task.
 #[derive(Debug)]
 pub struct Held {
     known: Option<Arc<State>>,
     missing: Option<Arc<State>>,
 }
 
-/// What became of a state that was put into the store.
+/// The result of [`Store::put`].
 #[derive(Debug)]
 pub enum Put {
-    /// It is now what is known of the task.
+    /// The new state is stored.
     Stored,
-    /// A terminal state stands and absorbs it; this is the one to hand out.
+    /// A terminal state absorbs the new one. This terminal state is the one to hand out.
     Absorbed(Arc<State>),
 }
 
@@ -74,28 +75,28 @@ impl Store {
         }
     }
 
-    /// The state to hand out without asking again, if there is one.
+    /// The fresh state of the task, if there is one.
     pub fn fresh(&self, key: &TaskKey, now: Instant) -> Option<Arc<State>> {
         let is_fresh = |state: &Arc<State>| state.is_fresh(now);
         self.known.get(key).filter(is_fresh).or_else(|| self.missing.get(key).filter(is_fresh))
     }
 
-    /// The last known state that may stand in for an answer that cannot be had.
+    /// The last known state, if it may stand in when the upstream cannot answer.
     pub fn stand_in(&self, key: &TaskKey, now: Instant) -> Option<Arc<State>> {
         self.known.get(key).filter(|state| state.is_usable(now))
     }
 
-    /// The terminal state that nothing may take the place of, if there is one.
+    /// The terminal state of the task that has not expired, if there is one.
     pub fn absorbing(&self, key: &TaskKey, now: Instant) -> Option<Arc<State>> {
         self.known.get(key).filter(|known| known.absorbs(now))
     }
 
-    /// All that is held of a task, for who has several questions.
+    /// All states held of a task, for callers that need more than one.
     pub fn held(&self, key: &TaskKey) -> Held {
         Held { known: self.known.get(key), missing: self.missing.get(key) }
     }
 
-    /// Keeps a new state, unless a terminal one absorbs it. `held` is what is held of the task now.
+    /// Stores a new state, unless a terminal one absorbs it. `held` are the states held of the task now.
     pub fn put(&self, key: &TaskKey, state: &Arc<State>, held: Held, now: Instant) -> Put {
         let Held { known, missing } = held;
         let is_live = known.as_ref().is_some_and(|known| known.snapshot.phase == Phase::Live);
@@ -105,14 +106,14 @@ impl Store {
             return Put::Absorbed(terminal);
         }
         if state.snapshot.phase == Phase::Missing {
-            // Who was told that a task is gone must not see it run again: only what is finished can
+            // A client that was told that a task is gone must not see it run again: only a terminal state may
             // still stand in.
             if is_live {
                 self.known.invalidate(key);
             }
             self.missing.insert(key.clone(), Arc::clone(state));
         } else {
-            // To invalidate what is not there costs something too.
+            // The invalidation of an absent key has a cost too.
             if missing.is_some() {
                 self.missing.invalidate(key);
             }
@@ -121,11 +122,11 @@ impl Store {
         Put::Stored
     }
 
-    /// How full it is: of tasks that are known, and of those that are missing.
+    /// The fill of both caches: that of known states, and that of missing ones.
     pub fn fill(&self) -> [Fill; 2] {
         [(&self.known, &self.known_evicted), (&self.missing, &self.missing_evicted)].map(
             |(cache, evicted)| {
-                // What was put last is counted late otherwise.
+                // Otherwise moka counts the last insertions late.
                 cache.run_pending_tasks();
                 Fill {
                     entries: cache.entry_count(),
@@ -137,7 +138,17 @@ impl Store {
         )
     }
 
-    /// Forgets a task.
+    /// Weighs a state again, whose event is kept from now on.
+    pub fn reweigh(&self, key: &TaskKey, state: &Arc<State>) {
+        let cache = if state.snapshot.phase == Phase::Missing { &self.missing } else { &self.known };
+        // Within one step: a newer state may not be lost.
+        cache.entry_by_ref(key).and_compute_with(|held| match held {
+            Some(held) if Arc::ptr_eq(held.value(), state) => Op::Put(Arc::clone(state)),
+            Some(_) | None => Op::Nop,
+        });
+    }
+
+    /// Removes all states of a task.
     pub fn remove(&self, key: &TaskKey) {
         self.known.invalidate(key);
         self.missing.invalidate(key);
@@ -145,19 +156,19 @@ impl Store {
 }
 
 impl Held {
-    /// The state to hand out without asking again, if there is one.
+    /// The fresh state of the task, if there is one.
     pub fn fresh(&self, now: Instant) -> Option<&Arc<State>> {
         [&self.known, &self.missing].into_iter().flatten().find(|state| state.is_fresh(now))
     }
 
-    /// Whether there is a state that may stand in for an answer that cannot be had.
+    /// Whether a state may stand in when the upstream cannot answer.
     pub fn has_stand_in(&self, now: Instant) -> bool {
         self.known.as_ref().is_some_and(|state| state.is_usable(now))
     }
 
-    /// The newest state, however old: it tells when the task was first seen and is next due.
+    /// The newest state, fresh or not. It tells when the task was first seen and when it is due.
     pub fn newest(&self) -> Option<&Arc<State>> {
-        // The last of equals counts: what is known.
+        // Of two states with the same time `max_by_key` takes the last: the known one.
         [&self.missing, &self.known].into_iter().flatten().max_by_key(|state| state.snapshot.fetched)
     }
 }
@@ -167,7 +178,8 @@ fn cache(max_bytes: u64, evicted: &Arc<Counter>) -> Cache<TaskKey, Arc<State>, B
     Cache::builder()
         .max_capacity(max_bytes)
         .weigher(|key: &TaskKey, state: &Arc<State>| {
-            let bytes = state.snapshot.body.len() + key.path().len() + state.aliases.size() + OVERHEAD;
+            let held = state.snapshot.body.len() + state.delivery.weight() + state.aliases.size();
+            let bytes = held + key.path().len() + OVERHEAD;
             u32::try_from(bytes).unwrap_or(u32::MAX)
         })
         .eviction_policy(EvictionPolicy::lru())

@@ -1,7 +1,7 @@
-//! Owns the names of tasks: which paths are status paths, and what a valid id is.
+//! Owns the keys of tasks: the routes, and the rules for a valid id.
 //!
-//! A [`TaskKey`] is only made by [`Routes::find`], from the raw bytes of a request path; whoever
-//! holds one need not check it again, and may append it to the upstream's base URL as it is.
+//! Only [`Routes::find`] makes a [`TaskKey`], from the raw bytes of a request path. The holder of a key need
+//! not check it again, and may append its path unchanged to the upstream's base URL.
 
 use std::fmt;
 use std::hash::{BuildHasher as _, BuildHasherDefault, Hash, Hasher, RandomState};
@@ -9,26 +9,26 @@ use std::sync::{Arc, LazyLock};
 
 use thiserror::Error;
 
-/// The longest id that is let through, in bytes.
+/// The longest valid id, in bytes.
 pub const MAX_ID: usize = 128;
 
 const PLACE: &str = "{id}";
 
-/// Drawn anew by each process, so that nobody can pick ids that collide.
+/// Random for each process, so that no client can choose ids whose hashes collide.
 static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 /// One upstream status path, such as `/v1/tasks/{id}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     template: Box<str>,
-    /// Where `{id}` stands in the template.
+    /// The byte offset of `{id}` in the template.
     place: usize,
-    /// Words that stand where the id would in a longer sibling (`generations` in
-    /// `/v1/images/generations/{id}`): taken as ids they would reach a path that shows no task.
+    /// Words that another, longer route has in the place of the id (`generations` in
+    /// `/v1/images/generations/{id}`). They are no ids, because their path shows no task.
     reserved: Vec<Box<str>>,
 }
 
-/// Why a template cannot be a route.
+/// The fault of a template that is no route.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RouteFault {
     /// The template does not begin with a slash.
@@ -42,7 +42,7 @@ pub enum RouteFault {
     Segment(String),
 }
 
-/// Why a request path names no task.
+/// The fault of a request path that names no task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum PathFault {
     /// No configured route has this shape.
@@ -54,7 +54,7 @@ pub enum PathFault {
 }
 
 impl Route {
-    /// Reads a template.
+    /// Parses a template.
     ///
     /// # Errors
     /// The first [`RouteFault`] found.
@@ -90,7 +90,8 @@ impl Route {
         &self.template[self.place + PLACE.len()..]
     }
 
-    /// What stands in `path` where this route has its id: one segment, not yet judged.
+    /// The segment of `path` in the place of the id, not validated; `None` where the path does not fit the
+    /// route.
     fn candidate<'p>(&self, path: &'p str) -> Option<&'p str> {
         let id = path.strip_prefix(self.prefix())?.strip_suffix(self.suffix())?;
         (!id.contains('/')).then_some(id)
@@ -119,7 +120,7 @@ fn is_id(byte: u8) -> bool {
 pub struct Routes(Arc<[Route]>);
 
 impl Routes {
-    /// Puts routes side by side, and notes which ids they take from each other.
+    /// Takes all routes, and reserves the words of each route that others would take for ids.
     pub fn new(mut routes: Vec<Route>) -> Self {
         let prefixes: Vec<Box<str>> = routes.iter().map(|route| route.prefix().into()).collect();
         for route in &mut routes {
@@ -138,31 +139,32 @@ impl Routes {
         self.0.iter()
     }
 
-    /// The route of bare ids and of cancellations: `/v1/tasks/{id}`, or the first where that is not configured.
+    /// The route of bare ids and of cancellations: `/v1/tasks/{id}`, or the first route where that is not
+    /// configured.
     pub fn canonical(&self) -> Option<&Route> {
         self.0.iter().find(|route| *route.template == *"/v1/tasks/{id}").or(self.0.first())
     }
 
-    /// Whether a task was asked for by the canonical route.
+    /// Whether the key belongs to the canonical route.
     pub fn is_canonical(&self, key: &TaskKey) -> bool {
         self.0.get(key.route()) == self.canonical()
     }
 
-    /// The keys of an id on every route that takes it.
+    /// The keys of an id on all routes that accept it.
     pub fn keys_of(&self, id: &str) -> impl Iterator<Item = TaskKey> {
         let routes = self.iter().filter(move |route| route.accepts(id));
         routes.filter_map(move |route| self.find(&format!("{}{id}{}", route.prefix(), route.suffix())).ok())
     }
 
-    /// The route of a key, as configured.
+    /// The template of the key's route.
     pub fn template_of(&self, key: &TaskKey) -> &str {
         self.0.get(key.route()).map_or("", Route::template)
     }
 
-    /// Reads an id without a path: it is one of the canonical route.
+    /// Parses an id without a path, as one of the canonical route.
     ///
     /// # Errors
-    /// [`PathFault::InvalidId`].
+    /// [`PathFault::InvalidId`], or [`PathFault::UnknownRoute`] where no route is configured.
     pub fn bare(&self, id: &str) -> Result<TaskKey, PathFault> {
         let route = self.canonical().ok_or(PathFault::UnknownRoute)?;
         if !route.accepts(id) {
@@ -171,7 +173,7 @@ impl Routes {
         self.find(&format!("{}{id}{}", route.prefix(), route.suffix()))
     }
 
-    /// Reads the raw (undecoded) path of a request.
+    /// Parses the raw (undecoded) path of a request.
     ///
     /// # Errors
     /// [`PathFault::InvalidId`] where a route fits but its id is not valid, otherwise
@@ -190,42 +192,43 @@ impl Routes {
     }
 }
 
-/// A route and a validated id: the name of one task on one status path.
+/// A route and a valid id: the key of one task on one status path.
 #[derive(Clone)]
 pub struct TaskKey {
     path: Arc<str>,
-    /// Of the path, made once: a key is looked up in a dozen maps on its way.
+    /// The hash of the path, computed once: a request looks its key up in a dozen maps.
     hash: u64,
-    /// Small: there may be a million of these.
+    /// The index of the route. 32 bits, as in `id`, because there may be a million keys.
     route: u32,
+    /// The bounds of the id in the path.
     id: (u32, u32),
 }
 
 impl TaskKey {
-    /// None for a path of gigabytes.
+    /// `None` for a path of 4 GiB or more.
     fn new(path: &str, route: usize, start: usize, end: usize) -> Option<Self> {
         let small = |number: usize| u32::try_from(number).ok();
         let (route, id) = (small(route)?, (small(start)?, small(end)?));
         Some(Self { path: path.into(), hash: SEED.hash_one(path), route, id })
     }
 
-    /// The whole path, the same here and upstream.
+    /// The whole path, which is the same at the gateway and at the upstream.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// The id alone.
+    /// The id.
     pub fn id(&self) -> &str {
         &self.path[self.id.0 as usize..self.id.1 as usize]
     }
 
-    /// The place of its route in [`Routes`].
+    /// The index of the route in [`Routes`].
     pub fn route(&self) -> usize {
         self.route as usize
     }
 }
 
-// The path holds route and id, so it alone decides.
+// The path contains route and id, so two keys are equal if their paths are.
 impl PartialEq for TaskKey {
     fn eq(&self, other: &Self) -> bool {
         self.hash == other.hash && self.path == other.path
@@ -258,10 +261,10 @@ impl fmt::Debug for TaskKey {
     }
 }
 
-/// For maps by key: each key carries its hash along.
+/// The hasher of maps by [`TaskKey`]: each key carries its hash.
 pub type ByKey = BuildHasherDefault<CarriedHash>;
 
-/// Hands on the hash that a [`TaskKey`] writes.
+/// Returns the hash that a [`TaskKey`] writes.
 #[derive(Debug, Default)]
 pub struct CarriedHash(u64);
 
@@ -270,7 +273,7 @@ impl Hasher for CarriedHash {
         self.0 = hash;
     }
 
-    /// Keys write nothing else.
+    /// The trait requires this; keys only call `write_u64`.
     fn write(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.0 = self.0.rotate_left(8) ^ u64::from(*byte);

@@ -1,13 +1,13 @@
-//! Owns arithmetic on spans and instants that more than one part needs.
+//! Owns the arithmetic on durations and instants that more than one part needs.
 
 use tokio::time::{Duration, Instant};
 
-/// Whole seconds, rounded up: a wait that is told in seconds is never told too short.
+/// Whole seconds, rounded up, so that a wait in seconds is never too short.
 pub fn seconds_up(span: Duration) -> u64 {
     span.as_secs().saturating_add(u64::from(span.subsec_nanos() > 0))
 }
 
-/// `start + span`, or a far future where a setting is absurdly long.
+/// `start + span`, where `span` is cut to a year: an absurdly long setting could overflow the instant.
 pub(super) fn later(start: Instant, span: Duration) -> Instant {
     const FAR: Duration = Duration::from_secs(86_400 * 365);
     start + span.min(FAR)

@@ -1,4 +1,5 @@
-//! Owns tokens: what a program shows to read any task. Kept as SHA-256, so that who sees the file can't use it.
+//! Owns tokens, with which a program may read any task. Only their SHA-256 is kept, so that a leaked token
+//! file opens no task.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::{hex, sha256};
 
-/// Begins every token made here, so that people and scanners know one when they see it.
+/// The beginning of every token made here, by which people and secret scanners recognise one.
 pub const PREFIX: &str = "tg_";
 const LONGEST_NAME: usize = 64;
 const RANDOM_BYTES: usize = 32;
@@ -16,32 +17,32 @@ const RANDOM_BYTES: usize = 32;
 /// The SHA-256 of a token.
 pub type Hash = [u8; 32];
 
-/// The tokens that are let in, by name. `Debug` shows the names.
+/// The accepted tokens, by name. `Debug` shows only the names.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Tokens(Vec<(Arc<str>, Hash)>);
 
 impl Tokens {
-    /// Takes names and hashes. A name may stand there twice, for the time in which one token replaces another.
+    /// Takes names and hashes. A name may occur twice, for the time in which one token replaces another.
     pub fn new(tokens: Vec<(Arc<str>, Hash)>) -> Self {
         Self(tokens)
     }
 
-    /// Whether there is none.
+    /// Whether there are no tokens.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether a token of this hash is one of them.
+    /// Whether the token with this hash is accepted.
     pub fn holds(&self, hash: &Hash) -> bool {
         self.find(hash).is_some()
     }
 
-    /// The name of a token; `None` where it is not one of these.
+    /// The name of a token; `None` where the token is not accepted.
     pub fn name_of(&self, token: &str) -> Option<Arc<str>> {
         self.find(&hash(token)).cloned()
     }
 
-    /// Compares with every hash in constant time, so that the time taken tells nothing.
+    /// Compares with every hash in constant time, so that the duration reveals no hash.
     fn find(&self, hash: &Hash) -> Option<&Arc<str>> {
         let mut found = None;
         for (name, known) in &self.0 {
@@ -59,19 +60,19 @@ impl fmt::Debug for Tokens {
     }
 }
 
-/// Whether a text can name a token's holder: it stands in a line of its own file, and in logs. What begins like a
-/// token is one put in the wrong place.
+/// Whether a text can be the name of a token: names occur in lines of the token file and of the log. A text
+/// with the prefix of a token is refused, because it is a token in the wrong place.
 pub fn is_name(text: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     (1..=LONGEST_NAME).contains(&text.len()) && text.bytes().all(is_plain) && !text.starts_with(PREFIX)
 }
 
-/// The hash of a token, as it stands in the token file.
+/// The hash of a token, as the token file holds it.
 pub fn hash(token: &str) -> Hash {
     sha256::hash(token.as_bytes())
 }
 
-/// A new token: 256 bits of the system's randomness. `None` where the system has none to give.
+/// A new token: 256 bits of the system's randomness. `None` where the system's generator fails.
 pub fn random() -> Option<String> {
     let mut bytes = [0; RANDOM_BYTES];
     SystemRandom::new().fill(&mut bytes).ok()?;

@@ -1,7 +1,8 @@
-//! Owns the way of a watcher: the current state first, then every change once, until it is over.
+//! Owns the watch, the subscription of a client to a task: the current state first, then every change once,
+//! until the task is over.
 //!
-//! It is a look at the same picture as everybody's, through a `watch` channel: a watcher that misses states
-//! gets the newest, and ten thousand of them are one interest upstream.
+//! All watches of a task see the same picture through a `watch` channel. A watch that misses states gets the
+//! newest one, and ten thousand watches cause no more upstream requests than one.
 
 use std::sync::Arc;
 
@@ -14,37 +15,39 @@ use super::refresh::{Coordinator, FlightResult, Waiter};
 use super::snapshot::Phase;
 use super::state::State;
 
-/// So many "not found" in a row, each a `not_found_ttl` after the one before, mean that a task is gone.
+/// A task counts as gone after so many missing states in a row, which are `not_found_ttl` apart.
 const GONE_AFTER: u32 = 3;
-/// How often a watcher that hears nothing asks why, at most.
+/// The shortest time without a landing after which a watch looks for the reason.
 const MIN_CHECK: Duration = Duration::from_secs(1);
 
-/// What a watcher is told.
+/// An event of a watch.
 #[derive(Debug)]
 pub enum WatchEvent {
-    /// The task's state: the first, another one, or the same again after trouble.
+    /// A state of the task: the first, a changed one, or the same again after trouble.
     State(Arc<State>, Origin),
-    /// There is no news because of this; it will be tried again.
+    /// The refresh failed or has to wait, for this reason. The task will be refreshed again.
     Trouble(Refusal),
-    /// The task is not to be found, or not to be seen: the upstream's last word on it.
+    /// The watch has lost its place to a client that holds fewer, and ends.
+    Evicted(Refusal),
+    /// The task stays missing. This is the last answer of the upstream.
     Gone(Arc<State>),
 }
 
-/// One watcher. While it lives, its task is refreshed.
+/// The subscription of one client. While it lives, its task is refreshed.
 pub struct Watch {
     coordinator: Arc<Coordinator>,
     grant: Grant,
     waiter: Waiter,
-    /// The last landing that was looked at.
+    /// The number of the last flight whose landing was considered.
     landed: u64,
-    /// The tag of the state that was told last.
+    /// The entity tag of the state that the client has.
     told: Option<HeaderValue>,
     trouble: Option<Reason>,
     missing: u32,
-    /// When the state looked at last was fetched: the store and the picture may show the same one.
+    /// The fetch time of the state considered last: the store and the picture may show the same one.
     looked_at: Option<Instant>,
     begun: bool,
-    /// When silence is to be explained.
+    /// The time at which to look for a reason if no flight has landed.
     check_at: Instant,
 }
 
@@ -72,13 +75,13 @@ impl Watch {
         }
     }
 
-    /// Whose watch it is, and over what.
+    /// The grant of the watching client.
     pub fn grant(&self) -> &Grant {
         &self.grant
     }
 
-    /// The next thing to tell. After a terminal state or [`WatchEvent::Gone`] there is nothing more to come.
-    /// Cancel safe: what was not returned is told next time.
+    /// The next event. A terminal state or [`WatchEvent::Gone`] is the last one. Cancel safe: an event that
+    /// was not returned is returned by the next call.
     pub async fn next(&mut self) -> WatchEvent {
         if !self.begun {
             self.begun = true;
@@ -91,9 +94,13 @@ impl Watch {
             if let Some(event) = self.landing() {
                 return event;
             }
+            if self.waiter.is_evicted() {
+                let retry_after = spread(self.coordinator.policy.patience);
+                return WatchEvent::Evicted(Refusal { reason: Reason::Overloaded, retry_after });
+            }
             tokio::select! {
                 biased;
-                // The coordinator, and with it the sender, lives as long as this watch.
+                // It fails only where the watch is evicted, and the picture with it.
                 _ = self.waiter.frames.changed() => {}
                 () = sleep_until(self.check_at) => {
                     if let Some(event) = self.explain() {
@@ -104,7 +111,8 @@ impl Watch {
         }
     }
 
-    /// Leaves out what is known: the watch begins with the next landing. Returns what is fresh.
+    /// Skips the known state, so that the watch begins with the next landing. Returns the fresh state, if
+    /// there is one.
     pub(super) fn skip_known(&mut self) -> Option<Arc<State>> {
         self.begun = true;
         let state = self.coordinator.store.fresh(self.grant.key(), Instant::now())?;
@@ -112,7 +120,7 @@ impl Watch {
         Some(state)
     }
 
-    /// What can be shown at once: what is fresh, or a live state that is about to be refreshed.
+    /// The state to show at once: a fresh one, or a live one that is about to be refreshed.
     fn known(&self) -> Option<Arc<State>> {
         let (key, now) = (self.grant.key(), Instant::now());
         let live = |state: &Arc<State>| state.snapshot.phase == Phase::Live;
@@ -125,7 +133,7 @@ impl Watch {
     fn landing(&mut self) -> Option<WatchEvent> {
         let (landed, result) = {
             let frame = self.waiter.frames.borrow_and_update();
-            (frame.landed, frame.result.clone())
+            (frame.landed, frame.result())
         };
         if landed <= self.landed {
             return None;
@@ -138,6 +146,11 @@ impl Watch {
                 self.consider(state, Origin::Fetched { known_before, status, stored, collapsed })
             }
             FlightResult::Failure(failure) => self.troubled(Reason::Upstream(failure)),
+            // The next landing brings the state again.
+            FlightResult::Lost => {
+                self.coordinator.hasten(self.grant.key());
+                None
+            }
         }
     }
 
@@ -161,7 +174,7 @@ impl Watch {
         Some(WatchEvent::State(state, origin))
     }
 
-    /// Trouble that is known from the start, and will last.
+    /// The trouble that is known from the start and lasts longer than `patience`.
     fn foreseen(&mut self) -> Option<WatchEvent> {
         let now = Instant::now();
         let forecast = self.coordinator.forecast(self.grant.key(), self.grant.client(), now);
@@ -170,7 +183,7 @@ impl Watch {
             .then(|| self.troubled(forecast.reason))?
     }
 
-    /// Nothing has landed for a while: is there a reason that a watcher should know?
+    /// Looks for a reason to report when no flight has landed for a while.
     fn explain(&mut self) -> Option<WatchEvent> {
         let now = Instant::now();
         self.check_at = now + self.coordinator.policy.patience.max(MIN_CHECK);
@@ -185,11 +198,11 @@ impl Watch {
         if self.told.is_none()
             && let Some(state) = self.coordinator.store.stand_in(self.grant.key(), Instant::now())
         {
-            // A finished state past its time: better than none, now that the upstream cannot confirm it.
+            // An expired terminal state is better than none while the upstream cannot confirm it.
             self.told = Some(state.snapshot.etag.clone());
             return Some(WatchEvent::State(state, Origin::StandIn { reason, asked: true }));
         }
-        // To wait for a turn is no trouble for somebody who has a state.
+        // A wait for the budget is no trouble for a client that has a state.
         let is_queue = matches!(reason, Reason::Budget);
         if is_queue && self.told.is_some() {
             return None;

@@ -1,7 +1,7 @@
-//! Owns the way of every request on the main listener: each step is a line here.
+//! Owns the path of every request on the main listener: each step is one line here.
 //!
-//! Plain calls and not a tower of layers: a cached hit takes this way too, and each layer costs it allocations. Longer
-//! ways are boxed where they part from a hit's, so that a hit does not carry room for them.
+//! The steps are plain calls, because a stack of tower layers would cost each cached hit allocations. The
+//! futures of longer paths are boxed where they branch off, so that the future of a hit has no room for them.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -20,7 +20,7 @@ use super::respond::response_body::{ResponseBody, other};
 use super::tasks::{list, status};
 
 impl Gateway {
-    /// Answers a request of a client at this address. Its body is left unread.
+    /// Answers a request from a client at the address `peer`. The request's body is not read.
     pub fn answer<B>(
         self,
         request: Request<B>,
@@ -50,13 +50,13 @@ impl Gateway {
     }
 }
 
-/// Whether the request is meant for this gateway, and its page may ask.
+/// The Host rule and the Origin rule.
 fn rules(gateway: &Gateway, request: &Head) -> Result<(), Error> {
     gateway.0.hosts.check(request)?;
     origin::check(&gateway.0.origins, request)
 }
 
-/// A request of a page: what CORS adds stands around the same way.
+/// Answers a request that CORS applies to: the CORS layer, around the same routing.
 async fn across_origins(gateway: &Gateway, request: Head, peer: SocketAddr) -> Response<ResponseBody> {
     let routed = service_fn(async |request: Head| {
         Ok::<_, Infallible>(rendered(route(gateway, request, peer).await).map(Body::new))
@@ -65,7 +65,7 @@ async fn across_origins(gateway: &Gateway, request: Head, peer: SocketAddr) -> R
     other(answer.unwrap_or_else(|never| match never {}))
 }
 
-/// Hands the request to the handler of its path.
+/// Calls the handler of the request's path.
 async fn route(gateway: &Gateway, request: Head, peer: SocketAddr) -> Result<Response<ResponseBody>, Error> {
     match request.uri().path() {
         "/livez" => {
@@ -73,12 +73,12 @@ async fn route(gateway: &Gateway, request: Head, peer: SocketAddr) -> Result<Res
             Ok(other(livez().await))
         }
         "/v1/tasks" => Box::pin(list::read(&gateway.0, &request, peer)).await.map(other),
-        // Every configured status path, judged on its raw bytes.
+        // Every configured status path. The handler matches the raw bytes of the path.
         _ => status::read(&gateway.0, request, peer).await,
     }
 }
 
-/// An answer, or the error in its place, which is noted.
+/// The answer, or the response of an error, whose code becomes the request's outcome.
 fn rendered(answer: Result<Response<ResponseBody>, Error>) -> Response<ResponseBody> {
     answer.unwrap_or_else(|error| {
         request_log::outcome(error.code());

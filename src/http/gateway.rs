@@ -1,4 +1,4 @@
-//! Owns what the handlers share.
+//! Owns the parts that the main listener's handlers share.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::core::mirror::Mirror;
 use crate::core::task::Routes;
 use crate::lifecycle::Lifecycle;
 
-/// The main listener's handlers. A clone is another handle to the same parts.
+/// The main listener's handlers. Clones share the same parts.
 #[derive(Clone)]
 pub struct Gateway(pub(super) Arc<Parts>);
 
@@ -32,7 +32,7 @@ pub(super) struct Parts {
     pub(super) lifecycle: Lifecycle,
     pub(super) patience: Duration,
     pub(super) max_wait: Duration,
-    /// How long after the stop a request may still wait for its answer.
+    /// The time after the stop for which a request may still wait for its answer.
     last_call: Duration,
     pub(super) hosts: Hosts,
     pub(super) origins: Arc<AllowedOrigins>,
@@ -42,7 +42,7 @@ pub(super) struct Parts {
 }
 
 impl Gateway {
-    /// Takes what it needs of the settings.
+    /// A gateway with these settings.
     pub fn new(settings: &Settings, access: Arc<Access>, mirror: Mirror, lifecycle: &Lifecycle) -> Self {
         let counters = Arc::new(RequestCounters::new(Instant::now()));
         let origins = Arc::new(AllowedOrigins::new(settings));
@@ -66,7 +66,7 @@ impl Gateway {
             },
             log_access: settings.log.access,
         }));
-        // One timer for all: a timer for each of the many who wait for one task would cost.
+        // One timer for all requests: thousands may wait for one task.
         let parts = Arc::clone(&gateway.0);
         lifecycle.spawn_background(async move {
             parts.last_call().await;
@@ -75,25 +75,25 @@ impl Gateway {
         gateway
     }
 
-    /// Takes other limits per client.
+    /// Replaces the limits per client.
     pub fn renew_limits(&self, settings: &config::Limits) {
         self.0.limits.renew(settings);
         self.0.streams.renew(settings);
     }
 
-    /// The counters since the start.
+    /// The counters of requests and answers since the start.
     pub fn counters(&self) -> &Arc<RequestCounters> {
         &self.0.counters
     }
 
-    /// Streams that are open.
+    /// The number of open streams.
     pub fn open_streams(&self) -> u64 {
         self.0.streams.count()
     }
 }
 
 impl Parts {
-    /// The moment in a drain after which an answer would not be out before the process is gone.
+    /// Resolves at the moment in a drain after which an answer might not be written before the process ends.
     pub(super) async fn last_call(&self) {
         self.lifecycle.stopped().await;
         sleep(self.last_call).await;

@@ -1,4 +1,4 @@
 //! Owns the head of a request.
 
-/// A request without its body: nothing on the main listener reads one.
+/// A request without its body: the main listener reads no bodies.
 pub(super) type Head = http::Request<()>;

@@ -1,4 +1,4 @@
-//! Owns the names of the headers that the `http` crate has no constant for.
+//! Owns the names of header fields for which the `http` crate has no constant.
 
 use http::HeaderName;
 
@@ -12,9 +12,9 @@ pub(super) const PREFER: HeaderName = HeaderName::from_static("prefer");
 pub(super) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 /// W3C Fetch Metadata.
 pub(super) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-/// nginx holds events back where it is not `no`.
+/// nginx buffers events unless the value is `no`.
 pub(super) const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
-/// The addresses that proxies have seen, the latest on the right.
+/// The addresses from which proxies took the request; each proxy appends one on the right.
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-/// The id of a request, the client's own if it is sane.
+/// The id of a request: the client's own where that is valid, else a random one.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

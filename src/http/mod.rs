@@ -1,13 +1,13 @@
-//! Owns what clients and operators see: routes, rules, answers and headers. Read from top to bottom, it is the way of a
-//! request; a file names only files that stand further down.
+//! Owns the HTTP interface for clients and operators: paths, rules, answers and headers. The list below
+//! follows a request from top to bottom; a file uses only files further down.
 //!
-//! - [`front`]: the way of every request on the main listener.
-//! - [`admin`]: what operators see. [`tasks`]: what clients read.
-//! - [`gateway`]: what all handlers share.
-//! - [`guards`]: who may ask, and how much.
-//! - [`respond`]: what answers and errors look like.
-//! - [`request_log`]: what is noted of each request, for the log and the counters.
-//! - [`headers`] and [`head`]: names for everybody.
+//! - [`front`]: the steps of every request on the main listener.
+//! - [`admin`]: the handlers for operators. [`tasks`]: the handlers for clients.
+//! - [`gateway`]: the parts that all handlers share.
+//! - [`guards`]: access rules and limits.
+//! - [`respond`]: the wire form of answers and errors.
+//! - [`request_log`]: the record of each request, for the log and the counters.
+//! - [`headers`] and [`head`]: names that all files use.
 
 pub mod admin;
 mod front;

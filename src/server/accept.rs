@@ -1,4 +1,4 @@
-//! Owns who comes in: one connection for each free place. Who finds none waits in the kernel's backlog.
+//! Owns the accepting of connections: one for each free place. Further ones wait in the kernel's backlog.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,12 +9,12 @@ use tokio::time::{Duration, Instant, sleep};
 
 use super::connections::{Connections, Open};
 
-/// Between two tries when the system has no descriptor to spare.
+/// The pause after an accept that failed, mostly for want of a file descriptor.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Between two lines of the log about that: it may last, and then every try fails.
-const COMPLAINT_EVERY: Duration = Duration::from_secs(5);
+/// The shortest time between two log lines about it: while descriptors are short, every accept fails.
+const LOG_EVERY: Duration = Duration::from_secs(5);
 
-/// A listener and its places.
+/// A listener and its free places.
 pub(super) struct Acceptor {
     listener: TcpListener,
     places: Arc<Semaphore>,
@@ -22,15 +22,15 @@ pub(super) struct Acceptor {
     failures: Failures,
 }
 
-/// A connection that was let in.
+/// An accepted connection.
 pub(super) struct Accepted {
     pub(super) stream: TcpStream,
     pub(super) peer: SocketAddr,
-    /// To be held for as long as the connection is open.
+    /// Held as long as the connection is open.
     pub(super) place: Place,
 }
 
-/// A place that is taken, and counted as such.
+/// The place of an open connection, which counts it as open until it is dropped.
 pub(super) struct Place {
     _permit: Option<OwnedSemaphorePermit>,
     _open: Open,
@@ -42,9 +42,9 @@ impl Acceptor {
         Self { listener, places, connections, failures: Failures::default() }
     }
 
-    /// The next connection, once there is a place for it. Cancel safe.
+    /// The next connection, as soon as a place is free. Cancel safe.
     pub(super) async fn next(&mut self) -> Accepted {
-        // The semaphore is never closed, so there always is a permit.
+        // The semaphore is never closed, so the permit is always there.
         let permit = Arc::clone(&self.places).acquire_owned().await.ok();
         loop {
             match self.listener.accept().await {
@@ -54,8 +54,8 @@ impl Acceptor {
                 }
                 Err(error) => {
                     self.connections.fail();
-                    // Out of file descriptors, or a client that left while it was in the backlog.
-                    if let Some(failures) = self.failures.note(Instant::now()) {
+                    // No file descriptor is free, or the client disconnected while it was in the backlog.
+                    if let Some(failures) = self.failures.record(Instant::now()) {
                         tracing::warn!(%error, failures, "connections could not be accepted");
                     }
                     sleep(PAUSE).await;
@@ -65,22 +65,22 @@ impl Acceptor {
     }
 }
 
-/// Failures to accept, counted until the log is told of them.
+/// Accepts that failed, counted until they are logged.
 #[derive(Default)]
 struct Failures {
-    untold: u64,
-    told: Option<Instant>,
+    unlogged: u64,
+    logged_at: Option<Instant>,
 }
 
 impl Failures {
-    /// Counts one; the count since last time where the log is to be told.
-    fn note(&mut self, now: Instant) -> Option<u64> {
-        self.untold += 1;
-        if self.told.is_some_and(|told| now < told + COMPLAINT_EVERY) {
+    /// Counts one failure. Where a log line is due, returns the count since the last one.
+    fn record(&mut self, now: Instant) -> Option<u64> {
+        self.unlogged += 1;
+        if self.logged_at.is_some_and(|logged| now < logged + LOG_EVERY) {
             return None;
         }
-        self.told = Some(now);
-        Some(std::mem::take(&mut self.untold))
+        self.logged_at = Some(now);
+        Some(std::mem::take(&mut self.unlogged))
     }
 }
 
@@ -89,12 +89,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_log_is_told_at_once_and_then_now_and_again() {
+    fn the_first_failure_is_logged_at_once_and_later_ones_together() {
         let start = Instant::now();
         let mut failures = Failures::default();
-        let told: Vec<_> = (0..240)
-            .filter_map(|number| failures.note(start + PAUSE * number).map(|count| (number, count)))
+        let logged: Vec<_> = (0..240)
+            .filter_map(|number| failures.record(start + PAUSE * number).map(|count| (number, count)))
             .collect();
-        assert_eq!(told, [(0, 1), (100, 100), (200, 100)]);
+        assert_eq!(logged, [(0, 1), (100, 100), (200, 100)]);
     }
 }

@@ -1,7 +1,7 @@
-//! Owns what a connection is activity: whether its client is to send a request, sends one, or is being answered.
+//! Owns the activity of a connection: idle, reading a head, or answering.
 //!
-//! hyper does not tell. It is read off what passes: bytes, calls of the service, and ends of answers. All of
-//! it happens in the connection's own task, so no order between the numbers has to be enforced.
+//! hyper does not report it. The [`Tracker`] derives it from the bytes read, the calls of the service, and
+//! the ends of answers. All of them happen in the connection's own task, so the atomics need no ordering.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,30 +10,30 @@ use std::task::{Context, Poll};
 
 use hyper::body::{Body, Frame, SizeHint};
 
-/// The activity of one connection. A clone tracks the same one.
+/// Tracks the activity of one connection. Clones track the same connection.
 #[derive(Clone, Default)]
 pub(super) struct Tracker(Arc<Counts>);
 
 #[derive(Default)]
 struct Counts {
-    /// Requests that were read whole.
+    /// Requests whose head was read.
     begun: AtomicU32,
     /// Requests whose answer has ended.
     ended: AtomicU32,
-    /// Bytes of the next head have come.
+    /// Bytes of the next head have arrived.
     heard: AtomicBool,
     /// A write waits for the client to read.
     blocked: AtomicBool,
 }
 
-/// What a connection is activity. `after` is the number of the requests that it has carried.
+/// The activity of a connection. `after` is the number of requests answered on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Activity {
-    /// The client is to send a request.
+    /// The connection waits for its client to send a request.
     Idle { after: u32 },
     /// A head has begun to arrive.
     ReadingHead { after: u32 },
-    /// An answer is on its way.
+    /// A request is being answered, or its answer is being written.
     Answering,
 }
 
@@ -49,20 +49,20 @@ impl Tracker {
         }
     }
 
-    /// Bytes came. What comes while an answer is on its way is not looked at until that has ended: such a
-    /// head counts as begun when its next bytes come.
+    /// Bytes were read. Bytes read during an answer are ignored: a head that began with them counts as begun
+    /// when its next bytes arrive.
     pub(super) fn heard(&self) {
         if self.0.begun.load(Relaxed) == self.0.ended.load(Relaxed) {
             self.0.heard.store(true, Relaxed);
         }
     }
 
-    /// Whether a write waits for room.
+    /// A write waits for room in the socket (backpressure), or no longer does.
     pub(super) fn blocked(&self, is_blocked: bool) {
         self.0.blocked.store(is_blocked, Relaxed);
     }
 
-    /// A request was read. Its answer goes on for as long as the value lives.
+    /// A request was read. Its answer ends when the guard is dropped.
     pub(super) fn begin(&self) -> AnswerGuard {
         self.0.heard.store(false, Relaxed);
         self.0.begun.fetch_add(1, Relaxed);
@@ -70,7 +70,7 @@ impl Tracker {
     }
 }
 
-/// An answer on its way.
+/// Counts an answer as ended when dropped.
 pub(super) struct AnswerGuard(Tracker);
 
 impl Drop for AnswerGuard {
@@ -79,7 +79,7 @@ impl Drop for AnswerGuard {
     }
 }
 
-/// A body that is an answer on its way until it is dropped.
+/// A body that holds the guard of its answer until it is dropped.
 pub(super) struct TrackedBody<B> {
     pub(super) body: B,
     pub(super) _answer: AnswerGuard,

@@ -1,4 +1,4 @@
-//! Owns one connection: HTTP/1.1 on it, and what ends it.
+//! Owns one connection: HTTP/1.1, and the end by an error, a timeout or the stop of the process.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -19,12 +19,12 @@ use super::limits::ConnectionLimits;
 use super::write_timeout::WriteTimeout;
 use crate::lifecycle::Lifecycle;
 
-/// The longest head of a request, and what is held of an answer that its client is slow to read. Enough for
-/// a list of a hundred of the longest paths beside a ticket of 8 KiB. (hyper also takes at most a hundred
-/// headers.)
+/// The longest request head, and the most that is buffered of an answer whose client reads slowly, in bytes.
+/// Enough for a list of a hundred of the longest paths beside a ticket of 8 KiB. (hyper also takes at most a
+/// hundred header fields.)
 const MAX_HEAD: usize = 64 * 1024;
 
-/// Runs until either side has had enough.
+/// Serves the connection until either side closes it, a timeout ends it, or the process stops.
 pub(super) async fn run<A, F, B>(
     stream: TcpStream,
     peer: SocketAddr,
@@ -36,7 +36,7 @@ pub(super) async fn run<A, F, B>(
     F: Future<Output = Response<B>>,
     B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Unpin + 'static,
 {
-    // Without it, the kernel would hold back a small event until the one before is acknowledged.
+    // Without TCP_NODELAY, the kernel holds back a small event until the one before is acknowledged.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
     }
@@ -45,7 +45,7 @@ pub(super) async fn run<A, F, B>(
     let begun = tracker.clone();
     let service = service_fn(move |request: http::Request<Incoming>| {
         let guard = begun.begin();
-        // Most requests have no body, and an empty one costs nothing.
+        // Most requests have no body, and `Body::empty` costs no allocation.
         let request = request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(body) });
         let response = answer(request, peer);
         async {
@@ -54,7 +54,7 @@ pub(super) async fn run<A, F, B>(
         }
     });
     let connection = http1::Builder::new()
-        // It would close idle connections too. Its timer costs an allocation a request.
+        // hyper's timeout would close idle connections too, and its timer costs one allocation per request.
         .header_read_timeout(None)
         .max_buf_size(MAX_HEAD)
         .max_header_size(MAX_HEAD)
@@ -68,11 +68,12 @@ pub(super) async fn run<A, F, B>(
             biased;
             result = &mut connection => break result,
             () = &mut expired => {
-                tracing::debug!(%peer, "a client was expired for too long");
+                tracing::debug!(%peer, "a connection timed out: its client sent no complete request head");
                 return;
             }
             () = &mut stopped, if !is_stopping => {
-                // hyper takes a connection for idle only after its first request: it would wait for one.
+                // hyper regards a connection as idle only after its first request, and would wait for that
+                // one.
                 if tracker.activity() == (Activity::Idle { after: 0 }) {
                     return;
                 }
@@ -86,8 +87,8 @@ pub(super) async fn run<A, F, B>(
     }
 }
 
-/// Makes the end of a connection a reset. Otherwise the kernel would hold, for minutes, what its client has not
-/// read, and no limit of ours would count it.
+/// Makes the end of a connection a reset. Otherwise the kernel would keep the bytes that the client has not
+/// read for minutes, and no limit of the gateway would count them.
 fn reset(stream: &TcpStream) {
     if let Err(error) = stream.set_zero_linger() {
         tracing::debug!(%error, "SO_LINGER");

@@ -1,9 +1,9 @@
-//! Owns the count of a listener's connections.
+//! Owns the counters of a listener's connections.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A listener's connections: how many have come and how many are open.
+/// A listener's connections: accepted, closed, and failed to accept.
 #[derive(Debug, Default)]
 pub struct Connections {
     accepted: AtomicU64,
@@ -11,34 +11,35 @@ pub struct Connections {
     failed: AtomicU64,
 }
 
-/// A connection, counted as open until this is dropped.
+/// An open connection, counted as closed when this is dropped.
 pub(super) struct Open(Arc<Connections>);
 
 impl Connections {
-    /// One has come.
+    /// Counts an accepted connection.
     pub(super) fn open(self: &Arc<Self>) -> Open {
         self.accepted.fetch_add(1, Ordering::Relaxed);
         Open(Arc::clone(self))
     }
 
-    /// One could not be accepted.
+    /// Counts a connection that could not be accepted.
     pub(super) fn fail(&self) {
         self.failed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many have come.
+    /// Connections accepted since the start.
     pub fn accepted(&self) -> u64 {
         self.accepted.load(Ordering::Relaxed)
     }
 
-    /// How many are open just now.
+    /// Connections that are open.
     pub fn open_now(&self) -> u64 {
-        // In this order: whatever comes and goes in between, none is closed that was not accepted.
+        // `closed` is read first: the difference is never negative, whatever opens and closes between the
+        // two.
         let closed = self.closed.load(Ordering::Relaxed);
         self.accepted().saturating_sub(closed)
     }
 
-    /// How many could not be accepted: the system had no file for them, or their client had left.
+    /// Connections that could not be accepted: no file descriptor was free, or the client had disconnected.
     pub fn failed(&self) -> u64 {
         self.failed.load(Ordering::Relaxed)
     }

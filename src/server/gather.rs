@@ -1,5 +1,5 @@
-//! Owns how the pieces of an answer are written: a few small ones as one, because to copy them costs less than to
-//! have the kernel gather them.
+//! Owns the writing of an answer's pieces: small ones are copied into one buffer, which costs less than a
+//! vectored write.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -7,10 +7,10 @@ use std::task::{Context, Poll};
 
 use tokio::io::AsyncWrite;
 
-/// So many bytes are copied, at most: a head and the JSON of most tasks.
+/// The most bytes that are copied: enough for a head and the JSON of most tasks.
 const SMALL: usize = 2048;
 
-/// Writes as much of the pieces as the stream takes.
+/// Writes as many bytes of the pieces as the stream accepts.
 pub(super) fn poll_write<S: AsyncWrite>(
     stream: Pin<&mut S>,
     cx: &mut Context<'_>,
@@ -22,7 +22,7 @@ pub(super) fn poll_write<S: AsyncWrite>(
     }
 }
 
-/// The pieces as one, where they fit.
+/// The pieces in one slice, where they fit into the buffer.
 fn gathered<'a>(room: &'a mut [u8; SMALL], pieces: &[IoSlice<'_>]) -> Option<&'a [u8]> {
     let mut length = 0;
     for piece in pieces {
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_fits_is_one_in_the_same_order() {
+    fn small_pieces_are_joined_in_order() {
         let (head, body) = ([b'h'; 400], [b'b'; SMALL - 400]);
         let pieces = [&head[..], b"", &body].map(IoSlice::new);
         assert_eq!(gathered(&mut [0; SMALL], &pieces), Some(&[&head[..], &body].concat()[..]));
@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_stays_in_pieces() {
+    fn large_pieces_stay_apart() {
         let (head, body) = ([b'h'; 400], [b'b'; SMALL - 399]);
         assert_eq!(gathered(&mut [0; SMALL], &[&head[..], &body].map(IoSlice::new)), None);
         assert_eq!(gathered(&mut [0; SMALL], &[&[0; SMALL + 1][..], b""].map(IoSlice::new)), None);

@@ -1,8 +1,8 @@
-//! Owns the end of connections whose client is to send something and does not: within `header_read_timeout`
-//! a head that has begun and a new connection's first one, within `idle_timeout` the next request.
+//! Owns the timeouts of connections whose client sends nothing: `header_read_timeout` for a head that has
+//! begun and for the first head of a new connection, `idle_timeout` for the next request.
 //!
-//! One timer a connection, set anew only where it would be late, or has fired too early: a request on a busy
-//! connection costs a look at the clock.
+//! Each connection has one timer. It is set anew only where it would fire too late, or has fired too early,
+//! so that a request on a busy connection costs one reading of the clock.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::activity::{Activity, Tracker};
 use super::limits::ConnectionLimits;
 
-/// Resolves when a client has been silent for too long. It has to be polled whenever the connection is.
+/// Resolves when a connection has timed out. It has to be polled whenever the connection is.
 pub(super) async fn expired(tracker: &Tracker, limits: ConnectionLimits) {
     let now = Instant::now();
     let mut timer_state = IdleTimer { activity: Activity::Answering, until: now, is_set: false };
@@ -22,11 +22,11 @@ pub(super) async fn expired(tracker: &Tracker, limits: ConnectionLimits) {
 }
 
 struct IdleTimer {
-    /// As of the last look.
+    /// The activity at the last poll.
     activity: Activity,
-    /// When that is to end, unless an answer is on its way.
+    /// The deadline of that activity; without meaning while the connection is answering.
     until: Instant,
-    /// Whether the timer has been asked, and will wake the connection.
+    /// Whether the timer has been polled, and will wake the connection.
     is_set: bool,
 }
 
@@ -56,7 +56,7 @@ impl IdleTimer {
             return Poll::Pending;
         }
         loop {
-            // Once asked it wakes the connection, and needs not be asked each time that something else does.
+            // A timer that was polled wakes the connection by itself. Other wake-ups need not poll it again.
             self.is_set = true;
             ready!(timer.as_mut().poll(cx));
             if timer.deadline() >= self.until {
@@ -79,7 +79,7 @@ mod tests {
         write_stall_timeout: Duration::from_secs(30),
     };
 
-    /// Plays a connection's life, and tells when it was ended, in whole seconds from its beginning.
+    /// Simulates a connection. Returns the time from its start to its timeout, in whole seconds.
     async fn ended<L: Future<Output = ()>>(life: impl FnOnce(Tracker) -> L) -> u64 {
         let (tracker, start) = (Tracker::default(), Instant::now());
         let life = life(tracker.clone());
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_still_being_read_is_still_an_answer() {
+    async fn an_answer_that_the_client_still_reads_has_not_ended() {
         let life = async |tracker: Tracker| {
             drop(tracker.begin());
             tracker.blocked(true);
@@ -144,7 +144,7 @@ mod tests {
             for _ in 0..100 {
                 seconds(60).await;
                 tracker.heard();
-                // Read, answered and written at one go.
+                // The request is read, answered and written in one poll.
                 drop(tracker.begin());
             }
         };
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_comes_during_an_answer_begins_no_head() {
+    async fn bytes_during_an_answer_begin_no_head() {
         let life = async |tracker: Tracker| {
             let answer = tracker.begin();
             tracker.heard();

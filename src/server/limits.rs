@@ -1,16 +1,16 @@
-//! Owns the limits of a connection.
+//! Owns the limits of a listener's connections.
 
 use tokio::time::Duration;
 
-/// What a listener's connections may use.
+/// The limits of a listener's connections.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectionLimits {
-    /// Connections at once; further ones wait in the kernel's backlog.
+    /// The most connections at once. Further ones wait in the kernel's backlog.
     pub max_connections: usize,
-    /// How long a request's head may take to arrive, and a new connection's first byte.
+    /// The longest time for a request's head to arrive, and for the first byte of a new connection.
     pub header_read_timeout: Duration,
-    /// How long a connection may wait for its next request.
+    /// The longest time that a keep-alive connection stays idle before its next request.
     pub idle_timeout: Duration,
-    /// How long a write may make no progress.
+    /// The longest time that a write may make no progress.
     pub write_stall_timeout: Duration,
 }

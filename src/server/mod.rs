@@ -1,6 +1,6 @@
-//! Owns the listeners: HTTP/1.1 on each connection that the acceptor lets in, until the process stops.
+//! Owns the listeners: HTTP/1.1 on each connection that the `Acceptor` accepts, until the process stops.
 //!
-//! Not `axum::serve`: that has no read timeouts, and sleeps a second after an accept error.
+//! `axum::serve` has no read timeouts, and sleeps a second after an accept error.
 
 mod accept;
 mod activity;
@@ -31,12 +31,12 @@ use crate::lifecycle::Lifecycle;
 /// An answer to come.
 type AnswerFuture = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 
-/// Serves a router until the process stops; then requests already read are finished.
+/// Serves a router until the process stops. Requests already read are still answered.
 pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimits, lifecycle: Lifecycle) {
     serve_counted(listener, routed(router), limits, lifecycle, Arc::default()).await;
 }
 
-/// What a router answers, whoever asks.
+/// Makes a router an answer function for [`serve_counted`]. It ignores the client's address.
 pub fn routed(
     router: Router,
 ) -> impl Fn(Request, SocketAddr) -> AnswerFuture + Clone + Send + Sync + 'static {
@@ -46,7 +46,8 @@ pub fn routed(
     }
 }
 
-/// The same with whatever answers a request from an address; and counts the connections.
+/// Serves the function `answer`, which gets each request and its client's address, and counts the
+/// connections.
 pub async fn serve_counted<A, F, B>(
     listener: TcpListener,
     answer: A,
@@ -66,7 +67,7 @@ pub async fn serve_counted<A, F, B>(
             accepted = acceptor.next() => {
                 let (answer, ending) = (answer.clone(), lifecycle.clone());
                 drop(lifecycle.spawn(async move {
-                    // Called here: a future that is moved into this one takes its room twice.
+                    // Called inside the block: a future that is moved into this one takes its space twice.
                     connection::run(accepted.stream, accepted.peer, answer, limits, ending).await;
                     drop(accepted.place);
                 }));

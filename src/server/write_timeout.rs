@@ -1,6 +1,6 @@
-//! Owns the end of connections whose reader has stopped reading: a write that cannot make progress for
-//! `write_stall_timeout` fails, and with it the connection. hyper itself would wait for ever. What passes is
-//! told to the connection's tracker.
+//! Owns the timeout of connections whose client has stopped reading: a write that makes no progress for
+//! `write_stall_timeout` fails, and the connection with it. hyper alone would wait for ever. Reads and
+//! blocked writes are reported to the connection's [`Tracker`].
 
 use std::io;
 use std::pin::Pin;
@@ -12,23 +12,23 @@ use tokio::time::{Duration, Sleep, sleep};
 use super::activity::Tracker;
 use super::gather;
 
-/// A stream that gives up on a stalled write.
+/// A stream whose stalled writes time out.
 pub(super) struct WriteTimeout<S> {
     stream: S,
     timeout: Duration,
     tracker: Tracker,
     give_up: fn(&S),
-    /// Running while a write waits for room.
+    /// The timeout's timer, while a write waits for room.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> WriteTimeout<S> {
-    /// `give_up` is told before the write fails.
+    /// `give_up` is called before a stalled write fails.
     pub(super) fn new(stream: S, timeout: Duration, tracker: Tracker, give_up: fn(&S)) -> Self {
         Self { stream, timeout, tracker, give_up, stalled: None }
     }
 
-    /// Passes a write's progress on, or the time-out of one that makes none.
+    /// Returns the result of a write, or a timeout where it has made no progress for too long.
     fn judge<T>(&mut self, cx: &mut Context<'_>, write: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if write.is_ready() {
             if self.stalled.take().is_some() {
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn silence_alone_is_no_stall() {
+    async fn an_idle_connection_is_no_stall() {
         let (near, mut far) = duplex(8);
         let mut near = WriteTimeout::new(near, TIMEOUT, Tracker::default(), |_| {});
         near.write_all(b"1").await.unwrap();

@@ -85,7 +85,7 @@ async fn credentials_are_asked_for_before_anything_is_looked_up() {
     for (credentials, says) in [
         ("nobody", "not known here"),
         ("sk-0123456789", "belongs on the server"),
-        ("eyJhbGciOiJIUzI1NiJ9.x.y", "does not hold"),
+        ("eyJhbGciOiJIUzI1NiJ9.x.y", "is not valid"),
         (&hex(&hash(TOKEN)), "not known here"),
     ] {
         let answer = get_with(at, "/v1/tasks/a", &bearer(credentials)).await;

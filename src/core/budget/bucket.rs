@@ -1,40 +1,41 @@
-//! Owns the token bucket of the key, and how far a 429 slows it down.
+//! Owns the token bucket of the API key, and its slowdown after a 429.
 //!
-//! It is the generic cell rate algorithm (GCRA, ITU-T I.371): one instant, the theoretical arrival
+//! The bucket is the generic cell rate algorithm (GCRA, ITU-T I.371): one instant, the theoretical arrival
 //! time, stands for the fill level. In any window of t seconds at most `burst + rate·t` requests pass.
 
 use tokio::time::{Duration, Instant};
 
 use crate::core::time::later;
 
-/// What one 429 leaves of the rate.
+/// The factor by which one 429 reduces the rate.
 const SLOWER: f64 = 0.7;
-/// What a quiet minute gives back, as a part of the setting.
+/// The part of the configured rate that a minute without a 429 restores.
 const RECOVERY: f64 = 0.05;
-/// The least that is left, as a part of the setting: a long outage must not end in a crawl.
+/// The lower limit of the rate, as a part of the configured rate: requests must not be slow for long after an
+/// outage.
 const FLOOR: f64 = 0.1;
 /// The longest interval between two tokens.
 const LONGEST: Duration = Duration::from_secs(86_400);
 const QUIET: Duration = Duration::from_secs(60);
 
-/// What the key may spend on polling.
+/// The rate limit of the key.
 #[derive(Debug, Clone, Copy)]
 pub struct Rate {
-    /// Requests a minute, the share already taken.
+    /// Requests a minute: the limit of the key times `budget.share`.
     pub per_minute: f64,
-    /// How many may go at once.
+    /// The number of requests that may start at once.
     pub burst: u32,
 }
 
-/// A token bucket whose rate gives way to 429s and comes back.
+/// A token bucket whose rate falls with each 429 and recovers.
 #[derive(Debug)]
 pub struct Bucket {
     rate: Rate,
-    /// The part of the setting in force, 0.1 to 1.
+    /// The part of the configured rate in force, 0.1 to 1.
     factor: f64,
-    /// When the next quiet minute began.
+    /// The start of the current minute without a 429.
     quiet_since: Instant,
-    /// Theoretical arrival time: the bucket is full where it is not after now.
+    /// The theoretical arrival time. The bucket is full unless this lies ahead.
     arrival: Instant,
 }
 
@@ -44,37 +45,37 @@ impl Bucket {
         Self { rate, factor: 1.0, quiet_since: now, arrival: now }
     }
 
-    /// The setting.
+    /// The configured rate.
     pub fn rate(&self) -> Rate {
         self.rate
     }
 
-    /// Requests a minute in force.
+    /// The effective rate, in requests a minute.
     pub fn effective_per_minute(&self) -> f64 {
         self.rate.per_minute * self.factor
     }
 
-    /// Requests a minute of the setting.
+    /// The configured rate, in requests a minute.
     pub fn configured_per_minute(&self) -> f64 {
         self.rate.per_minute
     }
 
-    /// The time one token takes to come back.
+    /// The time in which one token is refilled.
     pub fn interval(&self) -> Duration {
-        // Whatever the settings say: an interval without end could not be added to an instant.
+        // Bounded for every setting: an endless interval could not be added to an instant.
         Duration::try_from_secs_f64(60.0 / self.effective_per_minute()).unwrap_or(LONGEST).min(LONGEST)
     }
 
-    /// When a token is there for the request behind `ahead` others.
+    /// The time at which the request behind `ahead` others gets a token.
     pub fn ready_at(&self, now: Instant, ahead: u32) -> Instant {
         let tolerance = self.interval().saturating_mul(self.rate.burst.saturating_sub(1));
         let owed = self.arrival.saturating_duration_since(now);
         let arrival = owed.saturating_add(self.interval().saturating_mul(ahead));
-        // Only what reaches beyond the tolerance is waited for.
+        // A request waits only for the part beyond the tolerance.
         later(now, arrival.saturating_sub(tolerance))
     }
 
-    /// Takes a token, if there is one.
+    /// Takes a token, if there is one. Returns whether there was.
     pub fn take(&mut self, now: Instant) -> bool {
         self.recover(now);
         let ready = self.ready_at(now, 0) <= now;
@@ -84,28 +85,27 @@ impl Bucket {
         ready
     }
 
-    /// Whole tokens in it.
+    /// The number of whole tokens in the bucket.
     pub fn tokens(&self, now: Instant) -> u32 {
         let used = self.arrival.saturating_duration_since(now).div_duration_f64(self.interval());
-        // At most `burst`, at least 0: the cast cannot lose anything.
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and burst")]
         let left = (f64::from(self.rate.burst) - used + 1e-9).max(0.0) as u32;
         left
     }
 
-    /// Throws the tokens away: the next one is an interval ahead.
+    /// Empties the bucket: the next token is one interval ahead.
     pub fn empty(&mut self, now: Instant) {
         self.arrival = self.arrival.max(later(now, self.interval().saturating_mul(self.rate.burst)));
     }
 
-    /// Gives way to a 429.
+    /// Reduces the rate after a 429.
     pub fn slow_down(&mut self, now: Instant) {
         self.recover(now);
         self.set_factor((self.factor * SLOWER).max(FLOOR), now);
         self.quiet_since = now;
     }
 
-    /// Takes another rate, and keeps what was used of the old one.
+    /// Sets another rate. Used tokens stay used.
     pub fn set_rate(&mut self, rate: Rate, now: Instant) {
         let used = self.arrival.saturating_duration_since(now).div_duration_f64(self.interval());
         self.rate = rate;
@@ -113,7 +113,7 @@ impl Bucket {
         self.arrival = later(now, Duration::try_from_secs_f64(owed).unwrap_or(Duration::MAX));
     }
 
-    /// Takes back 5 % of the setting for each minute without a 429.
+    /// Restores 5 % of the configured rate for each minute without a 429.
     fn recover(&mut self, now: Instant) {
         while self.factor < 1.0 && now.saturating_duration_since(self.quiet_since) >= QUIET {
             self.set_factor((self.factor + RECOVERY).min(1.0), now);
@@ -121,7 +121,7 @@ impl Bucket {
         }
     }
 
-    /// Changes the rate and keeps the tokens: the arrival time counts in intervals, old or new.
+    /// Changes the factor and keeps the tokens: the arrival time is scaled to the new interval.
     fn set_factor(&mut self, factor: f64, now: Instant) {
         let used = self.arrival.saturating_duration_since(now).div_duration_f64(self.interval());
         self.factor = factor;
@@ -202,7 +202,7 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(500))]
-        /// Invariant 2: whatever is asked and whenever, no window holds more than burst + rate·t.
+        /// Whenever requests come, at most burst + rate·t of them pass in any window of t seconds.
         #[test]
         fn no_window_is_overfull(
             per_minute in 1.0..5000.0f64,

@@ -1,8 +1,8 @@
-//! Owns the gate: whether the key may be used at all just now, and what opens it again.
+//! Owns the gate: whether requests may go upstream at all, and the probes that open it again.
 //!
-//! It closes for a 429 (until the time that names), for a rejected or exhausted key (asking again every
-//! 30 s) and for an upstream that is down (the breaker, asking again every second). Each closure ends
-//! with one probe: its answer opens the gate or closes it again.
+//! The gate closes for a 429 (until the time in its `Retry-After`), for a rejected or exhausted key (a probe
+//! every 30 s) and for an upstream that is down (the breaker, a probe every second). Each closure ends with
+//! one probe, whose answer opens the gate or closes it again.
 
 use std::collections::HashSet;
 
@@ -13,36 +13,36 @@ use crate::core::task::TaskKey;
 
 /// The longest wait a `Retry-After` can impose.
 const MAX_HOLD: Duration = Duration::from_secs(300);
-/// How often a key that was turned away is tried again.
+/// The time between probes with a rejected or exhausted key.
 const KEY_HOLD: Duration = Duration::from_secs(30);
-/// How often an upstream that is down is tried again.
+/// The time between probes of an upstream that is down.
 const BREAKER_HOLD: Duration = Duration::from_secs(1);
-/// So many failures of the upstream in a row …
+/// The breaker opens after so many failures of the upstream in a row …
 const BREAKER_FAILURES: u32 = 5;
-/// … over at least so many tasks open the breaker: one sick task is not an outage.
+/// … of at least so many tasks: one failing task is not an outage.
 const BREAKER_TASKS: usize = 3;
 
-/// Whether requests may go out.
+/// The position of the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Position {
-    /// They may.
+    /// Requests may go upstream.
     Open,
-    /// They may not.
+    /// No request may go upstream.
     Closed {
-        /// When a probe may go.
+        /// The time from which a probe may go.
         until: Instant,
-        /// What closed it.
+        /// The failure that closed the gate.
         because: Failure,
     },
-    /// One is under way to find out.
+    /// A probe is in flight.
     Probing {
-        /// What closed it.
+        /// The failure that closed the gate.
         because: Failure,
     },
 }
 
-/// Which closure a request belongs to: an answer to a request sent before a closure says nothing
-/// about what came after.
+/// The closure to which a request belongs: the answer to a request that was sent before a closure says
+/// nothing about the time after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pass {
     epoch: u64,
@@ -50,37 +50,37 @@ pub struct Pass {
 }
 
 impl Pass {
-    /// Whether the request finds out for all the others.
+    /// Whether the request is a probe.
     pub fn is_probe(&self) -> bool {
         self.probe
     }
 }
 
-/// What an answer did to the gate.
+/// The change of the gate by an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// Nothing worth telling.
+    /// No change to report.
     None,
-    /// It closed, or a probe failed.
+    /// The gate closed, or a probe failed.
     Closed {
-        /// When the next probe may go.
+        /// The time from which the next probe may go.
         until: Instant,
-        /// What closed it.
+        /// The failure that closed the gate.
         because: Failure,
     },
-    /// A probe was answered.
+    /// A probe was answered, and the gate opened.
     Opened {
-        /// What had closed it.
+        /// The failure that had closed the gate.
         because: Failure,
     },
 }
 
-/// The gate and the breaker's count.
+/// The gate, with the counts of the breaker.
 #[derive(Debug)]
 pub struct Gate {
     position: Position,
     epoch: u64,
-    /// Closures in a row by a 429 that named no time.
+    /// Closures in a row by a 429 without `Retry-After`.
     unnamed: u32,
     failures_in_a_row: u32,
     failed: HashSet<TaskKey>,
@@ -92,12 +92,12 @@ impl Gate {
         Self { position: Position::Open, epoch: 0, unnamed: 0, failures_in_a_row: 0, failed: HashSet::new() }
     }
 
-    /// How it stands.
+    /// The position of the gate.
     pub fn position(&self) -> Position {
         self.position
     }
 
-    /// Whether a request may go now, the bucket aside.
+    /// Whether the gate lets a request through now.
     pub fn admits(&self, now: Instant) -> bool {
         match self.position {
             Position::Open => true,
@@ -106,7 +106,8 @@ impl Gate {
         }
     }
 
-    /// Lets a request through that [`admits`](Self::admits) allowed. At a closed gate it is the probe.
+    /// Lets a request through that [`admits`](Self::admits) has allowed. At a closed gate the request is the
+    /// probe.
     pub fn pass(&mut self) -> Pass {
         let probe = match self.position {
             Position::Open => false,
@@ -119,7 +120,8 @@ impl Gate {
         Pass { epoch: self.epoch, probe }
     }
 
-    /// Lets the next probe go at once, where the account had closed the gate: it may have a new key now.
+    /// Lets the next probe go at once where a rejected or exhausted key had closed the gate: there may be a
+    /// new key now.
     pub fn retry_account(&mut self, now: Instant) {
         if let Position::Closed { until, because: Failure::KeyRejected | Failure::QuotaExhausted } =
             &mut self.position
@@ -128,7 +130,7 @@ impl Gate {
         }
     }
 
-    /// Learns what became of a request.
+    /// Records the result of a request.
     pub fn settle(&mut self, now: Instant, pass: Pass, task: &TaskKey, failure: Option<Failure>) -> Change {
         match failure.map(|failure| (failure, failure.scope())) {
             None | Some((_, Scope::Task)) => self.answered(pass),
@@ -164,11 +166,11 @@ impl Gate {
             _ => KEY_HOLD,
         };
         match self.position {
-            // An outage that turns out to be a refusal as well: the refusal is what has to be obeyed.
+            // The upstream refuses the key during an outage: the refusal must be obeyed.
             Position::Closed { until, because } if because.scope() == Scope::Service => {
                 self.close(until.max(now + hold), failure)
             }
-            // A straggler sent before the closure: it may only lengthen it.
+            // The request was sent before the closure: its answer may only lengthen the closure.
             Position::Closed { until, because } => {
                 self.position = Position::Closed { until: until.max(now + hold), because };
                 Change::None

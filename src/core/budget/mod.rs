@@ -1,7 +1,8 @@
-//! Owns what the key may spend: a token bucket, the gate, and the requests in flight.
+//! Owns the budget of the API key: a token bucket, the gate, and the limit of requests in flight.
 //!
-//! A [`Permit`] is the only way to call the upstream, and every attempt takes one (invariant 2).
-//! The lock is held for a few instructions, never across an await, and inside the coordinator's lock.
+//! A [`Permit`] is the only way to call the upstream, and every attempt takes one. The lock is held for a few
+//! instructions and never across an await. It may be taken inside the coordinator's lock, never the other way
+//! round.
 
 mod bucket;
 mod gate;
@@ -23,44 +24,45 @@ use super::rolling_counter::RollingCounter;
 use super::task::TaskKey;
 use super::time::later;
 
-/// Whether a permit can be had.
+/// The availability of a permit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Readiness {
-    /// At once.
+    /// A permit is free now.
     Now,
-    /// Not before then.
+    /// No permit is free before then.
     At(Instant),
-    /// When a request in flight has come back.
+    /// A permit is free when a request in flight has landed.
     Busy,
 }
 
-/// When a request would start, and what it waits for.
+/// The expected start of a request, and the reason for the wait.
 #[derive(Debug, Clone, Copy)]
 pub struct Estimate {
-    /// When it would start.
+    /// The expected start.
     pub at: Instant,
-    /// What closed the gate, or `None` where only tokens are short.
+    /// The failure that closed the gate; `None` where the gate is open, and only tokens can be short.
     pub because: Option<Failure>,
 }
 
-/// All that the budget can be asked, at one moment.
+/// The figures of the budget at one moment.
 #[derive(Debug, Clone)]
 pub struct Reading {
-    /// The setting.
+    /// The configured rate.
     pub rate: Rate,
     /// Whole tokens left.
     pub tokens: u32,
-    /// Requests a minute in force.
+    /// The effective rate, in requests a minute.
     pub effective_per_minute: f64,
-    /// How the gate stands.
+    /// The position of the gate.
     pub gate: Position,
-    /// Since when it is not open.
+    /// The time since which the gate is not open.
     pub closed_since: Option<Instant>,
-    /// Requests under way.
+    /// The number of requests in flight.
     pub in_flight: usize,
-    /// Requests sent so far, second attempts included.
+    /// The number of requests sent so far, second attempts included.
     pub sent: u64,
-    /// The same in each of the last seconds, the latest last.
+    /// The number of requests sent in each of the last [`SPAN`](super::rolling_counter::SPAN) whole seconds,
+    /// the latest last.
     pub sent_a_second: Vec<u64>,
 }
 
@@ -91,20 +93,20 @@ impl Budget {
         })))
     }
 
-    /// Whether a permit can be had now.
+    /// Whether a permit is free now, and if not, when.
     pub fn readiness(&self, now: Instant) -> Readiness {
         self.ledger().readiness(now)
     }
 
-    /// Takes a permit, if one can be had now.
+    /// Takes a permit, if one is free now.
     pub fn acquire(&self, now: Instant) -> Option<Permit> {
         let mut ledger = self.ledger();
         let pass = ledger.take(now)?;
         Some(Permit { budget: self.clone(), pass })
     }
 
-    /// Takes a permit for a second request of a flight, if one is free at once and the gate is open: a probe is
-    /// a single request, and only the coordinator may begin one.
+    /// Takes a permit for a second request of a flight, if one is free now and the gate is open: a probe is a
+    /// single request, and only the coordinator may begin one.
     pub fn another(&self, now: Instant) -> Option<Permit> {
         let mut ledger = self.ledger();
         if ledger.gate.position() != Position::Open {
@@ -114,7 +116,7 @@ impl Budget {
         Some(Permit { budget: self.clone(), pass })
     }
 
-    /// When the request behind `ahead` others would start.
+    /// The expected start of the request behind `ahead` others.
     pub fn estimate(&self, now: Instant, ahead: u32) -> Estimate {
         let ledger = self.ledger();
         let tokens = ledger.bucket.ready_at(now, ahead);
@@ -126,7 +128,7 @@ impl Budget {
         Estimate { at: tokens.max(later(from, ledger.behind(because, ahead))), because: Some(because) }
     }
 
-    /// Learns what became of a request: what it tells about the key and the upstream.
+    /// Records the result of a request, which may open or close the gate and slow the bucket down.
     pub fn settle(&self, now: Instant, pass: Pass, task: &TaskKey, failure: Option<Failure>) -> Change {
         let mut ledger = self.ledger();
         let change = ledger.gate.settle(now, pass, task, failure);
@@ -147,17 +149,17 @@ impl Budget {
         change
     }
 
-    /// Takes another rate, and keeps what was used of the old one.
+    /// Sets another rate. Used tokens stay used.
     pub fn set_rate(&self, rate: Rate, now: Instant) {
         self.ledger().bucket.set_rate(rate, now);
     }
 
-    /// There is a new key: where the old one was turned away, this one is tried at once.
+    /// Lets a new key be tried at once, where the upstream has rejected the old one.
     pub fn retry_key(&self, now: Instant) {
         self.ledger().gate.retry_account(now);
     }
 
-    /// All of it, at this moment.
+    /// The figures at this moment.
     pub fn reading(&self, now: Instant) -> Reading {
         let ledger = self.ledger();
         Reading {
@@ -172,13 +174,13 @@ impl Budget {
         }
     }
 
-    /// How the gate stands.
+    /// The position of the gate.
     pub fn gate(&self) -> Position {
         self.ledger().gate.position()
     }
 
-    /// Logs what [`settle`](Self::settle) has changed. Apart from it, because a log may block, and the
-    /// caller settles under a lock.
+    /// Logs a change that [`settle`](Self::settle) has returned. It is a function of its own, because a log
+    /// may block and the caller settles under a lock.
     pub fn report(&self, change: Change, now: Instant) {
         if !matches!(change, Change::None) {
             cause::log(|| self.tell(change, now));
@@ -247,8 +249,8 @@ impl Ledger {
         Some(self.gate.pass())
     }
 
-    /// How long `ahead` requests take behind a gate that is about to open, as far as can be told: an
-    /// upstream that is down is asked once a second, and may be back any moment.
+    /// The estimated time that `ahead` requests take behind a gate that is about to open. An upstream that is
+    /// down is asked once a second, and may be back at any moment.
     fn behind(&self, because: Failure, ahead: u32) -> Duration {
         const OUTAGE: Duration = Duration::from_secs(30);
         match because.scope() {
@@ -258,7 +260,7 @@ impl Ledger {
     }
 }
 
-/// The right to send one request upstream. Dropped, it makes room for the next.
+/// The right to send one request upstream. The drop of a permit makes room for the next request.
 #[derive(Debug)]
 pub struct Permit {
     budget: Budget,
@@ -266,7 +268,7 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// What to settle the answer with.
+    /// The pass with which the result is settled.
     pub fn pass(&self) -> Pass {
         self.pass
     }

@@ -1,4 +1,4 @@
-//! Gate and bucket together, on hand-made instants.
+//! Tests of gate and bucket together, with instants made by hand.
 
 use super::*;
 use crate::core::task::{Route, Routes};

@@ -1,26 +1,26 @@
-//! Owns the back-off of one task: what went wrong last, and until when it is not tried again.
+//! Owns the backoff of one task: its last failure, and the time until which it is not requested again.
 
 use tokio::time::{Duration, Instant};
 
 use crate::core::failure::Failure;
 
-/// The longest pause between two tries.
+/// The longest pause between two requests.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
-/// After so long without another failure the next one counts as the first.
+/// A failure that comes so long after the end of the last backoff counts as the first.
 const FORGOTTEN: Duration = Duration::from_secs(60);
 
-/// A remembered failure.
+/// The pause of a task after a failure.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Backoff {
-    /// What happened.
+    /// The failure.
     pub(super) failure: Failure,
-    /// Until when the task is left alone.
+    /// The time until which the task is not requested.
     pub(super) until: Instant,
     in_a_row: u32,
 }
 
 impl Backoff {
-    /// The backoff after another failure: pauses of 1, 2, 4 … 30 s.
+    /// The backoff after another failure, with pauses of 1, 2, 4 … 30 s.
     pub(super) fn after(before: Option<Self>, failure: Failure, now: Instant) -> Self {
         let in_a_row = before
             .filter(|before| now.saturating_duration_since(before.until) < FORGOTTEN)

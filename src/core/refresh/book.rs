@@ -1,5 +1,5 @@
-//! Owns what the coordinator's lock guards: the schedule, the pictures, the remembered failures and the cancellations
-//! that wait. Each change is complete before the lock is given back.
+//! Owns the book, which the coordinator's lock guards: the schedule, the pictures, the backoffs and the
+//! cancellations that wait. Each change is complete before the lock is released.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -20,38 +20,40 @@ use crate::core::state::State;
 use crate::core::store::{Held, Store};
 use crate::core::task::{ByKey, TaskKey};
 
-/// The answer to a cancellation that was sent, when it comes.
+/// The pending answer to a cancellation that was sent.
 pub(super) type CancelResult = oneshot::Receiver<Result<Reply, Failure>>;
 
-/// A cancellation that waits for a permit. It is told once it is sent; one whose client has left is skipped.
+/// A cancellation that waits for a permit. It is skipped if its client has disconnected.
 pub(super) struct QueuedCancel {
     pub(super) key: TaskKey,
     pub(super) client: Client,
+    /// Completes when the cancellation is sent, and carries the pending answer.
     pub(super) sent: oneshot::Sender<CancelResult>,
-    /// The request that asks for it: log lines about it name that.
+    /// The client's request, which the log lines name.
     pub(super) cause: Cause,
 }
 
 pub(super) struct Book {
     pub(super) schedule: Schedule,
-    /// One for every key in the schedule.
+    /// One picture for every key in the schedule.
     pub(super) pictures: HashMap<TaskKey, Picture, ByKey>,
-    /// Remembered failures; outlives interest, so that asking again does not undo the back-off.
+    /// Backoffs outlive interest, so that a client cannot end one by asking again.
     pub(super) backoffs: Cache<TaskKey, Backoff, ByKey>,
     /// Cancellations that wait for their turn and a permit.
     pub(super) cancels: VecDeque<QueuedCancel>,
-    /// How many flights have started since the last cancellation was sent.
+    /// The number of flights that have started since the last cancellation was sent.
     pub(super) flights_since_cancel: usize,
-    /// When the driver looks next; `None`: when rung.
+    /// The time at which the driver dispatches next; `None` where only a notification wakes it.
     pub(super) alarm: Option<Instant>,
-    /// When the gate opened last: waiting before that was for the gate, not for a turn.
+    /// The time at which the gate opened last: a key that waited before that waited for the gate, not for a
+    /// turn.
     pub(super) opened: Option<Instant>,
-    /// Whether it is too late to wait for a flight.
+    /// Whether the gateway shuts down, so that no client may wait for a flight any more.
     pub(super) closed: bool,
 }
 
 impl Book {
-    /// An empty book. It remembers as many failures as there may be tasks.
+    /// An empty book. It holds as many backoffs as there may be tasks.
     pub(super) fn new(max_tasks: usize) -> Self {
         Self {
             schedule: Schedule::default(),
@@ -75,7 +77,8 @@ impl Book {
         }
     }
 
-    /// Forgets what is known of a key. A flight under way still answers those who wait, and is not kept.
+    /// Forgets a key's states and backoff. A flight under way still answers its waiters, but its state is not
+    /// stored.
     pub(super) fn forget(&mut self, store: &Store, key: &TaskKey, now: Instant) {
         store.remove(key);
         self.backoffs.invalidate(key);
@@ -85,12 +88,21 @@ impl Book {
         self.schedule.hasten(key, now);
     }
 
-    /// Drops the picture of a key that nobody wants and no flight is to bring.
+    /// Takes a place for a client whose holding is small. False where it has to be turned away.
+    pub(super) fn make_room(&mut self, newcomer: &Client) -> bool {
+        let Some(key) = self.schedule.give_way(newcomer) else { return false };
+        if let Some(picture) = self.pictures.remove(&key) {
+            picture.evict();
+        }
+        true
+    }
+
+    /// Drops the picture of a key that has neither interest nor a flight.
     pub(super) fn drop_unwanted(&mut self, key: &TaskKey) -> Option<Picture> {
         if self.schedule.contains(key) { None } else { self.pictures.remove(key) }
     }
 
-    /// The upstream is back: what failed with it may be asked at once.
+    /// Ends all backoffs, because the upstream is back: the tasks that failed with it are due at once.
     pub(super) fn forgive(&mut self, now: Instant) {
         let barred: Vec<TaskKey> =
             self.schedule.queued().filter(|key| self.backoffs.contains_key(*key)).cloned().collect();
@@ -100,7 +112,7 @@ impl Book {
         self.backoffs.invalidate_all();
     }
 
-    /// A task is over: kept, told to everybody, and not asked about again.
+    /// Ends a task: stores the terminal state, publishes it, and schedules no refresh before it expires.
     pub(super) fn end(&mut self, store: &Store, key: &TaskKey, state: &Arc<State>, held: Held) {
         let status = state.snapshot.status.as_u16();
         store.put(key, state, held, state.snapshot.fetched);

@@ -1,8 +1,8 @@
-//! Owns cancellations: each goes upstream once, ahead of the flights, and none is coalesced or tried again.
+//! Owns cancellations: each is sent upstream once, ahead of the flights, and none is coalesced or retried.
 //!
-//! A queued is carried out by the coordinator, never by the client's own future: a permit is always settled, and what
-//! was sent is seen through whoever leaves. All wishes together take turns as one more client would, so that
-//! nobody's cancelling starves those who read (invariants 10 and 11).
+//! The coordinator sends a queued cancellation, never the client's own future. So a permit is always settled,
+//! and a request that was sent is completed even if the client disconnects. All cancellations together take
+//! turns as one more client would, so that they cannot starve the clients that read.
 
 use std::sync::Arc;
 
@@ -22,21 +22,21 @@ use crate::core::ports::Reply;
 use crate::core::snapshot::Phase;
 use crate::core::task::TaskKey;
 
-/// How many may wait for a permit at once …
+/// The largest number of cancellations that wait for a permit …
 const MOST_WAITING: usize = 64;
-/// … and how many of those may be one client's: it cannot keep others from cancelling.
+/// … and the largest number of one client, which so cannot keep others from cancelling.
 const MOST_OF_ONE: usize = 2;
 
-/// What becomes of a cancellation.
+/// The result of a cancellation.
 pub(in crate::core) enum Cancellation {
-    /// It was sent, and this came back.
+    /// The request was sent; this is the answer or the failure.
     Answered(Result<Reply, Failure>),
-    /// It was not sent.
+    /// The request was not sent; the forecast has the reason, and the time at which it could be sent.
     Unsent(Forecast),
 }
 
 impl Coordinator {
-    /// Cancels a task. Waits at most `patience` to be sent, then as long as it takes.
+    /// Cancels a task. Waits at most `patience` until the request is sent, and then until it lands.
     pub(in crate::core) async fn cancel(self: &Arc<Self>, grant: &CancelGrant) -> Cancellation {
         let unsent = |start, reason| Cancellation::Unsent(Forecast { start, reason });
         let (sent, mut waiting) = oneshot::channel();
@@ -56,18 +56,18 @@ impl Coordinator {
             answer.ok()
         } else {
             waiting.close();
-            // Sent in the very moment in which patience ended.
+            // The request may have been sent in the moment in which patience ended.
             waiting.try_recv().ok()
         };
         if let Some(answer) = answer {
-            // The answer's other end is dropped only with the whole coordinator.
+            // The sender is dropped only with the whole coordinator.
             return Cancellation::Answered(answer.await.unwrap_or(Err(Failure::Unreachable)));
         }
         let estimate = self.budget.estimate(Instant::now(), 0);
         unsent(estimate.at, estimate.because.map_or(Reason::Budget, Reason::Upstream))
     }
 
-    /// Sends a cancellation, if one waits, has its turn and can be paid for.
+    /// Sends the first cancellation if it has its turn and a permit is free. Returns whether it was sent.
     pub(super) fn send_cancel(self: &Arc<Self>, book: &mut Book, now: Instant) -> bool {
         while book.cancels.front().is_some_and(|queued| queued.sent.is_closed()) {
             book.cancels.pop_front();
@@ -76,7 +76,8 @@ impl Coordinator {
             return false;
         }
         let clients = book.schedule.clients_due(now);
-        // A closed gate is tried by a flight, where there is one: what becomes of a cancellation tells less.
+        // A flight, where one is due, is the better probe of a closed gate: the result of a cancellation
+        // tells less.
         let has_turn =
             book.flights_since_cancel >= clients && (clients == 0 || self.budget.gate() == Position::Open);
         if !has_turn {
@@ -86,7 +87,7 @@ impl Coordinator {
         let Some(queued) = book.cancels.pop_front() else { return false };
         book.flights_since_cancel = 0;
         let (landing, answer) = oneshot::channel();
-        // Whoever left within this very moment has wished it all the same.
+        // A client that disconnects in this moment has asked for the cancellation all the same.
         let _ = queued.sent.send(answer);
         self.carry_out(queued.key, permit, landing, queued.cause);
         true
@@ -104,7 +105,7 @@ impl Coordinator {
         let cancellation = async move {
             let land = |result| {
                 coordinator.cancelled(&key, pass, &result);
-                // The client may have left.
+                // The client may have disconnected.
                 let _ = answer.send(result.map(|reply| reply.map(|own| own.snapshot)));
             };
             let landing = Landing::new(&coordinator, &key, land);
@@ -117,8 +118,8 @@ impl Coordinator {
         let now = Instant::now();
         let mut book = self.book();
         let failure = result.as_ref().err().copied();
-        // An upstream that fails to cancel may still answer who reads. Only the account's word is for all; and a
-        // probe has to be settled.
+        // An upstream that fails to cancel may still answer reads. So only a failure of the account reaches
+        // the gate, and the result of a probe, which must be settled.
         let tells = pass.is_probe() || failure.is_none_or(|failure| failure.scope() == Scope::Account);
         let change = if tells { self.budget.settle(now, pass, key, failure) } else { Change::None };
         self.heed(&mut book, change, now);
@@ -129,7 +130,7 @@ impl Coordinator {
                 book.end(&self.store, key, &state, held);
             }
             Ok(Reply::Answer(own)) if own.snapshot.phase == Phase::Missing => {}
-            // Something has changed, and only the upstream knows what; unless the task was over before.
+            // The task has changed, and only the upstream knows how, unless the task was terminal before.
             Ok(_) if self.store.absorbing(key, now).is_none() => book.forget(&self.store, key, now),
             Ok(_) | Err(_) => {}
         }

@@ -1,7 +1,7 @@
-//! Owns what the refreshing is made of: the store, the book of interest, the budget and the source.
+//! Owns the coordinator, which connects the store, the book, the budget and the source.
 //!
-//! One lock, the book's, is held for a few map operations and never across an await. Inside it the budget's lock and
-//! the store may be used, never the other way round.
+//! Its only lock guards the book. The lock is held for a few map operations and never across an await. Inside
+//! it the budget's lock and the store may be used, never the other way round.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,7 +25,7 @@ use crate::core::store::Store;
 use crate::core::task::{Routes, TaskKey};
 use crate::lifecycle::Lifecycle;
 
-/// Brings interest, budget and source together.
+/// Takes interest, starts flights, and publishes their results.
 pub(in crate::core) struct Coordinator {
     pub(in crate::core) store: Store,
     pub(in crate::core) policy: Policy,
@@ -37,13 +37,13 @@ pub(in crate::core) struct Coordinator {
     pub(super) routes: Routes,
     pub(super) refusals: Refusals,
     book: Mutex<Book>,
-    /// Notified when something is due sooner than the driver's alarm.
+    /// Notified when a key is due sooner than the driver's alarm.
     pub(super) sooner: Notify,
-    /// How long the key started last had waited for its turn, in milliseconds.
+    /// The time that the last flight's key had waited for its turn, in milliseconds.
     pub(super) lag: AtomicU64,
 }
 
-/// When a refresh would start.
+/// The expected start of a refresh, and the reason for the wait.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::core) struct Forecast {
     pub(in crate::core) start: Instant,
@@ -75,37 +75,46 @@ impl Coordinator {
         }
     }
 
-    /// Whether something is known of a key, or somebody is interested in it.
+    /// Whether the store holds a state of the key, or the key has interest or a flight.
     pub(in crate::core) fn knows(&self, key: &TaskKey) -> bool {
         self.store.held(key).newest().is_some() || self.book().schedule.contains(key)
     }
 
-    /// Gives back interest; it lingers for `linger`.
-    pub(in crate::core) fn release(&self, key: &TaskKey, client: &Client, linger: Option<Duration>) {
-        // Somebody who never comes back costs one entry here for a while: bounded like the tasks.
+    /// Releases one guard of interest, which then lingers for `linger`.
+    pub(in crate::core) fn release(
+        &self,
+        key: &TaskKey,
+        client: &Client,
+        number: u64,
+        linger: Option<Duration>,
+    ) {
+        // A client that never comes back leaves one lingering entry for a while. Such entries are bounded, as
+        // tasks are.
         const LINGERING_PER_TASK: usize = 4;
         let mut book = self.book();
-        // Many may leave at once, with what they wanted.
-        if linger.is_none() && book.schedule.release_one_of_several(key, client) {
+        // A landing may answer many clients at once, and the release of all but the last is cheap.
+        if linger.is_none() && book.schedule.release_one_of_several(key, client, number) {
             return;
         }
         let now = Instant::now();
-        let room = book.schedule.lingering() < self.policy.max_tasks.saturating_mul(LINGERING_PER_TASK);
+        let room = linger.is_some()
+            && (book.schedule.lingering() < self.policy.max_tasks.saturating_mul(LINGERING_PER_TASK)
+                || book.schedule.end_lingering_of_largest(client));
         let until = linger.filter(|_| room).map(|linger| now + linger);
-        book.schedule.release(key, client, until, now);
+        book.schedule.release(key, client, number, until, now);
         if let Some(ended) = book.drop_unwanted(key).and_then(|picture| picture.ended()) {
             self.counters.last_watcher.observe(now.saturating_duration_since(ended));
         }
     }
 
-    /// When the refresh of a key would start for this client.
+    /// The expected start of the refresh of a key for this client.
     pub(in crate::core) fn forecast(&self, key: &TaskKey, client: &Client, now: Instant) -> Forecast {
         if self.lifecycle.is_stopping() {
             return Forecast { start: now, reason: Reason::ShuttingDown };
         }
         let mut book = self.book();
         if book.schedule.in_flight(key) {
-            // It has started; where that is not enough, the upstream is slow.
+            // The refresh has started. A caller that still asks is waiting for a slow upstream.
             return Forecast { start: now, reason: Reason::Upstream(Failure::TimedOut) };
         }
         let estimate = self.budget.estimate(now, book.schedule.ahead(key, client, now));
@@ -118,26 +127,32 @@ impl Coordinator {
         }
     }
 
-    /// How long keys that are due wait for their turn just now.
+    /// The time that due keys wait for their turn at present.
     pub(in crate::core) fn lag(&self) -> Duration {
         Duration::from_millis(self.lag.load(Ordering::Relaxed))
     }
 
-    /// Forgets a task. A flight under way still answers those who wait, and is not kept.
+    /// Forgets a task. A flight under way still answers its waiters, but its state is not stored.
     pub(in crate::core) fn purge(&self, key: &TaskKey) {
         self.book().forget(&self.store, key, Instant::now());
         self.refusals.forget(key);
         self.nudge();
     }
 
-    /// The process ends: whoever waits for a flight is answered with what there is.
+    /// Ends the wait of every client for a flight, because the gateway shuts down.
     pub(in crate::core) fn close(&self) {
         let mut book = self.book();
         book.closed = true;
         book.pictures.values_mut().for_each(Picture::close);
     }
 
-    /// Makes the driver look at once.
+    /// Makes a key due at once: the store has lost its state.
+    pub(in crate::core) fn hasten(&self, key: &TaskKey) {
+        self.book().schedule.hasten(key, Instant::now());
+        self.nudge();
+    }
+
+    /// Makes the driver dispatch at once.
     pub(in crate::core) fn nudge(&self) {
         self.sooner.notify_one();
     }

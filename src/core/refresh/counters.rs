@@ -1,10 +1,10 @@
-//! Owns what the refreshing counts.
+//! Owns the counters of the core.
 
 use tokio::time::Duration;
 
 use crate::core::metric::{Counter, Gauge, Histogram};
 
-/// From the end of a task to the last who waited for it.
+/// The bounds of [`CoreCounters::last_watcher`].
 const LAST_WATCHER: &[Duration] = &[
     Duration::from_millis(1),
     Duration::from_millis(3),
@@ -17,18 +17,19 @@ const LAST_WATCHER: &[Duration] = &[
     Duration::from_secs(10),
 ];
 
-/// The counters of the refreshing.
+/// The counters of the core since the start.
 #[derive(Debug)]
 pub struct CoreCounters {
-    /// 429s of the upstream to a refresh.
+    /// 429 answers of the upstream to refreshes.
     pub rate_limited: Counter,
-    /// Those of them that nobody was told of: there was a state to stand in, or nobody waited.
+    /// Those 429 answers that no client saw: a state could stand in, or no client waited.
     pub absorbed: Counter,
-    /// Clients turned away because too many tasks had interest.
+    /// Clients refused because too many tasks had interest.
     pub too_many_tasks: Counter,
-    /// Long-polls, and tasks of streams, that are waiting just now.
+    /// Watches at present: long-polls, and tasks of streams.
     pub watchers: Gauge,
-    /// From the landing of a terminal state to the last client that had waited for it.
+    /// The time from the landing of a terminal state to the departure of the last client that had waited for
+    /// it.
     pub last_watcher: Histogram,
 }
 

@@ -1,4 +1,5 @@
-//! Owns the flights: when they start, what their landing changes, and who is told.
+//! Owns the flights: their start, the changes that their landing causes, and the publication of their
+//! results.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,7 +20,7 @@ use crate::core::store::{Held, Put};
 use crate::core::task::TaskKey;
 
 impl Coordinator {
-    /// Sends what is due when it is due. Runs until it is dropped.
+    /// The driver: starts each flight when it is due. Runs until it is dropped.
     pub(in crate::core) async fn run(self: Arc<Self>) {
         loop {
             let alarm = self.dispatch();
@@ -42,7 +43,7 @@ impl Coordinator {
         book.alarm
     }
 
-    /// The same for those who are not the driver: it is rung where it would look too late.
+    /// Dispatches outside the driver, and wakes the driver where its alarm would be too late.
     pub(super) fn dispatch_beside(self: &Arc<Self>, book: &mut Book, now: Instant) {
         let Some(next) = self.send_due(book, now) else { return };
         if book.alarm.is_none_or(|alarm| next < alarm) {
@@ -51,7 +52,7 @@ impl Coordinator {
         }
     }
 
-    /// Starts every flight that is due and paid for; says when to look again for the rest.
+    /// Starts every flight that is due and gets a permit. Returns the time of the next dispatch.
     fn send_due(self: &Arc<Self>, book: &mut Book, now: Instant) -> Option<Instant> {
         book.sweep(now);
         loop {
@@ -83,7 +84,7 @@ impl Coordinator {
         match self.budget.readiness(now) {
             Readiness::Now => Some(now + Duration::from_millis(1)),
             Readiness::At(at) => Some(at),
-            // The next landing looks again.
+            // The next landing dispatches again.
             Readiness::Busy => None,
         }
     }
@@ -91,7 +92,7 @@ impl Coordinator {
     fn fly(self: &Arc<Self>, key: TaskKey, permit: Permit, cause: Cause) {
         let pass = permit.pass();
         let coordinator = Arc::clone(self);
-        // In the background: a drain waits for clients, not for refreshes that nobody wants any more.
+        // In the background: a drain waits for clients, not for refreshes that no client wants any more.
         let flight = Box::pin(async move {
             let landing = Landing::new(&coordinator, &key, |result| coordinator.land(&key, pass, result));
             landing.of(coordinator.ask(&key, permit)).await;
@@ -103,10 +104,10 @@ impl Coordinator {
         let now = Instant::now();
         let mut book = self.book();
         let change = self.budget.settle(now, pass, key, result.as_ref().err().copied());
-        // Before this flight's own failure is noted: that one is news.
+        // Before this flight's own backoff begins: an opened gate ends only older backoffs.
         self.heed(&mut book, change, now);
         let outdated = book.pictures.get(key).is_some_and(Picture::is_outdated);
-        // A cancellation has ended the task while this flight was under way.
+        // A cancellation has ended the task during this flight.
         let ended = outdated.then(|| self.store.absorbing(key, now)).flatten();
         let (outcome, due, refreshed) = match (ended, result) {
             (Some(state), _) => {
@@ -147,7 +148,8 @@ impl Coordinator {
         self.budget.report(change, now);
     }
 
-    /// Keeps what a flight brought: what to publish, and when the key is due again.
+    /// Stores the snapshot of a flight. Returns the result to publish, and the time at which the key is due
+    /// again.
     fn keep(
         &self,
         key: &TaskKey,
@@ -173,7 +175,7 @@ impl Coordinator {
         }
     }
 
-    /// An answer with its deadlines.
+    /// The state of a new answer, first seen when the held states were, with their aliases.
     pub(super) fn state(&self, held: &Held, answer: OwnAnswer) -> Arc<State> {
         let OwnAnswer { snapshot, confirmed } = answer;
         let known = held.newest();
@@ -185,7 +187,7 @@ impl Coordinator {
         State::new(snapshot, first_seen, aliases, &self.policy.retention, &self.policy.pacing)
     }
 
-    /// What an opened gate changes for those who waited behind it.
+    /// Applies the opening of the gate to the keys that waited behind it.
     pub(super) fn heed(&self, book: &mut Book, change: Change, now: Instant) {
         let Change::Opened { because } = change else { return };
         book.opened = Some(now);

@@ -1,4 +1,4 @@
-//! Owns the guard that says "this client wants this task".
+//! Owns interest, the guard that says "this client wants this task".
 
 use std::sync::Arc;
 
@@ -8,11 +8,13 @@ use super::coordinator::Coordinator;
 use crate::core::grant::Client;
 use crate::core::task::TaskKey;
 
-/// Interest of one client in one key. Dropped, it lingers as long as it was told to.
+/// The interest of one client in one key. When the guard is dropped, the interest lingers for `linger`.
 pub(in crate::core) struct Interest {
     coordinator: Arc<Coordinator>,
     key: TaskKey,
     client: Client,
+    /// The number of the interest in the schedule.
+    number: u64,
     linger: Option<Duration>,
 }
 
@@ -21,12 +23,13 @@ impl Interest {
         coordinator: Arc<Coordinator>,
         key: TaskKey,
         client: Client,
+        number: u64,
         linger: Option<Duration>,
     ) -> Self {
-        Self { coordinator, key, client, linger }
+        Self { coordinator, key, client, number, linger }
     }
 
-    /// How long it outlives this guard: `None` where its client has got what it wanted.
+    /// Sets the time by which the interest outlives this guard; `None` where the client has got its answer.
     pub(in crate::core) fn linger(&mut self, linger: Option<Duration>) {
         self.linger = linger;
     }
@@ -34,6 +37,6 @@ impl Interest {
 
 impl Drop for Interest {
     fn drop(&mut self) {
-        self.coordinator.release(&self.key, &self.client, self.linger);
+        self.coordinator.release(&self.key, &self.client, self.number, self.linger);
     }
 }

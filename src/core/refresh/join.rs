@@ -1,5 +1,5 @@
-//! Owns the registering of interest: who joins gets a fresh state, a waiter, or nothing where too many tasks have
-//! interest.
+//! Owns the registration of interest: a client that joins gets a fresh state or a waiter, or is refused where
+//! too many tasks have interest.
 
 use std::sync::Arc;
 
@@ -15,21 +15,21 @@ use crate::core::grant::Grant;
 use crate::core::state::State;
 use crate::core::store::Held;
 
-/// What a client that asks for a refresh gets.
+/// The result of [`Coordinator::join`].
 pub(in crate::core) enum Joined {
-    /// A state that has become fresh meanwhile.
+    /// A fresh state, which has landed meanwhile.
     Fresh(Arc<State>),
-    /// A waiter from which to see the refresh.
+    /// A waiter for the refresh.
     Waiter(Waiter),
-    /// Nothing: too many tasks have interest.
+    /// The refusal: too many tasks have interest.
     Full,
 }
 
 impl Coordinator {
-    /// Registers interest. `linger` is how long it outlives a client that leaves without an answer.
+    /// Registers interest. It outlives by `linger` a client that disconnects without an answer.
     pub(in crate::core) fn join(self: &Arc<Self>, grant: &Grant, linger: Option<Duration>) -> Joined {
         let book = self.book();
-        // Under the lock: between the caller's look and this one a flight may have landed.
+        // Checked under the lock, because a flight may have landed since the caller's own check.
         let held = self.store.held(grant.key());
         if let Some(state) = held.fresh(Instant::now()) {
             return Joined::Fresh(Arc::clone(state));
@@ -37,7 +37,7 @@ impl Coordinator {
         self.waiter(book, &held, grant, linger).map_or(Joined::Full, Joined::Waiter)
     }
 
-    /// Registers interest that lasts, however fresh the state is. `None` where too many tasks have some.
+    /// Registers interest even where the state is fresh. `None` where too many tasks have interest.
     pub(in crate::core) fn watch(self: &Arc<Self>, grant: &Grant) -> Option<Waiter> {
         let book = self.book();
         let held = self.store.held(grant.key());
@@ -55,13 +55,13 @@ impl Coordinator {
         let now = Instant::now();
         book.sweep(now);
         let collapsed = book.schedule.contains(key);
-        if !collapsed && book.schedule.len() >= self.policy.max_tasks {
+        if !collapsed && book.schedule.len() >= self.policy.max_tasks && !book.make_room(client) {
             self.counters.too_many_tasks.add();
             return None;
         }
         let known = held.newest().map_or(now, |state| state.fresh_until);
         let barred = book.backoffs.get(key).map_or(known, |backoff| backoff.until);
-        book.schedule.want(key, client, known.max(barred), now);
+        let number = book.schedule.want(key, client, known.max(barred), now);
         let closed = book.closed;
         let picture = book.pictures.entry(key.clone()).or_insert_with(Picture::new);
         picture.ask();
@@ -71,8 +71,9 @@ impl Coordinator {
         let (frames, flight) = (picture.subscribe(), picture.answering_flight());
         self.dispatch_beside(&mut book, now);
         drop(book);
-        // Last: its end takes the lock, so nothing that could panic may come between.
-        let interest = Interest::new(Arc::clone(self), key.clone(), client.clone(), linger);
+        // Made outside the lock, because its drop takes the lock; and made at once, so that no panic can come
+        // between.
+        let interest = Interest::new(Arc::clone(self), key.clone(), client.clone(), number, linger);
         Some(Waiter { frames, flight, known_before: held.has_stand_in(now), collapsed, interest })
     }
 }

@@ -1,4 +1,4 @@
-//! Owns the end of a request to the upstream: it lands once, on return, on a panic and on abort.
+//! Owns the landing of an upstream request: it happens once, on return, on a panic and on abort.
 
 use std::sync::Arc;
 
@@ -9,10 +9,11 @@ use crate::core::cause;
 use crate::core::failure::Failure;
 use crate::core::task::TaskKey;
 
-/// Guard of one request. Dropped, it calls `land`: with the result, or with a failure where none was reached.
+/// The guard of one request. When it is dropped, it calls `land` with the result, or with a failure where
+/// there is none.
 ///
-/// It is made within the request's own task. A runtime that shuts down drops new tasks inside `spawn`, and the book is
-/// locked there.
+/// The guard must be made within the tokio task of the request, not before `spawn`. A runtime that shuts down
+/// drops new tasks inside `spawn`, where the book is locked.
 pub(super) struct Landing<'c, T, L: FnOnce(Result<T, Failure>)> {
     coordinator: &'c Arc<Coordinator>,
     key: &'c TaskKey,
@@ -26,7 +27,7 @@ impl<'c, T, L: FnOnce(Result<T, Failure>)> Landing<'c, T, L> {
         Self { coordinator, key, started: Instant::now(), result: None, land: Some(land) }
     }
 
-    /// Waits for the request, at most `policy.timeout`, and lands it.
+    /// Waits for the request, at most `policy.timeout`, and then lands it.
     pub(super) async fn of(mut self, request: impl Future<Output = Result<T, Failure>>) {
         let bounded = timeout(self.coordinator.policy.timeout, request);
         self.result = Some(bounded.await.unwrap_or(Err(Failure::TimedOut)));

@@ -1,12 +1,12 @@
-//! Owns the refreshing: interest comes in, flights go out, their results are published and kept.
+//! Owns the refreshing: it takes interest, starts flights, and publishes and stores their results.
 //!
-//! - [`coordinator`] holds the parts; [`book`] is what its lock guards.
-//! - [`join`] registers [`interest`] and gives a [`waiter`]; [`picture`] is what the waiters see.
-//! - [`flights`] and [`cancel`] send requests; [`landing`] makes sure that each of them ends. A flight is a task of its
-//!   own, so no client's departure can cancel it.
-//! - [`ownership`] decides whether an answer is the task's own; [`refusals`] is what it remembers.
-//! - [`backoff`] keeps a failing task back; [`counters`], [`overview`], [`survey`] and [`recent_requests`] are for
-//!   operators.
+//! - [`coordinator`] holds the parts; its lock guards the [`book`].
+//! - [`join`] registers [`interest`] and gives a [`waiter`]; the waiters see the [`picture`].
+//! - [`flights`] and [`cancel`] send requests; [`landing`] makes sure that each of them ends. A flight is a
+//!   tokio task of its own, so a client that disconnects cannot cancel it.
+//! - [`ownership`] decides whether an answer is the task's own; [`refusals`] holds what it remembers.
+//! - [`backoff`] delays the next request of a failing task.
+//! - [`counters`], [`overview`], [`survey`] and [`recent_requests`] are for operators.
 
 mod backoff;
 mod book;

@@ -7,33 +7,33 @@ use super::counters::CoreCounters;
 use super::recent_requests::RecentRequests;
 use crate::core::store::Fill;
 
-/// The core's figures.
+/// The core's figures at one moment.
 #[derive(Debug, Clone, Copy)]
 pub struct Overview<'m> {
-    /// The tables of interest.
+    /// The sizes of the tables of interest.
     pub census: Census,
     /// Tasks with interest that are not due yet.
     pub waiting: usize,
     /// Tasks that are due, and wait for the budget or the gate.
     pub due: usize,
-    /// How long tasks that are due wait for their turn.
+    /// The time that due tasks wait for their turn.
     pub lag: Duration,
-    /// How full the memory is: of known tasks, and of missing ones.
+    /// The fill of the store: that of known states, and that of missing ones.
     pub memory: [Fill; 2],
     /// The counters since the start.
     pub counters: &'m CoreCounters,
-    /// The upstream's latest answers and failures.
+    /// The latest upstream requests.
     pub recent_requests: &'m RecentRequests,
 }
 
-/// What is held because somebody is interested: all zero once everybody is gone.
+/// The sizes of the tables of interest: all zero once no client has interest and no flight is under way.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Census {
     /// Tasks with interest, or in flight.
     pub tasks: usize,
-    /// Pictures, one for each of them.
+    /// Pictures, one for each of these tasks.
     pub pictures: usize,
-    /// Interest that outlives its client.
+    /// Interest that lingers after its client has disconnected.
     pub lingering: usize,
 }
 

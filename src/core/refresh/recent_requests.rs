@@ -1,7 +1,7 @@
-//! Owns what the upstream did lately: how long it took, what failed, which tasks it spoke of. All of it is bounded,
-//! and none of it holds what an upstream or a client wrote.
+//! Owns the recent upstream requests: their durations, their failures, and the tasks that were answered. Each
+//! list is bounded. Apart from the ids of tasks, none holds text from the upstream or from a client.
 //!
-//! The lock is for landings and for whoever looks, and never held with another one.
+//! Landings and readers take the lock, and never hold it together with another one.
 
 use std::collections::VecDeque;
 
@@ -16,27 +16,27 @@ const FAILURES: usize = 20;
 const TIMINGS: usize = 2048;
 const LANDED: usize = 512;
 
-/// What has happened lately.
+/// The recent upstream requests.
 #[derive(Debug, Default)]
 pub struct RecentRequests(Mutex<Recent>);
 
-/// A request that brought no answer.
+/// An upstream request that failed.
 #[derive(Debug, Clone)]
 pub struct FailedRequest {
-    /// When that was known.
+    /// The time at which the request landed.
     pub at: Instant,
-    /// Which task was asked for.
+    /// The task of the request.
     pub key: TaskKey,
-    /// What happened.
+    /// The failure.
     pub failure: Failure,
 }
 
-/// How long the upstream took.
+/// The latency of the upstream over the last [`SPAN`] seconds.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Latency {
-    /// Half of the requests took no longer.
+    /// The median duration; `None` without requests.
     pub median: Option<Duration>,
-    /// Nineteen of twenty did not.
+    /// The 95th percentile; `None` without requests.
     pub p95: Option<Duration>,
     /// The mean of each of the last [`SPAN`] whole seconds, the latest last.
     pub seconds: Vec<Option<Duration>>,
@@ -46,12 +46,12 @@ pub struct Latency {
 struct Recent {
     failures: VecDeque<FailedRequest>,
     timings: VecDeque<(Instant, Duration)>,
-    /// The tasks that were told of last, and when. One that was told of twice stands here twice.
+    /// The tasks that were answered last, and when. A task that was answered twice occurs twice.
     landed: VecDeque<(TaskKey, Instant)>,
 }
 
 impl RecentRequests {
-    /// The upstream has answered, or has not: after so long.
+    /// Records a request that landed after `took`.
     pub(super) fn landed(&self, key: &TaskKey, took: Duration, failure: Option<Failure>, now: Instant) {
         let mut recent = self.recent();
         push(&mut recent.timings, (now, took), TIMINGS);
@@ -68,14 +68,14 @@ impl RecentRequests {
         self.recent().failures.iter().rev().cloned().collect()
     }
 
-    /// The tasks that were told of within `span`, the latest first; some of them more than once.
+    /// The tasks that were answered within `span`, the latest first. A task may occur more than once.
     pub fn told_within(&self, span: Duration, now: Instant) -> Vec<TaskKey> {
         let is_recent = |at: Instant| now.saturating_duration_since(at) <= span;
         let recent = self.recent();
         recent.landed.iter().rev().take_while(|(_, at)| is_recent(*at)).map(|(key, _)| key.clone()).collect()
     }
 
-    /// How long the upstream took lately.
+    /// The latency over the last [`SPAN`] seconds.
     pub fn latency(&self, now: Instant) -> Latency {
         let mut sums = vec![(Duration::ZERO, 0_u32); usize::try_from(SPAN).unwrap_or(0)];
         let mut all = Vec::new();

@@ -1,4 +1,4 @@
-//! Owns the list of what is looked after, for those who watch over the gateway.
+//! Owns the list of tasks, for operators.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,41 +11,42 @@ use crate::core::snapshot::Phase;
 use crate::core::state::State;
 use crate::core::task::TaskKey;
 
-/// How many keys are looked through for those with most watchers: the book is locked meanwhile.
+/// The number of keys searched for those with the most watchers. It is bounded, because the book is locked
+/// meanwhile.
 const SCANNED: usize = 2000;
-/// How long a live task stays in the list after its last refresh: those who poll come and go.
+/// The time that a live task stays in the list after its last refresh: clients that poll come and go.
 const LIVE_FOR: Duration = Duration::from_secs(30);
-/// How long one that is over does: long enough to be seen.
+/// The time that a terminal or missing task stays in the list: long enough to be seen.
 const OVER_FOR: Duration = Duration::from_secs(12);
 
 /// One task of the list.
 #[derive(Debug, Clone)]
 pub struct TaskRow {
-    /// Which one.
+    /// The key of the task.
     pub key: TaskKey,
-    /// What is known of it.
+    /// The newest state of the task, if the store holds one.
     pub state: Option<Arc<State>>,
-    /// How many wait for it or watch it.
+    /// The number of clients that wait for the task or watch it.
     pub watchers: usize,
-    /// When it is asked about next.
+    /// The time of the next refresh.
     pub next: Next,
-    /// What went wrong last, while it is left alone for that.
+    /// The last failure, while the backoff lasts.
     pub trouble: Option<Failure>,
 }
 
-/// When a task is asked about.
+/// The time of the next refresh of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// Just now.
+    /// A flight is under way.
     InFlight,
-    /// Then, or when its turn comes.
+    /// The task is due then, and is refreshed when its turn comes.
     At(Instant),
-    /// When somebody asks again.
+    /// The task has no interest, and is refreshed only after a client asks again.
     Unwanted,
 }
 
 impl Coordinator {
-    /// Up to `most` tasks, the oldest first, and how many are looked after in all.
+    /// The number of tasks with interest or a recent refresh, and up to `most` of them, the oldest first.
     pub(in crate::core) fn survey(&self, most: usize, now: Instant) -> (usize, Vec<TaskRow>) {
         let (total, mut rows) = self.wanted(most, now);
         let mut listed: HashSet<TaskKey> = rows.iter().map(|row| row.key.clone()).collect();

@@ -1,4 +1,4 @@
-//! The driver: how often it looks, and whether it looks in time.
+//! Tests of the driver: it dispatches in time, and wakes seldom.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::core::store::Store;
 use crate::core::task::{Route, Routes, TaskKey};
 use crate::lifecycle::Lifecycle;
 
-/// Answers at once, and notes when it was asked.
+/// A source that answers at once, and notes the time of each request.
 struct Prompt {
     asked: Mutex<Vec<Instant>>,
     answer: fn(usize) -> Result<Phase, Failure>,
@@ -86,7 +86,7 @@ impl Bench {
         Self { coordinator, source, wakes, routes }
     }
 
-    /// A waiter in somebody's name, held as long as the test likes.
+    /// A waiter of some client, which the test holds.
     fn join(&self, id: usize) -> Waiter {
         let key = self.routes.find(&format!("/t/{id}")).unwrap();
         match self.coordinator.join(&Grant::issue(key, Client::Named("x".into()), None), None) {
@@ -124,7 +124,7 @@ async fn a_watched_task_is_asked_about_on_time_and_costs_a_wake_or_two_a_refresh
     let _waiter = bench.join(1);
     an_hour().await;
     let asked = bench.asked();
-    // Every 2 s while it is young, every 5 s from its hundredth second on.
+    // Every 2 s while the task is young, every 5 s from its hundredth second on.
     assert!((715..=760).contains(&asked.len()), "{}", asked.len());
     let gaps: Vec<Duration> = asked.windows(2).map(|pair| pair[1] - pair[0]).collect();
     let late = Duration::from_millis(2);

@@ -1,4 +1,4 @@
-//! Owns the waiting of one client for its task's flight.
+//! Owns the waiter: one client that waits for a flight of its task.
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -6,14 +6,14 @@ use tokio::time::{Instant, sleep_until};
 use super::interest::Interest;
 use super::picture::{FlightResult, Frame};
 
-/// A client that waits for what its task's flight brings.
+/// A client that waits for the result of a flight.
 pub(in crate::core) struct Waiter {
     pub(in crate::core) frames: watch::Receiver<Frame>,
     /// The number of the first flight that answers this client.
     pub(in crate::core) flight: u64,
-    /// Whether something was known that could stand in.
+    /// Whether a state was known that could stand in.
     pub(in crate::core) known_before: bool,
-    /// Whether somebody else had asked before.
+    /// Whether the task was in the schedule already, so that the request was coalesced.
     pub(in crate::core) collapsed: bool,
     pub(in crate::core) interest: Interest,
 }
@@ -24,19 +24,24 @@ impl Waiter {
         self.frames.borrow().started >= self.flight
     }
 
-    /// What the flight brings; `None` where it has not started by `start_by`, or the process ends first. Once started
-    /// it is waited for: every flight lands. Cancel safe.
+    /// Whether the task has lost its place to a client that holds fewer.
+    pub(in crate::core) fn is_evicted(&self) -> bool {
+        self.frames.borrow().evicted
+    }
+
+    /// The result of the flight; `None` where the flight has not started by `start_by`, the gateway
+    /// shuts down, or the task loses its place. A started flight is waited for, because every flight lands. Cancel safe.
     pub(in crate::core) async fn landing(&mut self, start_by: Instant) -> Option<FlightResult> {
         let mut patience = std::pin::pin!(sleep_until(start_by));
-        // A timer costs something, and who comes to a flight that has started needs none.
+        // A timer has a cost, and a client whose flight has started needs none.
         let mut is_patient = !self.started();
         loop {
             {
                 let frame = self.frames.borrow_and_update();
                 if frame.landed >= self.flight {
-                    return frame.result.clone();
+                    return frame.result();
                 }
-                if frame.closed {
+                if frame.closed || frame.evicted {
                     return None;
                 }
             }

@@ -1,7 +1,7 @@
-//! Owns the clients' lines and whose turn it is.
+//! Owns the lines of the clients, and the order of their turns.
 //!
-//! A client with a due key stands in the ring, the others in `sleeping` by their first due time. Who
-//! wants nothing stands in neither: clients that come and go at a closed gate leave nothing behind.
+//! A client with a due key stands in the ring, the others in `sleeping` by their first due time. A client
+//! without keys stands in neither, so that clients that come and go at a closed gate leave nothing behind.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -10,13 +10,13 @@ use tokio::time::Instant;
 use crate::core::grant::Client;
 use crate::core::task::TaskKey;
 
-/// All lines.
+/// The lines of all clients.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     lines: HashMap<Client, Line>,
     /// Clients that had a due key when they were put here, in the order of their turns.
     ring: BTreeMap<u64, Client>,
-    /// The other clients, by when their first key is due.
+    /// The other clients, by the time at which their first key is due.
     sleeping: BTreeSet<(Instant, Client)>,
     /// The client whose turn [`next`](Lines::next) began.
     at_turn: Option<Client>,
@@ -26,7 +26,7 @@ pub(super) struct Lines {
 #[derive(Debug, Default)]
 struct Line {
     keys: BTreeSet<(Instant, TaskKey)>,
-    /// Its place in the ring.
+    /// The client's place in the ring, if it stands there.
     turn: Option<u64>,
 }
 
@@ -51,7 +51,7 @@ impl Lines {
         });
     }
 
-    /// Changes a line and keeps ring and `sleeping` right.
+    /// Changes a line, and updates the ring and `sleeping`.
     fn change(&mut self, client: &Client, change: impl FnOnce(&mut BTreeSet<(Instant, TaskKey)>)) {
         let line = self.lines.entry(client.clone()).or_default();
         let before = line.first_due();
@@ -61,7 +61,7 @@ impl Lines {
             Some(turn) if after.is_none() => {
                 self.ring.remove(&turn);
             }
-            // It stays where it is until its turn shows that nothing is due.
+            // The client keeps its place until its turn shows that no key is due.
             Some(_) => {}
             None if before == after => {}
             None => {
@@ -78,12 +78,12 @@ impl Lines {
         }
     }
 
-    /// How many clients have a due key, or had one when their last turn came.
+    /// The number of clients that have a due key, or had one when they joined the ring.
     pub(super) fn clients_due(&mut self, now: Instant) -> usize {
         if self.has_due(now) { self.ring.len() } else { 0 }
     }
 
-    /// When the next key is due: `now` where one waits already.
+    /// The time at which the next key is due; `now` where a due key waits already.
     pub(super) fn next_due(&mut self, now: Instant) -> Option<Instant> {
         if self.has_due(now) { Some(now) } else { self.sleeping.first().map(|(due, _)| *due) }
     }
@@ -95,7 +95,7 @@ impl Lines {
             if self.is_due(client, now) {
                 return true;
             }
-            // Skipping is free: others have flown its keys.
+            // The client's due keys were requested in the turns of others: to skip the client costs no turn.
             let client = client.clone();
             self.leave_ring(client);
         }
@@ -123,8 +123,8 @@ impl Lines {
         }
     }
 
-    /// How many requests go out before a key of this client's, at most: its own keys before this one,
-    /// and as many turns of each other client; but never more than there are keys.
+    /// The largest number of requests that start before a key of this client: those for its own keys before
+    /// this one, and as many turns of each other client, but never more than there are other keys.
     pub(super) fn ahead(
         &mut self,
         client: &Client,
@@ -157,7 +157,7 @@ impl Lines {
         }
     }
 
-    /// From sleep to the end of the ring.
+    /// Moves a client from `sleeping` to the end of the ring.
     fn join_ring(&mut self, client: Client) {
         let Some(line) = self.lines.get_mut(&client) else { return };
         if let Some(due) = line.first_due() {
@@ -168,7 +168,7 @@ impl Lines {
         self.ring.insert(turn, client);
     }
 
-    /// From the ring to sleep.
+    /// Moves a client from the ring to `sleeping`.
     fn leave_ring(&mut self, client: Client) {
         let Some(line) = self.lines.get_mut(&client) else { return };
         if let Some(turn) = line.turn.take() {

@@ -1,12 +1,14 @@
-//! Owns the order in which interested keys go upstream.
+//! Owns the schedule: the order in which keys with interest are requested.
 //!
-//! A key stands in it at most once: queued, or in flight. Clients with due keys take equal turns, and
-//! within a client the key that is due earliest goes first. A key that several clients want stands in
-//! each one's line, flies once and leaves all; a client whose keys others have flown loses no turn
-//! (invariants 10 and 11).
+//! A key is in the schedule at most once: queued, or in flight. Clients with due keys take equal turns, and
+//! within the line of a client the key that is due earliest goes first. A key that several clients want
+//! stands in the line of each, is requested once and leaves all lines. A client whose keys were requested in
+//! the turns of others loses no turn.
 //!
-//! A plain state machine: time is an argument, and it knows neither tasks nor locks nor tokens.
+//! The schedule is a plain state machine: time is an argument, and it knows no runtime, no locks and no
+//! tokens.
 
+mod holdings;
 mod lines;
 #[cfg(test)]
 mod tests;
@@ -15,51 +17,55 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tokio::time::Instant;
 
+use self::holdings::Holdings;
 use self::lines::Lines;
 use super::grant::Client;
 use super::task::{ByKey, TaskKey};
 
-/// Who wants what, and whose turn it is.
+/// The keys with interest, and the turns of the clients.
 #[derive(Debug, Default)]
 pub struct Schedule {
     keys: HashMap<TaskKey, Entry, ByKey>,
     lines: Lines,
-    /// Interest that nobody holds any more, by the time it ends.
+    holdings: Holdings,
+    /// The lingering interest, by the time at which it ends.
     lingering: BTreeSet<(Instant, TaskKey, Client)>,
 }
 
 #[derive(Debug)]
 struct Entry {
-    /// When it is to be asked again. In flight: when that was.
+    /// The time at which the key is due. For a key in flight: the time at which that flight was due.
     due: Instant,
-    /// Since when somebody wants it.
+    /// The time since which the key is in the schedule.
     wanted: Instant,
     in_flight: bool,
-    /// Few for most keys: to compare a name costs less than to hash it.
+    /// A `BTreeMap`, because most keys have few clients: to compare their names costs less than to hash them.
     wants: BTreeMap<Client, Want>,
 }
 
 /// One client's interest in one key.
 #[derive(Debug, Default)]
 struct Want {
-    /// Guards held.
+    /// The number of guards held.
     held: usize,
-    /// Until when the interest outlives them.
+    /// The time until which the interest outlives its guards.
     lingers: Option<Instant>,
+    /// The number of this interest: a guard of an earlier one releases nothing.
+    number: u64,
 }
 
 impl Schedule {
-    /// How many keys are wanted or in flight.
+    /// The number of keys with interest or in flight.
     pub fn len(&self) -> usize {
         self.keys.len()
     }
 
-    /// Whether nothing is wanted or in flight.
+    /// Whether no key has interest or is in flight.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
-    /// Whether the key is wanted or in flight.
+    /// Whether the key has interest or is in flight.
     pub fn contains(&self, key: &TaskKey) -> bool {
         self.keys.contains_key(key)
     }
@@ -69,14 +75,14 @@ impl Schedule {
         self.keys.get(key).is_some_and(|entry| entry.in_flight)
     }
 
-    /// When the key is to be asked again.
+    /// The time at which the key is due.
     pub fn due(&self, key: &TaskKey) -> Option<Instant> {
         self.keys.get(key).map(|entry| entry.due)
     }
 
-    /// Adds a client's interest in a key. `due` counts only for a key that nobody wanted before:
-    /// asking often gains nothing.
-    pub fn want(&mut self, key: &TaskKey, client: &Client, due: Instant, now: Instant) {
+    /// Adds a client's interest in a key. `due` counts only for a key that is new to the schedule: a client
+    /// gains nothing by asking often. Returns the number of the interest, by which a guard of it is released.
+    pub fn want(&mut self, key: &TaskKey, client: &Client, due: Instant, now: Instant) -> u64 {
         let entry = self.keys.entry(key.clone()).or_insert_with(|| Entry {
             due,
             wanted: now,
@@ -89,28 +95,42 @@ impl Schedule {
         if let Some(end) = want.lingers.take() {
             self.lingering.remove(&(end, key.clone(), client.clone()));
         }
-        let is_new = entry.wants.len() > wants;
-        if is_new && !entry.in_flight {
+        let number = want.number;
+        if entry.wants.len() == wants {
+            return number;
+        }
+        let number = self.holdings.insert(client, key);
+        if let Some(want) = entry.wants.get_mut(client) {
+            want.number = number;
+        }
+        if !entry.in_flight {
             self.lines.insert(client, key, entry.due);
         }
+        number
     }
 
-    /// Gives back one of several guards that a client holds, after which nothing is different. False where there are
-    /// no several.
-    pub fn release_one_of_several(&mut self, key: &TaskKey, client: &Client) -> bool {
+    /// Releases one guard of a client that holds several, which changes nothing else. Returns false, and
+    /// releases no guard, where the client does not hold several.
+    pub fn release_one_of_several(&mut self, key: &TaskKey, client: &Client, number: u64) -> bool {
         let want = self.keys.get_mut(key).and_then(|entry| entry.wants.get_mut(client));
-        let Some(want) = want.filter(|want| want.held > 1) else { return false };
+        let Some(want) = want.filter(|want| want.held > 1 && want.number == number) else { return false };
         want.held -= 1;
         true
     }
 
-    /// Gives back one guard. The interest lingers until `until`, where that lies ahead.
-    pub fn release(&mut self, key: &TaskKey, client: &Client, until: Option<Instant>, now: Instant) {
-        let Some(want) = self.keys.get_mut(key).and_then(|entry| entry.wants.get_mut(client)) else {
-            return;
-        };
+    /// Releases one guard of the interest of this number. The interest lingers until `until`, where that lies ahead.
+    pub fn release(
+        &mut self,
+        key: &TaskKey,
+        client: &Client,
+        number: u64,
+        until: Option<Instant>,
+        now: Instant,
+    ) {
+        let want = self.keys.get_mut(key).and_then(|entry| entry.wants.get_mut(client));
+        let Some(want) = want.filter(|want| want.number == number) else { return };
         want.held = want.held.saturating_sub(1);
-        // The latest of several departures counts.
+        // Of several departures, the one that lingers longest counts.
         let until = until.max(want.lingers).filter(|until| *until > now);
         if let Some(before) = want.lingers.take() {
             self.lingering.remove(&(before, key.clone(), client.clone()));
@@ -122,7 +142,67 @@ impl Schedule {
         self.drop_if_unwanted(key, client);
     }
 
-    /// Ends the lingering interest whose time is over, and names the keys that nobody wants any more.
+    /// Takes the place of a key for a client whose holding would still be smaller than the largest one: a newest key
+    /// of the largest holder, one that merely lingers first. `None` where the client is to be turned away. So no two
+    /// clients evict each other in turn.
+    pub fn give_way(&mut self, newcomer: &Client) -> Option<TaskKey> {
+        let after = self.holdings.of(newcomer) + 1;
+        let (size, largest) = self.holdings.largest()?;
+        if after >= size {
+            return None;
+        }
+        // A key that a much smaller holder wants too stays.
+        let holds_much = |client: &Client| {
+            let held = self.holdings.of(client);
+            held > after && held >= size / 2
+        };
+        let gives_way = |key: &&TaskKey| {
+            let entry = self.keys.get(*key);
+            entry.is_some_and(|entry| !entry.in_flight && entry.wants.keys().all(holds_much))
+        };
+        let lingers = |key: &&TaskKey| {
+            self.keys.get(*key).is_some_and(|entry| entry.wants.values().all(|want| want.held == 0))
+        };
+        let candidates: Vec<&TaskKey> = self.holdings.candidates(largest).filter(gives_way).collect();
+        let key = candidates.iter().copied().find(lingers).or(candidates.first().copied())?.clone();
+        self.evict(&key);
+        Some(key)
+    }
+
+    /// Ends the newest lingering interest of the largest holder, for a client that holds less. False where there is
+    /// none.
+    pub fn end_lingering_of_largest(&mut self, newcomer: &Client) -> bool {
+        let Some((size, largest)) = self.holdings.largest() else { return false };
+        if self.holdings.of(newcomer) >= size {
+            return false;
+        }
+        let largest = largest.clone();
+        let lingers = |key: &&TaskKey| {
+            let want = self.keys.get(*key).and_then(|entry| entry.wants.get(&largest));
+            want.is_some_and(|want| want.lingers.is_some())
+        };
+        let Some(key) = self.holdings.candidates(&largest).find(lingers).cloned() else { return false };
+        if let Some(want) = self.keys.get_mut(&key).and_then(|entry| entry.wants.get_mut(&largest))
+            && let Some(end) = want.lingers.take()
+        {
+            self.lingering.remove(&(end, key.clone(), largest.clone()));
+        }
+        self.drop_if_unwanted(&key, &largest);
+        true
+    }
+
+    fn evict(&mut self, key: &TaskKey) {
+        let Some(entry) = self.keys.remove(key) else { return };
+        for (client, want) in entry.wants {
+            self.lines.remove(&client, key, entry.due);
+            self.holdings.remove(&client, want.number);
+            if let Some(end) = want.lingers {
+                self.lingering.remove(&(end, key.clone(), client));
+            }
+        }
+    }
+
+    /// Ends the lingering interest whose time is over. Returns the keys that have left the schedule.
     pub fn sweep(&mut self, now: Instant) -> Vec<TaskKey> {
         let mut unwanted = Vec::new();
         while self.lingering.first().is_some_and(|(end, ..)| *end <= now) {
@@ -143,17 +223,18 @@ impl Schedule {
         self.lines.has_due(now)
     }
 
-    /// How many clients have a key that is due.
+    /// The number of clients that have a due key.
     pub fn clients_due(&mut self, now: Instant) -> usize {
         self.lines.clients_due(now)
     }
 
-    /// When the next key is due: `now` where one waits already.
+    /// The time at which the next key is due; `now` where a due key waits already.
     pub fn next_due(&mut self, now: Instant) -> Option<Instant> {
         self.lines.next_due(now)
     }
 
-    /// Takes the key whose turn it is, and since when it waited: from now on it is in flight.
+    /// Takes the key whose turn it is, which is in flight from now on. Returns it with the time since which
+    /// it waited.
     pub fn start(&mut self, now: Instant) -> Option<(TaskKey, Instant)> {
         let key = self.lines.next(now)?;
         let mut waited = now;
@@ -168,8 +249,8 @@ impl Schedule {
         Some((key, waited))
     }
 
-    /// Takes a key back from its flight, due again at `due`. Lingering interest has then had its
-    /// refresh and ends, unless the flight was turned away at the gate (`refreshed` is false).
+    /// Ends the flight of a key, which is due again at `due`. Lingering interest ends with its refresh,
+    /// unless the upstream refused the account (`refreshed` is false).
     pub fn land(&mut self, key: &TaskKey, due: Instant, refreshed: bool) {
         let Some(entry) = self.keys.get_mut(key) else { return };
         entry.in_flight = false;
@@ -180,7 +261,12 @@ impl Schedule {
                     self.lingering.remove(&(end, key.clone(), client.clone()));
                 }
             }
-            entry.wants.retain(|_, want| want.held > 0);
+            entry.wants.retain(|client, want| {
+                if want.held == 0 {
+                    self.holdings.remove(client, want.number);
+                }
+                want.held > 0
+            });
         }
         for client in entry.wants.keys() {
             self.lines.insert(client, key, due);
@@ -190,7 +276,7 @@ impl Schedule {
         }
     }
 
-    /// Makes a key due at `due`, if it was due later: what waits keeps its place.
+    /// Makes a key due at `due`, if it was due later. A key that is due already keeps its place.
     pub fn hasten(&mut self, key: &TaskKey, due: Instant) {
         if self.due(key).is_some_and(|known| known > due) {
             self.reschedule(key, due);
@@ -209,23 +295,24 @@ impl Schedule {
         entry.due = due;
     }
 
-    /// How many clients' interest lingers.
+    /// The number of lingering interests.
     pub fn lingering(&self) -> usize {
         self.lingering.len()
     }
 
-    /// The keys that somebody wants and that are not in flight.
+    /// The keys with interest that are not in flight.
     pub fn queued(&self) -> impl Iterator<Item = &TaskKey> {
         self.keys.iter().filter(|(_, entry)| !entry.in_flight).map(|(key, _)| key)
     }
 
-    /// How many keys are not in flight, and how many of those are due.
+    /// The number of keys that are not in flight, and the number of those that are due.
     pub fn backlog(&self, now: Instant) -> (usize, usize) {
         let queued = self.keys.values().filter(|entry| !entry.in_flight);
         queued.fold((0, 0), |(all, due), entry| (all + 1, due + usize::from(entry.due <= now)))
     }
 
-    /// Up to `most` keys: when each is due, whether it is in flight, and how many guards are held for it.
+    /// Up to `most` keys: the time at which each is due, whether it is in flight, and the number of its
+    /// guards.
     pub fn survey(&self, most: usize) -> impl Iterator<Item = (&TaskKey, Instant, bool, usize)> {
         self.keys.iter().take(most).map(|(key, entry)| {
             let held = entry.wants.values().map(|want| want.held).sum();
@@ -233,7 +320,7 @@ impl Schedule {
         })
     }
 
-    /// How many requests go out before this client's turn reaches this key, at most.
+    /// The largest number of requests that start before this client's turn reaches this key.
     pub fn ahead(&mut self, key: &TaskKey, client: &Client, now: Instant) -> u32 {
         let Some(entry) = self.keys.get(key).filter(|entry| !entry.in_flight) else { return 0 };
         let ahead = self.lines.ahead(client, key, entry.due, self.keys.len(), now);
@@ -242,13 +329,15 @@ impl Schedule {
 
     fn drop_if_unwanted(&mut self, key: &TaskKey, client: &Client) {
         let Some(entry) = self.keys.get_mut(key) else { return };
-        if entry.wants.get(client).is_some_and(|want| want.held == 0 && want.lingers.is_none()) {
+        let want = entry.wants.get(client).filter(|want| want.held == 0 && want.lingers.is_none());
+        if let Some(number) = want.map(|want| want.number) {
             entry.wants.remove(client);
+            self.holdings.remove(client, number);
             if !entry.in_flight {
                 self.lines.remove(client, key, entry.due);
             }
         }
-        // A flight under way is never cancelled; its landing clears up.
+        // A flight is never cancelled; its landing removes the key.
         if entry.wants.is_empty() && !entry.in_flight {
             self.keys.remove(key);
         }

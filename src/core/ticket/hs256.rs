@@ -1,5 +1,5 @@
-//! Owns HMAC with SHA-256 (RFC 7518, 3.2) as the JWT crate wants it: ring's, which TLS brings along anyway.
-//! No other algorithm exists here, so that none can be swapped in.
+//! Owns HMAC with SHA-256 (RFC 7518, 3.2) in the form that the JWT crate requires. The implementation is
+//! ring's, which TLS needs anyway. No other algorithm exists here, so that no ticket can choose another one.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{ErrorKind, Result};
@@ -13,7 +13,7 @@ static PROVIDER: CryptoProvider = CryptoProvider {
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-/// Makes this the process' only choice; a second call changes nothing.
+/// Installs the provider for the whole process. A second call changes nothing.
 pub(super) fn install() {
     let _ = PROVIDER.install_default();
 }

@@ -1,7 +1,7 @@
 //! Owns tickets: the right to read certain tasks for a while, signed by a back end for a browser.
 //!
-//! A ticket is a JWT (RFC 7519) with HS256 and nothing else, so that any JWT library makes one. `tasks` and
-//! `exp` are required. Time is an argument, and there is no leeway: at `exp` it is over.
+//! A ticket is a JWT (RFC 7519) with HS256 and no other algorithm, so that any JWT library can make one.
+//! `tasks` and `exp` are required. Time is an argument, and there is no leeway: a ticket expires at `exp`.
 
 mod hs256;
 #[cfg(test)]
@@ -17,32 +17,33 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// The furthest that `exp` may lie ahead.
+/// The longest time by which `exp` may lie ahead.
 pub const LONGEST_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
-/// The shortest secret, in bytes: as long as the hash (RFC 7518, 3.2).
+/// The shortest secret, in bytes: the length of the hash (RFC 7518, 3.2).
 pub const SHORTEST_SECRET: usize = 32;
-/// The longest ticket, in bytes. Room for a hundred ids and more.
+/// The longest ticket, in bytes. It has room for more than a hundred ids.
 pub const LONGEST: usize = 8 * 1024;
 
-/// The longest `sub`, in bytes: limits remember many of them.
+/// The longest `sub`, in bytes. It is bounded because the limits of clients remember many of them.
 pub const LONGEST_USER: usize = 256;
 
-/// What a back end signs.
+/// The claims that a back end signs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Claims {
-    /// The ids of the tasks it opens, on any route.
+    /// The ids of the tasks that the ticket opens, on any route.
     pub tasks: Vec<String>,
-    /// Until when, in seconds since 1970.
+    /// The expiry, in seconds since 1970.
     pub exp: u64,
-    /// The user: limits are counted and turns are taken by it.
+    /// The user. Limits are counted and turns are taken by it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sub: Option<String>,
-    /// Whether it also cancels its tasks.
+    /// Whether its holder may also cancel these tasks.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub cancel: bool,
 }
 
-/// What stands in a ticket. Others may write more than is needed, and times with a fraction (RFC 7519, 2).
+/// The claims of a received ticket. Back ends may write other claims too, and times with a fraction (RFC
+/// 7519, 2).
 #[derive(Deserialize)]
 struct Written {
     tasks: Vec<String>,
@@ -54,7 +55,7 @@ struct Written {
     cancel: bool,
 }
 
-/// A user's name; ids of databases are numbers.
+/// The name of a user. It may be a number, as the ids of databases are.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum User {
@@ -62,20 +63,20 @@ enum User {
     Number(i64),
 }
 
-/// A ticket that holds.
+/// A valid ticket.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ticket {
-    /// The ids of the tasks it opens, on any route.
+    /// The ids of the tasks that the ticket opens, on any route.
     pub tasks: Vec<String>,
-    /// How long it still lasts.
+    /// The time until the ticket expires.
     pub lasts: Duration,
-    /// The user, where it names one.
+    /// The user, where the ticket names one.
     pub user: Option<Arc<str>>,
-    /// Whether it also cancels its tasks.
+    /// Whether its holder may also cancel these tasks.
     pub may_cancel: bool,
 }
 
-/// Why a ticket does not hold.
+/// The fault of an invalid ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum TicketFault {
     /// No JWT, or one whose claims have the wrong form.
@@ -84,25 +85,25 @@ pub enum TicketFault {
          `sub` is text or a whole number, and `cancel` true or false"
     )]
     Malformed,
-    /// More than [`LONGEST`].
+    /// The ticket is longer than [`LONGEST`].
     #[error("it is longer than 8 KiB; name fewer tasks in it")]
     TooLarge,
-    /// Its `sub` is more than [`LONGEST_USER`].
+    /// The `sub` is longer than [`LONGEST_USER`].
     #[error("its `sub` is longer than 256 bytes")]
     LongUser,
-    /// Another algorithm, or demands in its header that nobody here fulfils.
+    /// Another algorithm, or a `crit` in its header (RFC 7515, 4.1.11), of which no extension is supported.
     #[error("it is not signed with plain HS256")]
     Algorithm,
     /// None of the secrets has signed it, or it was changed after that.
     #[error("its signature is not by a secret of this gateway")]
     Signature,
-    /// It names an audience.
+    /// The ticket names an audience.
     #[error("it has an `aud`, so it is meant for somebody else; leave `aud` out")]
     Audience,
-    /// `exp` has come.
+    /// `exp` is reached.
     #[error("it has expired; get a new one")]
     Expired,
-    /// `nbf` has not come.
+    /// `nbf` lies ahead.
     #[error("its `nbf` is still ahead; check the clocks")]
     NotYet,
     /// `exp` lies more than [`LONGEST_LIFE`] ahead.
@@ -110,8 +111,8 @@ pub enum TicketFault {
     TooLong,
 }
 
-/// The secrets of tickets: the first signs, all verify, so that one can be replaced while tickets of the other
-/// are still out. `Debug` shows none.
+/// The secrets of tickets: the first signs, all verify, so that a secret can be replaced while tickets that
+/// it has signed are still in use. `Debug` shows no secret.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Keyring(Vec<Vec<u8>>);
 
@@ -122,7 +123,7 @@ impl Keyring {
         Self(secrets)
     }
 
-    /// Whether there is none: then no ticket holds.
+    /// Whether there is no secret: then no ticket is valid.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -133,10 +134,10 @@ impl Keyring {
         encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(secret)).ok()
     }
 
-    /// Judges a ticket at `now`.
+    /// Verifies a ticket at `now`.
     ///
     /// # Errors
-    /// The first [`TicketFault`] found; before the signature is known to be good, nothing of what it signs.
+    /// The first [`TicketFault`] found. A fault in the claims is reported only if the signature is good.
     pub fn verify(&self, text: &str, now: SystemTime) -> Result<Ticket, TicketFault> {
         if text.len() > LONGEST {
             return Err(TicketFault::TooLarge);
@@ -156,7 +157,7 @@ impl Keyring {
         if lasts > LONGEST_LIFE.as_secs_f64() {
             return Err(TicketFault::TooLong);
         }
-        // No larger than a day, so it always is a duration.
+        // At most a day, so the conversion cannot fail.
         let lasts = Duration::try_from_secs_f64(lasts).unwrap_or_default();
         let user = match claims.sub {
             Some(User::Name(name)) if name.len() > LONGEST_USER => return Err(TicketFault::LongUser),
@@ -172,7 +173,7 @@ impl Keyring {
         for secret in &self.0 {
             match decode::<Written>(text, &DecodingKey::from_secret(secret), &validation()) {
                 Ok(data) if data.header.crit.is_none() => return Ok(data.claims),
-                // RFC 7515, 4.1.11: what is critical and not understood makes it invalid.
+                // RFC 7515, 4.1.11: a critical extension that is not understood makes the ticket invalid.
                 Ok(_) => return Err(TicketFault::Algorithm),
                 Err(error) => fault = fault_of(error.kind()),
             }
@@ -190,8 +191,8 @@ impl fmt::Debug for Keyring {
     }
 }
 
-/// Times and audience are judged in [`Keyring::verify`]: the crate asks the system's clock, rounds, and passes over an
-/// audience that it cannot read.
+/// The crate's checks, without times and audience. [`Keyring::verify`] checks those, because the crate asks
+/// the system's clock, rounds, and passes over an audience that it cannot read.
 fn validation() -> Validation {
     let mut validation = Validation::new(Algorithm::HS256);
     validation.validate_exp = false;

@@ -1,4 +1,4 @@
-//! Tickets by hand: every part of a JWT as an attacker or a careless back end might write it.
+//! Tests with tickets made by hand: every part of a JWT as an attacker or a careless back end might write it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -1,5 +1,5 @@
-//! Owns who may see the dashboard and purge: everybody on this machine where the listener is on loopback, otherwise
-//! the holder of a token.
+//! Owns the right to use the dashboard and the purge: on a loopback listener every client has it, otherwise
+//! the holders of a token.
 
 use std::sync::Arc;
 
@@ -12,32 +12,32 @@ use crate::core::token::Hash;
 use crate::http::guards::access::Access;
 use crate::http::respond::error::Error;
 
-/// The rule.
+/// The rule of the admin listener.
 pub(super) struct Auth {
-    /// `None` where no token is asked for.
+    /// `None` on loopback, where no token is needed.
     access: Option<Arc<Access>>,
     pub(super) sessions: Sessions,
 }
 
-/// By what right somebody is in: it may end while a stream is open.
+/// The right by which a request was accepted. It may end while its stream is open.
 pub(super) enum Right {
-    /// On this machine.
-    Near,
-    /// By this token.
+    /// The listener is on loopback, so the client is on this machine.
+    Loopback,
+    /// The request has the token with this hash.
     Token(Hash),
-    /// By a session that a token has opened.
+    /// The request has the cookie of the session with this hash.
     Session(Hash),
 }
 
 impl Auth {
     pub(super) fn new(settings: &Settings, access: Arc<Access>) -> Self {
-        let is_near = settings.admin.listen.is_some_and(|listen| listen.ip().is_loopback());
-        Self { access: (!is_near).then_some(access), sessions: Sessions::default() }
+        let is_loopback = settings.admin.listen.is_some_and(|listen| listen.ip().is_loopback());
+        Self { access: (!is_loopback).then_some(access), sessions: Sessions::default() }
     }
 
-    /// Lets somebody in.
+    /// The right of a request.
     pub(super) fn right(&self, request: &Request) -> Result<Right, Error> {
-        let Some(access) = &self.access else { return Ok(Right::Near) };
+        let Some(access) = &self.access else { return Ok(Right::Loopback) };
         if !access.has_tokens() {
             return Err(Error::DashboardClosed);
         }
@@ -51,11 +51,11 @@ impl Auth {
         }
     }
 
-    /// Whether a right still holds.
+    /// Whether a right is still valid.
     pub(super) fn holds(&self, right: &Right) -> bool {
         let Some(access) = &self.access else { return true };
         match right {
-            Right::Near => true,
+            Right::Loopback => true,
             Right::Token(token) => access.holds(token),
             Right::Session(session) => {
                 self.sessions.token(session, Instant::now()).is_some_and(|token| access.holds(&token))

@@ -1,7 +1,7 @@
-//! Owns the dashboard's event of this second and the places of those who watch. The event is made once a second, however
-//! many watch, and not at all while nobody does.
+//! Owns the dashboard's latest event, and the places of its viewers. The event is made once a second for all
+//! viewers, and not at all without any.
 //!
-//! The lock is held while the event is made, and is taken inside no other.
+//! The lock is held while the event is made, and is never taken inside another lock.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Duration, Instant};
 
-/// How many may watch at once.
+/// The most viewers at once.
 const MOST: usize = 16;
-/// From one event to the next.
+/// The time from one event to the next.
 pub(super) const PERIOD: Duration = Duration::from_secs(1);
-/// Two ticks that fall together within this are one.
+/// Viewers whose timers differ by less than this get the same event.
 const SLACK: Duration = Duration::from_millis(100);
 
-/// The latest event, and the places.
+/// The latest event, and the viewers' places.
 pub(super) struct Board {
     places: Arc<Semaphore>,
     latest: Mutex<Option<(Instant, Bytes)>>,
@@ -28,12 +28,12 @@ impl Board {
         Self { places: Arc::new(Semaphore::new(MOST)), latest: Mutex::default() }
     }
 
-    /// A place to watch from, if one is free.
+    /// A viewer's place, if one is free.
     pub(super) fn place(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.places).try_acquire_owned().ok()
     }
 
-    /// The event of this second; `make` is asked where there is none yet.
+    /// The event of this second. `make` is called if there is none yet.
     pub(super) fn event(&self, now: Instant, make: impl FnOnce() -> Bytes) -> Bytes {
         let mut latest = self.latest.lock();
         match &*latest {

@@ -1,6 +1,7 @@
 //! Owns the live dashboard: one page, and the stream of its data.
 //!
-//! The page asks no other host for anything and holds no figures: those come by `/events`, to those who may see them.
+//! The page loads nothing from other hosts and holds no figures: those come by `/events`, which needs a
+//! right.
 
 use std::sync::LazyLock;
 
@@ -25,8 +26,8 @@ const STYLE: &str = include_str!("page/style.css");
 const SCRIPT: &str = include_str!("page/script.js");
 const PAGE: &str = include_str!("page/page.html");
 
-/// The page. It is the same for everybody, and asks for a token itself where one is needed; the status says so
-/// to those who look at that.
+/// The page. Every client gets the same one, and it asks for a token itself where one is needed. The status
+/// is that of the client's right, for programs.
 pub(super) async fn page(State(admin): State<Admin>, request: Request) -> Response {
     static POLICY: LazyLock<HeaderValue> = LazyLock::new(policy);
     static HTML: LazyLock<Bytes> = LazyLock::new(html);
@@ -54,7 +55,7 @@ fn html() -> Bytes {
     page.replacen("<script type=\"module\"></script>", &script, 1).into()
 }
 
-/// Only this script and this style, requests only back here, and in nobody's frame.
+/// The Content-Security-Policy: only this script and this style, requests only to this listener, no framing.
 fn policy() -> HeaderValue {
     let hash = |text: &str| STANDARD.encode(sha256::hash(text.as_bytes()));
     let text = format!(
@@ -66,7 +67,7 @@ fn policy() -> HeaderValue {
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 }
 
-/// One event a second, until the watcher leaves, its right ends or the process does.
+/// One event a second, until the viewer disconnects, its right ends, or the process stops.
 pub(super) async fn events(State(admin): State<Admin>, request: Request) -> Response {
     let right = match admin.0.auth.right(&request) {
         Ok(right) => right,

@@ -1,4 +1,5 @@
-//! Owns the data of the dashboard, as it is sent. Ids are shortened; bodies, keys, tokens and clients do not occur.
+//! Owns the dashboard's data in the form that is sent. It holds shortened ids, and no bodies, keys, tokens or
+//! clients.
 
 use serde::Serialize;
 use tokio::time::{Duration, Instant};
@@ -15,10 +16,10 @@ use crate::core::task::Routes;
 use crate::core::time::seconds_up;
 use crate::http::request_log::{AnswerCounts, Code, RequestCounters};
 
-/// How many tasks are listed.
+/// The most tasks that are listed.
 const MOST: usize = 100;
 
-/// All of them, at one moment.
+/// All figures, at one moment.
 #[derive(Serialize)]
 pub(super) struct DashboardData {
     health: Health,
@@ -50,9 +51,9 @@ struct AnswerData {
     collapsed: u64,
     stand_in: u64,
     refused: u64,
-    /// All that told a state.
+    /// Answers with a state: the sum of the first four.
     handed_out: u64,
-    /// Upstream requests.
+    /// Upstream requests sent.
     asked: u64,
     saved: u64,
     hit_ratio: Option<f64>,
@@ -77,11 +78,12 @@ struct TaskTable {
 struct TaskData {
     id: String,
     route: String,
-    /// The upstream's own word.
+    /// The status in the upstream's own word.
     word: Option<Box<str>>,
     phase: &'static str,
     age_s: Option<u64>,
-    /// `None`: when somebody asks again. 0: now, or when its turn comes.
+    /// Seconds until the next refresh. `None`: when a client asks again. 0: now, or as soon as the budget
+    /// allows.
     next_s: Option<u64>,
     in_flight: bool,
     watchers: usize,
@@ -233,7 +235,7 @@ fn word(failure: Failure) -> &'static str {
     Code::from(Reason::Upstream(failure)).word()
 }
 
-/// Enough of an id to know it again, never enough to ask with it: a common prefix, and the last characters.
+/// Shortens an id to its prefix and its last characters: enough to recognise the task, not enough to read it.
 fn short(id: &str) -> String {
     const MOST_SHOWN: usize = 6;
     let prefix = id.find(['_', '-']).map_or("", |end| &id[..=end]);

@@ -1,4 +1,4 @@
-//! Owns the one sentence that says whether all is well, for somebody tired: what is the matter, and what to do.
+//! Owns the dashboard's health: one headline for the most serious fault, and one sentence with its cure.
 
 use serde::Serialize;
 use tokio::time::{Duration, Instant};
@@ -7,29 +7,30 @@ use crate::core::budget::{Position, Reading};
 use crate::core::failure::Failure;
 use crate::core::refresh::FailedRequest;
 
-/// So many failures within [`LATELY`] are worth a word.
+/// The failures within [`LATELY`] from which on the headline mentions them.
 const WORTH_A_WORD: usize = 2;
 const LATELY: Duration = Duration::from_secs(60);
 
-/// What it is judged by.
+/// The figures by which the health is judged.
 pub(super) struct View<'a> {
     pub(super) is_stopping: bool,
     pub(super) budget: &'a Reading,
-    /// How long tasks that are due wait for their turn.
+    /// The time for which due tasks wait for their refresh.
     pub(super) lag: Duration,
     pub(super) patience: Duration,
     pub(super) failures: &'a [FailedRequest],
     pub(super) tasks: usize,
 }
 
-/// The sentence. Its figures stand apart, so that it is not read out again each second.
+/// The health. Its texts have no figures, so that screen readers do not read them out again each second.
 #[derive(Debug, Serialize, PartialEq, Eq)]
 pub(super) struct Health {
     level: Level,
     headline: &'static str,
     advice: &'static str,
+    /// Seconds since the gate closed.
     since_s: Option<u64>,
-    /// When it is tried again.
+    /// Seconds until the next attempt.
     until_s: Option<u64>,
 }
 
@@ -49,7 +50,7 @@ impl Health {
             return say(
                 Worry,
                 "Shutting down",
-                "Requests already read are finished; streams are told to come back.",
+                "Requests already read are answered; streams are told to reconnect.",
             );
         }
         let budget = view.budget;
@@ -60,27 +61,27 @@ impl Health {
                     say(
                         Worry,
                         "More is watched than the key can refresh",
-                        "Tasks take equal turns and wait for \
-                        theirs. A higher budget.share, or a key that is allowed more, shortens that.",
+                        "Clients take equal turns, and their tasks \
+                        wait. A higher budget.share, or a key with a higher limit, shortens that.",
                     )
                 } else if failed >= WORTH_A_WORD {
                     say(
                         Worry,
-                        "The upstream fails now and then",
-                        "What failed is tried again by itself, and known \
-                        states are served meanwhile. See the errors below.",
+                        "Some upstream requests fail",
+                        "The gateway tries them again by itself, and \
+                        serves known states meanwhile. See the errors below.",
                     )
                 } else if budget.effective_per_minute < budget.rate.per_minute {
                     say(
                         Well,
                         "All well, but slowed down",
-                        "The upstream has sent a 429. Each quiet minute gives \
-                        back 5 % of the rate; if this comes back, something else uses the key.",
+                        "The upstream has sent a 429. Each minute without one \
+                        restores 5 % of the rate. If it happens again, another program uses the key.",
                     )
                 } else if view.tasks == 0 {
-                    say(Well, "All well", "Nobody asks about a running task just now.")
+                    say(Well, "All well", "No client asks about a running task at the moment.")
                 } else {
-                    say(Well, "All well", "Every task that somebody watches is kept fresh.")
+                    say(Well, "All well", "Every watched task is kept fresh.")
                 };
             }
             Position::Closed { because, until } => (because, Some(until)),
@@ -90,20 +91,20 @@ impl Health {
             Failure::KeyRejected => (
                 Bad,
                 "The key is rejected",
-                "Put a valid one into LEMONDATA_API_KEY and restart, \
-                or into the key file, which is read by itself. Known states are still served.",
+                "Put a valid key into LEMONDATA_API_KEY and restart, \
+                or into the key file, which is read again by itself. Known states are still served.",
             ),
             Failure::QuotaExhausted => (
                 Bad,
-                "The account has run dry",
-                "Top it up at the upstream; the rest happens \
-                by itself. Known states are still served.",
+                "The account has no balance left",
+                "Top it up at the upstream. The gateway then goes \
+                on by itself. Known states are still served.",
             ),
             Failure::RateLimited { .. } => (
                 Worry,
                 "The upstream asks for a pause",
                 "It has sent a 429. Known states are \
-                served, and requests go on by themselves, more slowly.",
+                served, and requests resume by themselves, more slowly.",
             ),
             Failure::ServerError { .. }
             | Failure::Unreachable
@@ -111,8 +112,8 @@ impl Health {
             | Failure::InvalidResponse { .. } => (
                 Bad,
                 "The upstream is down",
-                "Known states are served. It is asked once a second, and all goes on as \
-                    soon as it answers.",
+                "Known states are served. The gateway tries once a second, and goes on as \
+                    soon as the upstream answers.",
             ),
         };
         Self {
@@ -152,7 +153,7 @@ mod tests {
         let until = now + Duration::from_secs(12);
         for (because, level, says, cure) in [
             (Failure::KeyRejected, Level::Bad, "key is rejected", "LEMONDATA_API_KEY"),
-            (Failure::QuotaExhausted, Level::Bad, "run dry", "Top it up"),
+            (Failure::QuotaExhausted, Level::Bad, "no balance", "Top it up"),
             (Failure::RateLimited { retry_after: None }, Level::Worry, "pause", "more slowly"),
             (Failure::Unreachable, Level::Bad, "is down", "Known states are served"),
         ] {

@@ -1,4 +1,4 @@
-//! Owns `/metrics`: the page that Prometheus reads, made when it is asked for.
+//! Owns `/metrics`: the page for Prometheus, made for each request.
 
 use std::sync::Arc;
 
@@ -6,18 +6,18 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header;
 
-/// What makes the page.
+/// The function that makes the page.
 #[derive(Clone)]
 pub struct Metrics(Arc<dyn Fn() -> String + Send + Sync>);
 
 impl Metrics {
-    /// Asks this for each page.
+    /// Calls `page` for each request.
     pub fn new(page: impl Fn() -> String + Send + Sync + 'static) -> Self {
         Self(Arc::new(page))
     }
 }
 
-/// The page.
+/// `/metrics`.
 pub(super) async fn show(State(Metrics(page)): State<Metrics>) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"),

@@ -1,7 +1,8 @@
-//! Owns what operators see on the admin listener: probes, metrics, the dashboard, purging, and the API's description.
+//! Owns the admin listener for operators: probes, metrics, the dashboard, the purge, and the API's
+//! description.
 //!
-//! [`router`] is the table of its paths. [`state`] is what the handlers share; [`auth`] says who may see more than the
-//! probes.
+//! [`router`] is the table of its paths. [`state`] holds the parts that the handlers share. [`auth`] decides
+//! which requests may use the dashboard and the purge.
 
 mod auth;
 mod board;

@@ -1,5 +1,5 @@
-//! Owns the description of the API that clients see (OpenAPI): made from the settings in force and from the
-//! types that are sent, so that it says what this gateway does and not what some gateway might.
+//! Owns the OpenAPI description of the main listener. It is made from the settings in force and from the
+//! types that are sent, so that it describes this gateway's configuration.
 
 use axum::extract::State;
 use axum::response::IntoResponse as _;
@@ -26,14 +26,14 @@ const EVENTS: &str = "text/event-stream";
 pub(super) struct Description(Bytes);
 
 impl Description {
-    /// The API as these settings make it.
+    /// The description of a gateway with these settings.
     pub(super) fn of(settings: &Settings) -> Self {
-        // Plain maps and texts: they always serialize.
+        // Maps and strings always serialize.
         Self(serde_json::to_vec(&describe(settings)).unwrap_or_default().into())
     }
 }
 
-/// The API that clients see.
+/// `/openapi.json`.
 pub(super) async fn show(State(Description(json)): State<Description>) -> axum::response::Response {
     let headers = [(header::CONTENT_TYPE, JSON), (header::CACHE_CONTROL, "no-store")];
     (headers, json).into_response()
@@ -62,15 +62,17 @@ fn describe(settings: &Settings) -> OpenApi {
             .scheme(HttpAuthScheme::Bearer)
             .description(Some("A token of this gateway, or a ticket"))
             .build();
-        let ticket =
-            ApiKeyValue::with_description("ticket", "A ticket, for EventSource, which has no headers");
+        let ticket = ApiKeyValue::with_description(
+            "ticket",
+            "A ticket, for EventSource, which sends no headers of its own",
+        );
         components = components
             .security_scheme("bearer", SecurityScheme::Http(bearer))
             .security_scheme("ticket", SecurityScheme::ApiKey(ApiKey::Query(ticket)));
     }
     let info = InfoBuilder::new().title("taskgate").version(env!("CARGO_PKG_VERSION")).description(Some(
-        "Reads the tasks of the API behind this gateway. Each status path answers in three ways: at once, after a \
-         wait, or as a stream of server-sent events.",
+        "Reads the tasks of the API behind this gateway. Each status path answers in three ways: at once, \
+         after a wait, or as a stream of server-sent events.",
     ));
     OpenApiBuilder::new()
         .info(info.build())
@@ -82,36 +84,41 @@ fn describe(settings: &Settings) -> OpenApi {
 
 /// GET and HEAD of a status path.
 fn read(settings: &Settings, template: &str) -> OperationBuilder {
-    let none_match = "The ETag of the state that is known: another state answers, or 304";
+    let none_match = "The ETag of the state that the client has: the answer is another state, or 304";
     operation(settings)
         .summary(Some("Read a task"))
         .description(Some(format!(
-            "Mirrors the upstream's {template}. With Accept: text/event-stream it is a stream of every change."
+            "Mirrors the upstream's {template}. With Accept: text/event-stream it is a stream of all changes."
         )))
         .parameter(id())
         .parameters(Some(waiting(settings)))
         .parameter(header("If-None-Match", none_match))
         .parameter(header("Last-Event-ID", "The id of the last event that was seen"))
-        .response("200", state("The task, byte for byte as the upstream answers; or a stream of its states"))
-        .response("204", Response::new("A stream's reader has seen the end"))
-        .response("304", Response::new("The state is the one that is known"))
+        .response("200", state("The task, byte for byte as the upstream answered; or a stream of its states"))
+        .response("204", Response::new("The client of the stream has seen the end"))
+        .response("304", Response::new("The client has the state already"))
         .response("400", refusal("The id or a parameter is not valid, or there is a body"))
-        .response("404", mirrored("The upstream knows no such task, or this is no id's path"))
+        .response("404", mirrored("The upstream knows no such task, or the path is no status path"))
         .response("4XX", mirrored("The upstream's own refusal"))
-        .response("429", refused_for_now("The budget, a limit of this client or the upstream's limit is reached"))
-        .response("502", refused_for_now("The upstream failed, and nothing is known"))
-        .response("503", refused_for_now("Too many tasks are watched, or the gateway stops"))
-        .response("504", refused_for_now("The upstream did not answer in time, and nothing is known"))
+        .response(
+            "429",
+            refused_for_now("The budget, a limit of this client or the upstream's limit is reached"),
+        )
+        .response("502", refused_for_now("The upstream failed, and no state is known"))
+        .response("503", refused_for_now("Too many tasks are watched, or the gateway is stopping"))
+        .response("504", refused_for_now("The upstream did not answer in time, and no state is known"))
 }
 
 /// DELETE of a status path.
 fn cancel(settings: &Settings) -> OperationBuilder {
     operation(settings)
         .summary(Some("Cancel a task"))
-        .description(Some("Goes upstream once. After 504 or 502 the task may be cancelled all the same."))
+        .description(Some(
+            "It is sent upstream once. After 504 or 502 the task may be cancelled all the same.",
+        ))
         .parameter(id())
-        .response("200", state("The task after it"))
-        .response("204", Response::new("It is done, or will be"))
+        .response("200", state("The task after the cancellation"))
+        .response("204", Response::new("The task is cancelled, or will be"))
         .response("400", mirrored("The id is not valid, there is a body, or the task cannot be cancelled"))
         .response("404", mirrored("The upstream knows no such task"))
         .response("4XX", mirrored("The upstream's own refusal"))
@@ -120,7 +127,7 @@ fn cancel(settings: &Settings) -> OperationBuilder {
             refused_for_now("The budget, a limit of this client or the upstream's limit is reached"),
         )
         .response("502", refused_for_now("The upstream failed"))
-        .response("503", refused_for_now("Too many cancellations wait"))
+        .response("503", refused_for_now("Too many cancellations are waiting, or the gateway is stopping"))
         .response("504", refused_for_now("The upstream did not answer in time"))
 }
 
@@ -138,7 +145,7 @@ fn list(settings: &Settings) -> OperationBuilder {
         .explode(Some(true));
     let content = Content::new(Some(Ref::from_schema_name("List")));
     let items = ResponseBuilder::new()
-        .description("Each of them, in the asked order; or one stream of all their changes")
+        .description("The tasks, in the order of the request; or one stream of all their changes")
         .content(JSON, content)
         .content(EVENTS, events());
     operation(settings)
@@ -146,7 +153,7 @@ fn list(settings: &Settings) -> OperationBuilder {
         .parameter(id)
         .parameter(header("Last-Event-ID", "The id of the last event that was seen"))
         .response("200", items)
-        .response("204", Response::new("A stream's reader has seen the end"))
+        .response("204", Response::new("The client of the stream has seen the end"))
         .response("400", refusal("A parameter is not valid, or there is a body"))
         .response("429", refused_for_now("A limit of this client is reached"))
 }
@@ -156,19 +163,19 @@ fn livez() -> OperationBuilder {
     let alive = ResponseBuilder::new()
         .description("The process runs")
         .content("text/plain; charset=utf-8", Content::new(Some(Schema::from(text.build()))));
-    OperationBuilder::new().summary(Some("Is it alive?")).response("200", alive)
+    OperationBuilder::new().summary(Some("Check that the process runs")).response("200", alive)
 }
 
-/// What all that reads or cancels tasks has in common.
+/// The common part of all operations that read or cancel tasks.
 fn operation(settings: &Settings) -> OperationBuilder {
     let operation = OperationBuilder::new()
-        .response("403", refusal("This Host, this page or this ticket may not"))
-        .response("405", refusal("The method is not one of this path's"));
+        .response("403", refusal("The Host, the page's origin or the ticket does not allow the request"))
+        .response("405", refusal("The path does not allow the method"));
     match settings.access.mode {
         AccessMode::Open => operation,
         AccessMode::Protected => operation
             .securities(Some(["bearer", "ticket"].map(|name| SecurityRequirement::new(name, [""; 0]))))
-            .response("401", refusal("There is no token or ticket, or it does not hold")),
+            .response("401", refusal("The token or ticket is missing or not valid")),
     }
 }
 
@@ -182,7 +189,7 @@ fn id() -> Parameter {
         .name("id")
         .parameter_in(ParameterIn::Path)
         .required(Required::True)
-        .description(Some("The task's id, as the create answered it"))
+        .description(Some("The task's id, as the create response gave it"))
         .schema(Some(schema))
         .build()
 }
@@ -194,9 +201,11 @@ fn waiting(settings: &Settings) -> [Parameter; 2] {
         .name("wait")
         .parameter_in(ParameterIn::Query)
         .required(Required::False)
-        .description(Some(format!("Seconds to wait for news or the end; more than {most} is {most}")))
+        .description(Some(format!(
+            "Seconds to wait for a change or the end, at most {most}; a longer wait is cut to that"
+        )))
         .schema(Some(seconds));
-    [wait.build(), header("Prefer", "wait=N, as RFC 7240 has it; the query wins")]
+    [wait.build(), header("Prefer", "wait=N (RFC 7240, 4.3); the query has precedence")]
 }
 
 fn header(name: &str, words: &str) -> Parameter {
@@ -209,7 +218,7 @@ fn header(name: &str, words: &str) -> Parameter {
         .build()
 }
 
-/// A state: whatever JSON the upstream sends.
+/// A task's state. The upstream defines its JSON.
 fn state(words: &str) -> Response {
     let told = |words: &str, kind: Type| {
         HeaderBuilder::new()
@@ -221,14 +230,14 @@ fn state(words: &str) -> Response {
         .description(words)
         .content(JSON, anything())
         .content(EVENTS, events())
-        .header("ETag", told("Names these bytes", Type::String))
-        .header("Age", told("Seconds since the upstream was asked", Type::Integer))
-        .header("Cache-Status", told("How the answer was come by (RFC 9211)", Type::String))
-        .header("Retry-After", told("Seconds until it is worth asking again", Type::Integer))
+        .header("ETag", told("The tag of these bytes", Type::String))
+        .header("Age", told("Seconds since the state was fetched", Type::Integer))
+        .header("Cache-Status", told("Where the answer came from (RFC 9211)", Type::String))
+        .header("Retry-After", told("Seconds until a new request is worth it", Type::Integer))
         .build()
 }
 
-/// The upstream's own words, or the gateway's.
+/// An error of the upstream, in its own form, or of the gateway.
 fn mirrored(words: &str) -> Response {
     ResponseBuilder::new().description(words).content(JSON, anything()).build()
 }
@@ -243,7 +252,7 @@ fn refused_for_now(words: &str) -> Response {
     let mut refusal = refusal(words);
     let wait = HeaderBuilder::new()
         .schema(Some(seconds))
-        .description(Some("Seconds until it is worth asking again"));
+        .description(Some("Seconds until a new request is worth it"));
     refusal.headers.insert("Retry-After".to_owned(), RefOr::T(wait.build()));
     refusal
 }

@@ -1,4 +1,4 @@
-//! Owns `/livez` and `/readyz`: what orchestrators ask.
+//! Owns `/livez` and `/readyz`, the probes of orchestrators.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -7,13 +7,13 @@ use http::{StatusCode, header};
 use super::state::Admin;
 use crate::core::budget::Position;
 
-/// The process runs: 200 as long as it can answer at all.
+/// `/livez`: 200 as long as the process can answer at all.
 pub(in crate::http) async fn livez() -> Response {
     plain(StatusCode::OK, "alive\n".to_owned())
 }
 
-/// New work is welcome: 503 while draining. Trouble with the key or the upstream is 200 with the reason:
-/// known states are still served, and another instance would have the same trouble.
+/// `/readyz`: 503 while draining, else 200. Trouble with the key or the upstream is 200 with the reason,
+/// because known states are still served, and another instance would have the same trouble.
 pub(super) async fn readyz(State(admin): State<Admin>) -> Response {
     if admin.0.lifecycle.is_stopping() {
         return plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned());

@@ -1,4 +1,4 @@
-//! Owns `DELETE /cache/{path}`: one task is forgotten, and the next who asks gets the upstream's word.
+//! Owns `DELETE /cache/{path}`: it purges one task, so that the next request fetches it from the upstream.
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -8,7 +8,7 @@ use super::state::Admin;
 use crate::core::task::PathFault;
 use crate::http::respond::error::Error;
 
-/// The path before a task's own, as it came.
+/// The prefix before the task's status path, whose raw bytes are kept.
 const PREFIX: &str = "/cache";
 
 pub(super) async fn answer(State(admin): State<Admin>, request: Request) -> Response {

@@ -29,15 +29,15 @@ pub fn router(settings: &Settings, admin: Admin, metrics: Metrics) -> Router {
         .layer(map_response(security_headers::layer))
 }
 
-/// The paths that are not for everybody: each handler asks [`auth`](super::auth), and no page of another origin gets
-/// that far.
+/// The paths that need a right: each handler asks [`auth`](super::auth), and a layer refuses pages of other
+/// origins before that.
 fn guarded() -> Router<Admin> {
     Router::new()
         .route("/events", get(dashboard::events))
         .route("/session", any(sign_in::session))
         .route("/cache/{*path}", any(purge::answer))
         .route_layer(from_fn(sign_in::own_page))
-        // A link may lead here from anywhere: the page itself holds no figures.
+        // Outside that layer, because a link on any page may lead here: the page itself holds no figures.
         .route("/", get(dashboard::page))
 }
 

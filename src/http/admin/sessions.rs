@@ -1,8 +1,8 @@
-//! Owns who has signed in to the dashboard: a browser cannot send a token with each request, so it gets a
-//! cookie for it. Bounded in number and time, and forgotten at a restart.
+//! Owns the dashboard's sessions: a browser cannot send a token with each request, so it gets a cookie
+//! instead. Sessions are bounded in number and time, and lost at a restart.
 //!
-//! The cookie is a random value of its own, and only its hash is kept. `HttpOnly`, so that no script reads it;
-//! `SameSite=Strict`, so that no other site's request carries it.
+//! The cookie's value is random, and only its hash is kept. The cookie is `HttpOnly`, so that no script reads
+//! it, and `SameSite=Strict`, so that no other site's request carries it.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
@@ -12,9 +12,9 @@ use tokio::time::{Duration, Instant};
 
 use crate::core::token::{self, Hash};
 
-/// How long one lasts.
+/// The lifetime of a session.
 const LASTS: Duration = Duration::from_secs(12 * 3600);
-/// So many at once; one more ends the oldest.
+/// The most sessions at once. One more ends the oldest.
 const MOST: usize = 64;
 const COOKIE: &str = "taskgate_session";
 
@@ -24,12 +24,13 @@ pub(super) struct Sessions(Mutex<HashMap<Hash, Session>>);
 
 struct Session {
     ends: Instant,
-    /// The hash of the token that opened it.
+    /// The hash of the token that opened the session.
     token: Hash,
 }
 
 impl Sessions {
-    /// Opens one for the holder of this token; `None` where the system has no randomness to give.
+    /// Opens a session for the holder of this token. Returns its cookie, or `None` if the system gives no
+    /// random bytes.
     pub(super) fn open(&self, token: Hash, now: Instant) -> Option<HeaderValue> {
         let secret = token::random()?;
         let mut open = self.open_now(now);
@@ -41,18 +42,18 @@ impl Sessions {
         cookie(&secret, LASTS)
     }
 
-    /// The session whose cookie these headers carry.
+    /// The session whose cookie these header fields contain.
     pub(super) fn of(&self, headers: &HeaderMap, now: Instant) -> Option<Hash> {
         let hash = token::hash(secret(headers)?);
         self.token(&hash, now).map(|_| hash)
     }
 
-    /// The token that opened a session, while that lasts.
+    /// The hash of the token that opened a session; `None` once the session has ended.
     pub(super) fn token(&self, session: &Hash, now: Instant) -> Option<Hash> {
         self.open_now(now).get(session).map(|session| session.token)
     }
 
-    /// Ends the session of these headers, and the cookie.
+    /// Ends the session of these header fields. Returns the cookie that deletes the old one.
     pub(super) fn end(&self, headers: &HeaderMap, now: Instant) -> Option<HeaderValue> {
         if let Some(secret) = secret(headers) {
             self.open_now(now).remove(&token::hash(secret));

@@ -1,4 +1,4 @@
-//! Owns signing in to the dashboard and out of it, and keeps pages of other origins out.
+//! Owns sign-in to the dashboard and sign-out, and the layer that refuses pages of other origins.
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -12,19 +12,20 @@ use crate::http::guards::origin;
 use crate::http::headers::SEC_FETCH_SITE;
 use crate::http::respond::error::Error;
 
-/// `GET` asks whether one is signed in (200 by a session, which can be ended, else 204), `POST` with a token opens a
-/// session, `DELETE` ends it. The token comes in `Authorization`, which a page of another origin cannot send without being allowed to.
+/// `/session`. `GET` tells whether the browser has a right: 200 by a session, which can be ended, else 204.
+/// `POST` with a token opens a session, `DELETE` ends it. The token is sent in `Authorization`, which a page
+/// of another origin cannot send without a preflight.
 pub(super) async fn session(State(admin): State<Admin>, request: Request) -> Response {
     let auth = &admin.0.auth;
     let cookie = match *request.method() {
         Method::GET => match auth.right(&request) {
             Ok(Right::Session(_)) => return no_store(StatusCode::OK.into_response()),
-            Ok(Right::Near | Right::Token(_)) => Ok(None),
+            Ok(Right::Loopback | Right::Token(_)) => Ok(None),
             Err(error) => Err(error),
         },
         Method::POST => auth.right(&request).map(|right| match right {
             Right::Token(token) => auth.sessions.open(token, Instant::now()),
-            Right::Near | Right::Session(_) => None,
+            Right::Loopback | Right::Session(_) => None,
         }),
         Method::DELETE => Ok(auth.sessions.end(request.headers(), Instant::now())),
         _ => Err(Error::MethodNotAllowed { allowed: "GET, POST, DELETE", create_at: None }),
@@ -48,8 +49,8 @@ fn no_store(mut response: Response) -> Response {
     response
 }
 
-/// The layer that keeps pages of other origins out, where the browser tells: also those of the same site, such as
-/// a dev server on another port.
+/// The layer that refuses pages of other origins, by `Origin` and `Sec-Fetch-Site`: also those of the same
+/// site, such as a dev server on another port.
 pub(super) async fn own_page(request: Request, next: Next) -> Response {
     let site = request.headers().get(SEC_FETCH_SITE);
     let is_foreign = site.is_some_and(|site| *site != "same-origin" && *site != "none");

@@ -1,4 +1,4 @@
-//! Owns what the admin handlers share.
+//! Owns the parts that the admin listener's handlers share.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::core::budget::Budget;
 use crate::http::gateway::Gateway;
 use crate::lifecycle::Lifecycle;
 
-/// The admin listener's handlers. A clone is another handle to the same parts.
+/// The admin listener's handlers. Clones share the same parts.
 #[derive(Clone)]
 pub struct Admin(pub(super) Arc<Parts>);
 
@@ -26,7 +26,7 @@ pub(super) struct Parts {
 }
 
 impl Admin {
-    /// Shows these, from now on.
+    /// The handlers that show these parts. The uptime begins now.
     pub fn new(settings: &Settings, gateway: Gateway, budget: Budget, lifecycle: Lifecycle) -> Self {
         let auth = Auth::new(settings, Arc::clone(&gateway.0.access));
         let (started, max_bytes) = (Instant::now(), settings.cache.max_bytes);

@@ -1,6 +1,6 @@
-//! Owns who may read and cancel what: the only place that issues grants.
+//! Owns the access rules: which client may read or cancel which task. No other code issues grants.
 //!
-//! Credentials are judged before anything is looked up, so that a refusal tells nothing about a task.
+//! Credentials are judged before any look-up, so that a refusal reveals nothing about a task.
 
 use parking_lot::RwLock;
 use std::borrow::Cow;
@@ -25,48 +25,49 @@ use crate::http::respond::error::{CredentialFault, Error};
 /// The access rules.
 pub struct Access {
     mode: AccessMode,
-    /// Replaced as a whole when the files change.
+    /// Replaced as a whole when the token file or the secret file changes.
     keys: RwLock<Arc<Keys>>,
     proxies: Proxies,
     clock: fn() -> SystemTime,
 }
 
-/// What lets a client in.
+/// The tokens and the ticket secrets.
 struct Keys {
     tokens: Tokens,
     tickets: Keyring,
 }
 
-/// Somebody who was let in: who it is, and how far that reaches.
+/// A client whose credentials were judged, and the rights that they give.
 pub(in crate::http) struct Caller {
     client: Client,
     reach: Reach,
-    /// When the right ends.
+    /// When the rights end: the `exp` of a ticket.
     ends: Option<Instant>,
     may_cancel: bool,
 }
 
+/// The tasks that a caller may read.
 enum Reach {
     Everything,
-    /// These ids, on any route.
+    /// The tasks with these ids, on any route.
     Tasks(Vec<String>),
 }
 
 impl Access {
-    /// Takes what it needs of the settings; `clock` is the wall clock, by which tickets end.
+    /// The rules of these settings. `clock` is the wall clock, by which tickets expire.
     pub fn new(settings: &config::Settings, clock: fn() -> SystemTime) -> Self {
         let proxies = Proxies::new(&settings.server.trusted_proxies);
         let keys = RwLock::new(Arc::new(Keys::new(&settings.access)));
         Self { mode: settings.access.mode, keys, proxies, clock }
     }
 
-    /// Takes tokens and secrets anew. Who was let in before stays until its right ends.
+    /// Replaces tokens and secrets. Requests and streams already accepted keep their rights until those end.
     pub fn renew(&self, settings: &config::Access) {
         *self.keys.write() = Arc::new(Keys::new(settings));
     }
 
-    /// Judges who asks. In open mode that is anybody, whatever it sends along: scripts written for the upstream
-    /// go on sending their `Authorization`.
+    /// Judges the credentials of a request. Open mode accepts every client and ignores credentials: scripts
+    /// written for the upstream still send their `Authorization`.
     pub(in crate::http) fn caller<B>(&self, request: &Request<B>, peer: SocketAddr) -> Result<Caller, Error> {
         let address = Client::at(self.proxies.client(peer, request.headers()));
         if self.mode == AccessMode::Open {
@@ -81,18 +82,18 @@ impl Access {
         }
     }
 
-    /// Whether there is any token to let somebody in by.
+    /// Whether any token is configured.
     pub(in crate::http) fn has_tokens(&self) -> bool {
         !self.keys().tokens.is_empty()
     }
 
-    /// The hash of the token that a request shows, whatever the mode: a ticket is none.
+    /// The hash of a request's token, in either mode. A ticket is refused.
     pub(in crate::http) fn token<B>(&self, request: &Request<B>) -> Result<Hash, Error> {
         let text = bearer(request)?.ok_or(Error::MissingCredentials)?;
         self.keys().by_token(text).map(|_| token::hash(text))
     }
 
-    /// Whether a token of this hash still lets its holder in.
+    /// Whether the token with this hash is still valid.
     pub(in crate::http) fn holds(&self, token: &Hash) -> bool {
         self.keys().tokens.holds(token)
     }
@@ -130,17 +131,17 @@ impl Keys {
 }
 
 impl Caller {
-    /// Who it is.
+    /// The client, by whose name limits are counted.
     pub(in crate::http) fn client(&self) -> &Client {
         &self.client
     }
 
-    /// When its right ends, if it does.
+    /// When the caller's rights end, if they do.
     pub(in crate::http) fn ends(&self) -> Option<Instant> {
         self.ends
     }
 
-    /// The right to read a task, whether there is such a task or not.
+    /// The right to read a task, which need not exist.
     pub(in crate::http) fn grant(&self, key: TaskKey) -> Result<Grant, Error> {
         self.reaches(&key)?;
         Ok(Grant::issue(key, self.client.clone(), self.ends))
@@ -165,8 +166,8 @@ impl Caller {
     }
 }
 
-/// The credentials of `Authorization: Bearer` (RFC 6750, 2.1). Another scheme is meant for somebody else, such
-/// as a proxy in front.
+/// The credentials of `Authorization: Bearer` (RFC 6750, 2.1). Other schemes are ignored: they are meant for
+/// another receiver, such as a proxy in front.
 fn bearer<B>(request: &Request<B>) -> Result<Option<&str>, Error> {
     let mut values = request.headers().get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
@@ -177,13 +178,14 @@ fn bearer<B>(request: &Request<B>) -> Result<Option<&str>, Error> {
     Ok(parts.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, text)| text.trim()))
 }
 
-/// `?ticket=`, for `EventSource`, which cannot send headers.
+/// The ticket in `?ticket=`, for `EventSource`, which cannot set header fields.
 fn ticket_parameter<B>(request: &Request<B>) -> Option<Cow<'_, str>> {
     let query = request.uri().query()?;
     form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "ticket").map(|(_, text)| text)
 }
 
-/// A JWT is three parts, and the first is a JSON object in base64. No token made here is.
+/// Whether the text has the form of a JWT: three parts, the first a JSON object in base64. No token of the
+/// gateway has it.
 fn looks_like_ticket(text: &str) -> bool {
     let mut parts = text.split('.');
     let (Some(header), Some(_), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next())

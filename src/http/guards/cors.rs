@@ -1,4 +1,4 @@
-//! Owns what browsers are told about reading across origins (the Fetch standard's CORS protocol).
+//! Owns the CORS header fields, which allow browsers to read across origins (Fetch standard, CORS protocol).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,14 +11,15 @@ use super::origin::AllowedOrigins;
 use crate::http::head::Head;
 use crate::http::headers::{CACHE_STATUS, LAST_EVENT_ID, PREFER, PREFERENCE_APPLIED, X_REQUEST_ID};
 
-/// Whether CORS applies to a request. A client that sends no origin is no page of another one.
+/// Whether CORS applies to a request: it has an `Origin`, or may be a preflight.
 pub(in crate::http) fn concerns(request: &Head) -> bool {
     request.headers().contains_key(header::ORIGIN) || *request.method() == Method::OPTIONS
 }
 
-/// The rule: exact origins, no credentials, preflights good for two hours. `Vary` is set for all alike.
+/// The layer: exact origins, no credentials, preflights cached for two hours. `Vary` is set elsewhere, for
+/// all answers.
 pub(in crate::http) fn layer(origins: Arc<AllowedOrigins>) -> CorsLayer {
-    // The Origin rule has let the request through already; asking it again keeps this layer safe alone.
+    // The Origin rule has accepted the request already. The second check keeps this layer safe by itself.
     let allowed = AllowOrigin::predicate(move |origin, request| {
         let asked = host::authority(&request.uri, &request.headers);
         asked.is_ok_and(|asked| origins.allows(origin, &asked))

@@ -1,7 +1,8 @@
-//! Owns whom a request comes from: the peer, or behind trusted proxies the address they name.
+//! Owns the address of a request's client: the peer, or, behind trusted proxies, the address that they
+//! report.
 //!
-//! `X-Forwarded-For` grows to the right: each proxy adds whom it saw. So it is read from there, and only as
-//! far as trusted hands wrote it; what stands further left, anybody could have sent.
+//! Each proxy appends its peer's address to `X-Forwarded-For`, on the right. The list is read from the right,
+//! as far as trusted proxies wrote it: a client could have sent the addresses further left.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,7 +11,7 @@ use ipnet::IpNet;
 
 use crate::http::headers::X_FORWARDED_FOR;
 
-/// The proxies whose word is taken.
+/// The networks of trusted proxies.
 pub(in crate::http) struct Proxies(Vec<IpNet>);
 
 impl Proxies {
@@ -18,7 +19,7 @@ impl Proxies {
         Self(trusted.to_vec())
     }
 
-    /// The address of whoever asks, as far as it is known for sure.
+    /// The client's address: the last one on the way that a trusted proxy, or this gateway, has seen.
     pub(in crate::http) fn client(&self, peer: SocketAddr, headers: &HeaderMap) -> IpAddr {
         let peer = peer.ip().to_canonical();
         if self.0.is_empty() { peer } else { self.behind(peer, headers) }
@@ -29,7 +30,7 @@ impl Proxies {
         let lines = headers.get_all(X_FORWARDED_FOR).iter().rev();
         let mut hops = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
         while self.trusts(client) {
-            // Where the word ends or cannot be read, the last one known for sure counts.
+            // Where the list ends or an entry cannot be read, the last certain address counts.
             let Some(hop) = hops.next().and_then(address) else { break };
             client = hop;
         }
@@ -41,7 +42,7 @@ impl Proxies {
     }
 }
 
-/// An address as proxies write it: some add the port, some put IPv6 in brackets.
+/// Parses an address as proxies write it: some add the port, some put IPv6 in brackets.
 fn address(hop: &[u8]) -> Option<IpAddr> {
     let hop = std::str::from_utf8(hop).ok()?.trim();
     let bare = hop.strip_prefix('[').and_then(|hop| hop.strip_suffix(']')).unwrap_or(hop);
@@ -61,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn the_word_of_a_stranger_counts_for_nothing() {
+    fn the_header_of_an_untrusted_peer_is_ignored() {
         assert_eq!(client(&["10.0.0.0/8"], "192.0.2.1", &["198.51.100.7"]), "192.0.2.1");
     }
 
@@ -77,7 +78,7 @@ mod tests {
             (&["[2001:aaaa::1]:80"], "2001:aaaa::1"),
             (&["[2001:aaaa::1]"], "2001:aaaa::1"),
             (&["::ffff:198.51.100.7"], "198.51.100.7"),
-            // Everybody on the way is trusted: the first of them.
+            // All addresses are trusted: the leftmost one counts.
             (&["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
         ] {
             assert_eq!(client(&trusted, "10.0.0.1", lines), seen, "{lines:?}");
@@ -85,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_ends_the_walk() {
+    fn an_unreadable_entry_ends_the_search() {
         for lines in [&[][..], &[""], &["unknown"], &["198.51.100.7, _hidden"], &["198.51.100.7,"]] {
             assert_eq!(client(&["10.0.0.0/8"], "10.0.0.1", lines), "10.0.0.1", "{lines:?}");
         }

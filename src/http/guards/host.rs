@@ -1,5 +1,5 @@
-//! Owns the Host rule: a page of a foreign name that resolves to this machine (DNS rebinding) gets
-//! nothing. An address cannot be rebound, so IP literals and `localhost` are always taken.
+//! Owns the Host rule, against DNS rebinding: a request under a foreign name that resolves to this machine is
+//! refused. An address cannot be rebound, so IP literals and `localhost` are always accepted.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use http::{HeaderMap, Request, Uri, header};
 use crate::config::{AccessMode, AllowList, Settings};
 use crate::http::respond::error::Error;
 
-/// The names a listener answers to.
+/// The host names that a listener accepts.
 #[derive(Clone)]
 pub struct Hosts(Arc<AllowList>);
 
 impl Hosts {
-    /// The main listener's rule: in protected mode it holds only where names are listed.
+    /// The main listener's rule. In protected mode it applies only if `server.allowed_hosts` lists names.
     pub(in crate::http) fn new(settings: &Settings) -> Self {
         let names = &settings.server.allowed_hosts;
         let unlisted = *names == AllowList::These(Vec::new());
@@ -26,12 +26,12 @@ impl Hosts {
         Self(Arc::new(if any { AllowList::Any } else { names.clone() }))
     }
 
-    /// The admin listener's rule: it always holds.
+    /// The admin listener's rule. It always applies.
     pub fn for_admin(settings: &Settings) -> Self {
         Self(Arc::new(settings.server.allowed_hosts.clone()))
     }
 
-    /// Lets a request through that is meant for this gateway.
+    /// Accepts a request whose authority names this gateway.
     pub(in crate::http) fn check<B>(&self, request: &Request<B>) -> Result<(), Error> {
         let authority = authority(request.uri(), request.headers())?;
         let AllowList::These(names) = &*self.0 else { return Ok(()) };
@@ -46,7 +46,7 @@ impl Hosts {
     }
 }
 
-/// Whom the request is meant for: the target's authority where it has one, else the one `Host` header
+/// The authority that a request is meant for: that of its target, or else that of its only `Host`
 /// (RFC 9112, 3.2.2).
 pub(in crate::http) fn authority(target: &Uri, headers: &HeaderMap) -> Result<Authority, Error> {
     let mut hosts = headers.get_all(header::HOST).iter();
@@ -65,7 +65,7 @@ pub(in crate::http) fn authority(target: &Uri, headers: &HeaderMap) -> Result<Au
     Ok(authority)
 }
 
-/// The layer, of the admin listener.
+/// The admin listener's layer.
 pub(in crate::http) async fn layer(
     State(hosts): State<Hosts>,
     request: axum::extract::Request,

@@ -1,7 +1,8 @@
-//! Owns the limits per client: requests a second, and ids a minute that the gateway has never seen.
+//! Owns the limits per client: requests per second, and new tasks (ids that the gateway does not know) per
+//! minute.
 //!
-//! Each client has a bucket of its own (the same algorithm as the key's budget). The buckets are bounded
-//! too: the one unused for longest goes first, and a client that comes back starts with a full one.
+//! Each client has a bucket of its own, with the same algorithm as the key's budget. The number of buckets is
+//! bounded: the least recently used one is dropped, and its client starts again with a full one.
 
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
@@ -18,16 +19,16 @@ use crate::core::time::seconds_up;
 use crate::http::request_log::{RequestCounters, Strike};
 use crate::http::respond::error::Error;
 
-/// How many clients are counted at once.
+/// The most clients that have a bucket at once.
 const MAX_CLIENTS: u64 = 100_000;
 
-/// The limits in force. Replaced as a whole when the settings change; everybody's buckets are full then.
+/// The limits in force. New settings replace them as a whole, and each client starts again with full buckets.
 pub(in crate::http) struct ClientLimits {
     set: RwLock<Arc<Set>>,
     counters: Arc<RequestCounters>,
 }
 
-/// The limits that are on.
+/// The limits that are configured.
 struct Set {
     requests: Option<Limit>,
     new_tasks: Option<Limit>,
@@ -45,7 +46,7 @@ impl ClientLimits {
         Self { set: RwLock::new(Arc::new(Set::new(settings))), counters }
     }
 
-    /// Takes other limits.
+    /// Replaces the limits.
     pub(in crate::http) fn renew(&self, settings: &config::Limits) {
         *self.set.write() = Arc::new(Set::new(settings));
     }
@@ -60,7 +61,8 @@ impl ClientLimits {
         taken.inspect_err(|_| self.counters.strike(Strike::RequestsPerSecond))
     }
 
-    /// Counts an id that the gateway knows nothing of; `is_new` is only asked where the limit is on.
+    /// Counts a request for a task that the gateway does not know. `is_new` is called only if the limit is
+    /// on.
     pub(in crate::http) fn new_task(
         &self,
         client: &Client,
@@ -91,7 +93,7 @@ impl Set {
 }
 
 impl Limit {
-    /// As many at once as the limit's own span allows: one second's worth, or one minute's.
+    /// The burst is the limit itself: the requests of one second, or the new tasks of one minute.
     fn new(burst: u32, per_minute: f64) -> Self {
         let buckets =
             Cache::builder().max_capacity(MAX_CLIENTS).eviction_policy(EvictionPolicy::lru()).build();

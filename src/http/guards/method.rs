@@ -1,5 +1,5 @@
-//! Owns which requests are status requests at all: GET, HEAD or, where it is allowed, DELETE, without a body.
-//! What HEAD gets, the headers alone (RFC 9110, 9.3.2), is hyper's work.
+//! Owns the methods of the main listener: GET, HEAD and, where cancelling is allowed, DELETE, all without a
+//! body. hyper leaves the body out of an answer to HEAD (RFC 9110, 9.3.2).
 
 use http::{HeaderMap, HeaderValue, Method, header};
 
@@ -10,16 +10,16 @@ use crate::http::respond::error::Error;
 const READING: &str = "GET, HEAD, OPTIONS";
 const CANCELLING: &str = "GET, HEAD, DELETE, OPTIONS";
 
-/// Which methods a path takes.
+/// The methods that status paths accept.
 pub(in crate::http) struct Methods {
-    /// DELETE is one of them.
+    /// Whether DELETE is accepted, by `access.allow_cancel`.
     pub(in crate::http) cancelling: bool,
-    /// Where tasks are created: named in the answer to a POST.
+    /// The upstream's base URL, where tasks are created. The answer to a POST names it.
     pub(in crate::http) create_at: String,
 }
 
 impl Methods {
-    /// Lets a request through that reads a task or cancels one.
+    /// Accepts a request that reads a task or cancels one.
     pub(in crate::http) fn check(&self, request: &Head) -> Result<(), Error> {
         let allowed = if self.cancelling { CANCELLING } else { READING };
         match *request.method() {
@@ -33,7 +33,7 @@ impl Methods {
         if announces_body(request.headers()) { Err(Error::BodyNotAllowed) } else { Ok(()) }
     }
 
-    /// Lets a request through that only reads.
+    /// Accepts a request that only reads.
     pub(in crate::http) fn check_reading(&self, request: &Head) -> Result<(), Error> {
         if *request.method() == Method::DELETE {
             return Err(Error::MethodNotAllowed { allowed: READING, create_at: None });
@@ -42,7 +42,7 @@ impl Methods {
     }
 }
 
-/// Tasks are cancelled by their canonical path: the others only show them.
+/// Accepts the canonical path of a task. The other paths only read it.
 pub(in crate::http) fn check_cancelling(routes: &Routes, key: &TaskKey) -> Result<(), Error> {
     if routes.is_canonical(key) {
         Ok(())
@@ -51,8 +51,8 @@ pub(in crate::http) fn check_cancelling(routes: &Routes, key: &TaskKey) -> Resul
     }
 }
 
-/// Whether a body follows that nobody reads. What comes after it on this connection could be taken for a request.
-/// (A GET's is an error of its own.)
+/// Whether the request announces a body, which stays unread: its bytes could be taken for the next request of
+/// the connection. (For a GET with a body, see [`Error::BodyNotAllowed`].)
 pub(in crate::http) fn leaves_body(request: &Head) -> bool {
     *request.method() != Method::GET && announces_body(request.headers())
 }

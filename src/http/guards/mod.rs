@@ -1,4 +1,4 @@
-//! Owns who may ask, and how much: each guard lets a request through or names the error.
+//! Owns the access rules and the limits per client: each guard accepts a request or returns the error.
 
 pub(in crate::http) mod access;
 pub(in crate::http) mod cors;

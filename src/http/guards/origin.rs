@@ -1,4 +1,4 @@
-//! Owns the Origin rule: which pages may read. Judged before anything else is done for the request.
+//! Owns the Origin rule: the pages that may read. It is checked before credentials, limits and tasks.
 
 use http::uri::Authority;
 use http::{HeaderValue, Request, header};
@@ -7,10 +7,10 @@ use super::host;
 use crate::config::{AccessMode, AllowList, Settings};
 use crate::http::respond::error::Error;
 
-/// The origins that may read.
+/// The origins whose pages may read.
 pub(in crate::http) struct AllowedOrigins {
     listed: AllowList,
-    /// Open mode on loopback: pages of dev servers on this machine, whatever their port.
+    /// Allows pages of this machine, such as those of dev servers, on any port: in open mode on loopback.
     local_pages: bool,
 }
 
@@ -23,7 +23,7 @@ impl AllowedOrigins {
         }
     }
 
-    /// Whether a page of `origin` may read what was asked of `asked`.
+    /// Whether a page of `origin` may read from the gateway at the authority `asked`.
     pub(in crate::http) fn allows(&self, origin: &HeaderValue, asked: &Authority) -> bool {
         let Ok(origin) = origin.to_str() else { return false };
         let is_listed = match &self.listed {
@@ -50,12 +50,12 @@ impl AllowedOrigins {
     }
 }
 
-/// Whether a request comes from no page, or from one of the listener's own.
+/// Whether a request has no `Origin`, or the listener's own.
 pub(in crate::http) fn is_own<B>(request: &Request<B>) -> bool {
     check(&AllowedOrigins { listed: AllowList::These(Vec::new()), local_pages: false }, request).is_ok()
 }
 
-/// Lets a request through whose page may ask.
+/// Accepts a request that has no `Origin`, or an allowed one.
 pub(in crate::http) fn check<B>(origins: &AllowedOrigins, request: &Request<B>) -> Result<(), Error> {
     let mut values = request.headers().get_all(header::ORIGIN).iter();
     let Some(origin) = values.next() else { return Ok(()) };

@@ -1,25 +1,25 @@
-//! Owns the hint that a proxy stands in front and is not known as one: then everybody behind it is one client
-//! to the limits by address. Told once.
+//! Owns the log's hint, given once, that an untrusted proxy seems to stand in front: the limits per address
+//! then count all clients behind it as one.
 
 use parking_lot::Mutex;
 use std::net::IpAddr;
 
 use crate::core::grant::Client;
 
-/// So many requests are looked at together …
+/// The size of a sample, in requests.
 const SAMPLE: u32 = 1000;
-/// … and so many of them from one address are nearly all.
+/// The requests of a sample that point to a proxy, if they have the same address.
 const NEARLY_ALL: u32 = 950;
 
-/// Looks at where requests come from.
+/// Samples the addresses of requests.
 #[derive(Default)]
 pub(in crate::http) struct ProxyHint(Mutex<Sample>);
 
 #[derive(Default)]
 struct Sample {
     seen: u32,
-    /// The first of the sample, and how often it came. Another one may be the frequent one: then the next
-    /// sample most likely begins with it.
+    /// The first address of the sample, and its number of requests. If another address is the frequent one,
+    /// the next sample most likely begins with that.
     first: Option<(IpAddr, u32)>,
     is_told: bool,
 }
@@ -31,15 +31,15 @@ impl ProxyHint {
         if let Some(proxy) = self.0.lock().count(*address) {
             tracing::warn!(
                 address = %proxy,
-                "nearly all requests come from one private address, and limits count by address: if that is a \
-                 proxy, name it in server.trusted_proxies, so that its clients are told apart"
+                "nearly all requests come from one private address, and limits count by address: if it is a \
+                 proxy, name it in server.trusted_proxies, so that its clients are counted apart"
             );
         }
     }
 }
 
 impl Sample {
-    /// The address to tell of, if it is time to.
+    /// The address to log, if this request completes a sample that points to a proxy.
     fn count(&mut self, address: IpAddr) -> Option<IpAddr> {
         if self.is_told {
             return None;
@@ -59,7 +59,7 @@ impl Sample {
     }
 }
 
-/// Where proxies live: this machine, or a network of one's own.
+/// Whether the address is one that proxies have: of this machine, or of a private network.
 fn is_private(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4.is_private() || v4.is_loopback() || v4.is_link_local(),
@@ -71,7 +71,7 @@ fn is_private(address: IpAddr) -> bool {
 mod tests {
     use super::*;
 
-    /// How often it is told, of this many requests from the address and these from others.
+    /// The number of hints after `from_it` requests from the address and then `others` from other addresses.
     fn told(address: &str, from_it: u32, others: u32) -> usize {
         let mut sample = Sample::default();
         let of = |text: &str| text.parse().unwrap();
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_private_address_that_sends_nearly_everything_is_told_once() {
+    fn a_private_address_that_sends_nearly_everything_is_logged_once() {
         for address in ["10.0.0.1", "172.20.0.5", "127.0.0.1", "::1", "fd00::1"] {
             assert_eq!(told(address, 10_000, 0), 1, "{address}");
         }

@@ -1,4 +1,4 @@
-//! Owns how many streams a client holds open, and when a stream ends for reasons of the gateway's own.
+//! Owns the limit of open streams per client, and the gateway's reasons to end a stream.
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -16,11 +16,11 @@ use crate::http::respond::error::{CredentialFault, Error};
 use crate::http::respond::sse;
 use crate::lifecycle::Lifecycle;
 
-/// The open streams of all clients, and what they are bound by.
+/// The open streams of all clients, and their limits.
 #[derive(Clone)]
 pub(in crate::http) struct Streams {
     open: Arc<Mutex<HashMap<Client, u32>>>,
-    /// Per client.
+    /// The most open streams of one client.
     most: Arc<AtomicU32>,
     longest: Duration,
     heartbeat: Duration,
@@ -28,12 +28,12 @@ pub(in crate::http) struct Streams {
     counters: Arc<RequestCounters>,
 }
 
-/// A place for one stream, given back when it is dropped.
+/// The place of one open stream, freed when it is dropped.
 pub(in crate::http) struct Slot {
     streams: Streams,
     client: Client,
     ends: Instant,
-    /// When the right to read ends.
+    /// When the caller's right to read ends.
     expires: Option<Instant>,
 }
 
@@ -53,18 +53,19 @@ impl Streams {
         }
     }
 
-    /// How many are open.
+    /// The number of open streams.
     pub(in crate::http) fn count(&self) -> u64 {
         let open = self.open.lock();
         open.values().copied().map(u64::from).sum()
     }
 
-    /// Takes another bound; streams that are open stay so.
+    /// Replaces the limit per client. Open streams stay open.
     pub(in crate::http) fn renew(&self, settings: &config::Limits) {
         self.most.store(most(settings), Ordering::Relaxed);
     }
 
-    /// A place for another stream, for as long as its reader's right lasts; `None` where the client has as many as it may, or the gateway drains.
+    /// A place for another stream, until `expires` at the latest. `None` if the client has reached its limit,
+    /// or the gateway drains.
     pub(in crate::http) fn open(&self, client: &Client, expires: Option<Instant>) -> Option<Slot> {
         if self.lifecycle.is_stopping() {
             return None;
@@ -86,8 +87,9 @@ fn most(settings: &config::Limits) -> u32 {
 }
 
 impl Slot {
-    /// Resolves when the stream has to end, with its last words: the process stops or it has been open for
-    /// long enough, so that the client should come back; or the ticket has ended, and it needs a new one.
+    /// Resolves when the stream has to end, with its last event: a `retry` where the client should reconnect,
+    /// because the process stops or the stream has reached its longest time; an error where the ticket has
+    /// expired.
     pub(in crate::http) async fn ended(&self) -> Bytes {
         let expires = self.expires.filter(|expires| *expires <= self.ends);
         tokio::select! {
@@ -101,17 +103,17 @@ impl Slot {
         sse::event(Some("trouble"), None, &error.envelope())
     }
 
-    /// What counts the stream's answers.
+    /// The counters for the stream's answers.
     pub(in crate::http) fn counters(&self) -> &RequestCounters {
         &self.streams.counters
     }
 
-    /// Makes the stream end after `seconds` at the latest.
+    /// Ends the stream after `seconds` at the latest.
     pub(in crate::http) fn end_within(&mut self, seconds: u64) {
         self.ends = self.ends.min(Instant::now() + Duration::from_secs(seconds));
     }
 
-    /// When the next sign of life is due.
+    /// When the next heartbeat is due, if no event is sent before.
     pub(in crate::http) fn next_heartbeat(&self) -> Instant {
         Instant::now() + self.streams.heartbeat
     }

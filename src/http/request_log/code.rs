@@ -1,9 +1,10 @@
-//! Owns the codes of the gateway's own errors, as `error.code`, `Cache-Status` and the metrics name them.
+//! Owns the codes of the gateway's own errors, as they appear in `error.code`, `Cache-Status` and the
+//! metrics.
 
 use crate::core::answer::Reason;
 use crate::core::failure::Failure;
 
-/// Makes an enum of words: each variant is one, and all of them are listed.
+/// Defines an enum whose variants each have a word, with a list of all variants.
 macro_rules! words {
     ($(#[$about:meta])* $name:ident { $($variant:ident = $word:literal,)* }) => {
         $(#[$about])*
@@ -22,7 +23,7 @@ macro_rules! words {
 pub(in crate::http) use words;
 
 words! {
-    /// What an error is called.
+    /// The code of an error.
     Code {
         InvalidTaskId = "invalid_task_id",
         InvalidParameter = "invalid_parameter",

@@ -1,4 +1,4 @@
-//! Owns what is counted of requests and answers: every request once, under its kind and its outcome.
+//! Owns the counters of requests and answers: every request counts once, under its kind and its outcome.
 
 use std::array;
 
@@ -11,7 +11,7 @@ use crate::core::rolling_counter::RollingCounter;
 use crate::core::state::State;
 
 words! {
-    /// What a request asks for.
+    /// The kind of a request.
     RequestKind {
         Other = "other",
         Task = "task",
@@ -24,7 +24,7 @@ words! {
 }
 
 words! {
-    /// What became of a request that was not refused with a code.
+    /// The outcome of a request that was not refused with a code.
     Ending {
         Hit = "hit",
         Miss = "miss",
@@ -43,7 +43,7 @@ words! {
 }
 
 words! {
-    /// Which limit struck.
+    /// A limit per client that refused a request.
     Strike {
         RequestsPerSecond = "requests_per_second",
         NewTasksPerMinute = "new_tasks_per_minute",
@@ -55,7 +55,7 @@ const KINDS: usize = RequestKind::ALL.len();
 const ENDINGS: usize = Ending::ALL.len();
 const OUTCOMES: usize = ENDINGS + Code::ALL.len();
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::http) enum Outcome {
     Ended(Ending),
@@ -107,7 +107,7 @@ impl From<Origin> for Outcome {
     }
 }
 
-/// From a second to an hour: live states are young, finished ones as old as `cache.terminal_ttl` lets them be.
+/// The bounds of the age histogram. A live state is seconds old, a finished one up to `cache.terminal_ttl`.
 const AGES: &[Duration] = &[
     Duration::from_millis(500),
     Duration::from_secs(1),
@@ -121,14 +121,14 @@ const AGES: &[Duration] = &[
     Duration::from_secs(3600),
 ];
 
-/// The counters of the main listener. Each addition is a relaxed one, to a place known beforehand.
+/// The counters of the main listener. Each count is one relaxed addition at a fixed index, without a look-up.
 #[derive(Debug)]
 pub struct RequestCounters {
     requests: [[Counter; OUTCOMES]; KINDS],
     strikes: [Counter; Strike::ALL.len()],
-    /// How old each state was that was handed out; its count is that of all answers.
+    /// The age of each state when it was sent. The histogram's count is the number of all answers.
     pub age: Histogram,
-    /// Answers that cost no request of their own.
+    /// Answers that cost no upstream request of their own.
     pub saved: Counter,
     /// Answers by origin.
     origins: [Counter; 4],
@@ -141,16 +141,16 @@ pub struct RequestCounters {
 pub(in crate::http) struct AnswerCounts {
     /// Fresh, from memory.
     pub(in crate::http) hit: u64,
-    /// From the upstream, asked for this client.
+    /// From the upstream, by a request for this client.
     pub(in crate::http) fetched: u64,
-    /// From the upstream, asked for somebody else.
+    /// From the upstream, coalesced with another client's request.
     pub(in crate::http) collapsed: u64,
-    /// A known state, in place of one that could not be had.
+    /// A known state that stood in, because no fresh one could be fetched.
     pub(in crate::http) stand_in: u64,
 }
 
 impl RequestCounters {
-    /// All at nothing.
+    /// All counters at zero.
     pub fn new(now: Instant) -> Self {
         Self {
             requests: array::from_fn(|_| array::from_fn(|_| Counter::default())),
@@ -162,17 +162,17 @@ impl RequestCounters {
         }
     }
 
-    /// A request has come to its end.
+    /// Counts a request that has ended.
     pub(in crate::http) fn request(&self, kind: RequestKind, outcome: Outcome) {
         self.requests[kind as usize][outcome.place()].add();
     }
 
-    /// A limit has struck.
+    /// Counts a request that a limit refused.
     pub(in crate::http) fn strike(&self, limit: Strike) {
         self.strikes[limit as usize].add();
     }
 
-    /// A state is handed out: as a response, in a list, or as an event.
+    /// Counts a state that is sent: as a response, in a list, or as an event.
     pub(in crate::http) fn answer(&self, state: &State, origin: Origin, now: Instant) {
         self.age.observe(now.saturating_duration_since(state.snapshot.fetched));
         self.second_by_second.add(now);
@@ -185,14 +185,14 @@ impl RequestCounters {
         };
         count.add();
         let is_first = state.delivery.is_first();
-        // Asked in vain is asked all the same.
+        // The failed upstream request of a stand-in was a request all the same.
         let in_vain = matches!(origin, Origin::StandIn { asked: true, .. });
         if !is_first && !in_vain {
             self.saved.add();
         }
     }
 
-    /// Answers by origin.
+    /// Reads the answers by origin.
     pub(in crate::http) fn answers(&self) -> AnswerCounts {
         let [hit, fetched, collapsed, stand_in] = &self.origins;
         AnswerCounts {
@@ -203,7 +203,7 @@ impl RequestCounters {
         }
     }
 
-    /// Requests that were answered with an error of the gateway's own.
+    /// Requests answered with an error of the gateway's own.
     pub(in crate::http) fn failed(&self) -> u64 {
         self.requests.iter().flat_map(|outcomes| &outcomes[ENDINGS..]).map(Counter::get).sum()
     }
@@ -217,7 +217,7 @@ impl RequestCounters {
         })
     }
 
-    /// How often each limit per client has struck.
+    /// Refusals by each limit per client.
     pub fn strikes(&self) -> impl Iterator<Item = (&'static str, u64)> {
         Strike::ALL.iter().map(|limit| (limit.word(), self.strikes[*limit as usize].get()))
     }

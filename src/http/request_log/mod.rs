@@ -1,4 +1,4 @@
-//! Owns what is noted of each request: its id, kind, client and outcome, for the log line and the counters.
+//! Owns the record of each request, for the access log and the counters: its id, kind, client and outcome.
 
 mod code;
 mod counters;

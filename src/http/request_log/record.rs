@@ -1,7 +1,7 @@
-//! Owns the record of one request on its way: id, kind, client and outcome. When it is dropped the request is counted,
-//! so each counts once, however it ends.
+//! Owns the record of one request: id, kind, client and outcome. Dropping the record counts the request, so
+//! that each request counts once, however it ends.
 //!
-//! It is task-local and not an extension of the request: that would cost each hit an allocation.
+//! The record is task-local. As an extension of the request it would cost each hit an allocation.
 
 use std::cell::{Cell, OnceCell};
 use std::fmt;
@@ -25,11 +25,11 @@ task_local! {
 pub(in crate::http) struct Record {
     counters: Arc<RequestCounters>,
     id: RequestId,
-    /// Only where the request is written to the log.
+    /// `None` without an access log.
     start: Option<Instant>,
     kind: Cell<RequestKind>,
     outcome: Cell<Option<Outcome>>,
-    /// Only where the request is written to the log.
+    /// Unset without an access log.
     client: OnceCell<Client>,
 }
 
@@ -45,9 +45,9 @@ impl Record {
         }
     }
 
-    /// Runs the rest of the request's way with this record at hand.
-    pub(in crate::http) fn scope<F: Future>(self, way: F) -> impl Future<Output = F::Output> {
-        RECORD.scope(self, way)
+    /// Runs the handling of the request with this record as the task-local one.
+    pub(in crate::http) fn scope<F: Future>(self, handling: F) -> impl Future<Output = F::Output> {
+        RECORD.scope(self, handling)
     }
 }
 
@@ -58,17 +58,17 @@ impl Drop for Record {
     }
 }
 
-/// Without a record, as on the admin listener, nothing is noted.
+/// Does nothing without a record, as on the admin listener.
 fn with(then: impl FnOnce(&Record)) {
     let _ = RECORD.try_with(then);
 }
 
-/// What the request asks for.
+/// Records the request's kind.
 pub(in crate::http) fn kind(kind: RequestKind) {
     with(|record| record.kind.set(kind));
 }
 
-/// Who asks.
+/// Records the request's client, for the access log.
 pub(in crate::http) fn client(client: &Client) {
     with(|record| {
         if record.start.is_some() {
@@ -77,17 +77,18 @@ pub(in crate::http) fn client(client: &Client) {
     });
 }
 
-/// What becomes of the request.
+/// Records the request's outcome.
 pub(in crate::http) fn outcome(outcome: impl Into<Outcome>) {
     with(|record| record.outcome.set(Some(outcome.into())));
 }
 
-/// For log lines about what the request causes, as long as that goes on.
+/// The request as a cause, which the core names in log lines about the work for it.
 pub(in crate::http) fn cause() -> Cause {
     RECORD.try_with(|record| Cause::request(record.id)).unwrap_or_default()
 }
 
-/// Writes the access log's line of a request that is answered with `status`. The path alone: a query may hold a ticket.
+/// Writes the access log's line of a request that is answered with `status`. The line has no query, which may
+/// hold a ticket.
 pub(in crate::http) fn write(method: &http::Method, path: &str, status: http::StatusCode) {
     with(|record| {
         let outcome = record.outcome.get().unwrap_or(Outcome::Ended(Ending::Abandoned));
@@ -101,13 +102,13 @@ pub(in crate::http) fn write(method: &http::Method, path: &str, status: http::St
             status = status.as_u16(),
             outcome = outcome.word(),
             duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-            client = %Asker(record.client.get()),
+            client = %ClientName(record.client.get()),
             "request"
         );
     });
 }
 
-/// The request is answered: where no outcome is noted yet, the status tells it.
+/// Records the outcome by the status, where no outcome is recorded yet.
 pub(in crate::http) fn answered(status: http::StatusCode) {
     with(|record| {
         if record.outcome.get().is_none() {
@@ -118,15 +119,15 @@ pub(in crate::http) fn answered(status: http::StatusCode) {
     });
 }
 
-/// The id of the request, as a header.
+/// The request's id as the value of `X-Request-Id`.
 pub(in crate::http) fn request_id() -> Option<HeaderValue> {
     RECORD.try_with(|record| request_id::header(&record.id)).ok()
 }
 
-/// A client as logs name it: nothing in it is a secret, and nothing can end the line.
-struct Asker<'c>(Option<&'c Client>);
+/// A client's name in the log. It holds no secret, and is escaped so that it cannot end the line.
+struct ClientName<'c>(Option<&'c Client>);
 
-impl fmt::Display for Asker<'_> {
+impl fmt::Display for ClientName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             None => f.write_str("-"),

@@ -1,4 +1,4 @@
-//! Owns `X-Request-Id`: the client's own id of a request if it is sane, else a random one.
+//! Owns `X-Request-Id`: the client's own id of a request where that is valid, else a random one.
 
 use http::HeaderValue;
 

@@ -1,4 +1,4 @@
-//! Owns the gateway's own errors: their status, their code, and when to ask again.
+//! Owns the gateway's own errors: their status, their code, and their `Retry-After`.
 
 use http::StatusCode;
 
@@ -8,57 +8,57 @@ use crate::core::task::PathFault;
 use crate::core::ticket::TicketFault;
 use crate::http::request_log::Code;
 
-/// Why a request is not answered with a task.
+/// The reason why a request is not answered with a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::http) enum Error {
     Path(PathFault),
     MissingCredentials,
     InvalidCredentials(CredentialFault),
     TicketNotForTask,
-    /// The ticket opens the task, but not for that.
+    /// The ticket allows reading the task, but not cancelling it.
     MayNotCancel,
     BodyNotAllowed,
-    /// What is wrong with which parameter, and what to send instead.
+    /// The text names the parameter, its fault, and a correct value.
     InvalidParameter(&'static str),
-    /// Not exactly one `Host`.
+    /// The request has no valid `Host`, or several.
     HostUnclear,
     HostNotAllowed(String),
     OriginNotAllowed(String),
-    /// What only the dashboard's own page may do.
+    /// A page of another origin asks the admin listener.
     ForeignPage,
-    /// The admin listener is within reach of others, and nobody has a token.
+    /// Other machines can reach the admin listener, and no token is configured.
     DashboardClosed,
     MethodNotAllowed {
-        /// What `Allow` names.
+        /// The value of `Allow`.
         allowed: &'static str,
-        /// Where tasks are created, for a client that tried to do that here.
+        /// The upstream's base URL, where tasks are created; set for a POST.
         create_at: Option<String>,
     },
-    /// The client has used up a limit of its own.
+    /// The client has reached one of the limits per client.
     ClientRateLimited {
-        /// Seconds.
+        /// Seconds until the limit allows another request.
         retry_after: u64,
     },
     Refused(Refusal),
-    /// A cancellation was not sent, or nobody knows what became of it.
+    /// A cancellation was not sent, or its result is unknown.
     NotCancelled(Refusal),
 }
 
-/// A fault of the credentials that a client shows.
+/// A fault of the credentials in a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::http) enum CredentialFault {
-    /// The upstream's key, which belongs on the server.
+    /// The token is a key of the upstream's API, which belongs on the server.
     UpstreamKey,
-    /// Not in the token file.
+    /// The token is not in the token file.
     UnknownToken,
-    /// A ticket that does not hold.
+    /// The ticket is not valid.
     Ticket(TicketFault),
-    /// More than one `Authorization`.
+    /// The request has several `Authorization` fields.
     Several,
 }
 
 impl Error {
-    /// Its HTTP status.
+    /// The HTTP status.
     pub(in crate::http) fn status(&self) -> StatusCode {
         match self {
             Self::Path(PathFault::UnknownRoute) => StatusCode::NOT_FOUND,
@@ -86,7 +86,7 @@ impl Error {
         }
     }
 
-    /// Its code.
+    /// The code for programs.
     pub(in crate::http) fn code(&self) -> Code {
         match self {
             Self::Path(PathFault::UnknownRoute) => Code::UnknownRoute,
@@ -105,7 +105,7 @@ impl Error {
         }
     }
 
-    /// When to ask again, in seconds; `None` where waiting does not help.
+    /// Seconds until a retry is worth it; `None` where waiting does not help.
     pub(in crate::http) fn retry_after(&self) -> Option<u64> {
         match self {
             Self::Refused(refusal) | Self::NotCancelled(refusal) => Some(refusal.retry_after),

@@ -1,6 +1,6 @@
-//! Owns how an error is sent.
+//! Owns the wire form of an error.
 //!
-//! The envelope is LemonData's, so that clients need one reader: `{"error":{"message","type","code",
+//! The envelope is LemonData's, so that clients need only one parser: `{"error":{"message","type","code",
 //! "retryable","retry_after"?}}`, with `type` always `gateway_error`.
 
 use axum::body::Body;
@@ -12,24 +12,24 @@ use utoipa::ToSchema;
 use super::error::Error;
 use super::error_text;
 
-/// An error as it is sent.
+/// The JSON body of an error.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct Envelope<'a> {
     error: Details<'a>,
 }
 
-/// What stands in it.
+/// The details of an error.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct Details<'a> {
-    /// What is wrong and what to do, for people.
+    /// The fault and its cure, for people.
     message: &'a str,
     /// `gateway_error`: the upstream's own errors have other types.
     r#type: &'static str,
-    /// What is wrong, for programs.
+    /// The fault, for programs.
     code: &'static str,
     /// Whether the same request may succeed later.
     retryable: bool,
-    /// Seconds until then.
+    /// Seconds until a retry is worth it.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
 }
@@ -77,7 +77,7 @@ impl IntoResponse for Error {
             Self::MissingCredentials => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            // What follows on this connection may be the rest of the body.
+            // The body was not read, so the next bytes of this connection may belong to it.
             Self::BodyNotAllowed => {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }

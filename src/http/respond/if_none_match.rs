@@ -1,8 +1,8 @@
-//! Owns which states a client has already: what its `If-None-Match` names (RFC 9110, 13.1.2).
+//! Owns `If-None-Match`: the tags of the states that a client has already (RFC 9110, 13.1.2).
 
 use http::{HeaderMap, HeaderValue, header};
 
-/// A copy of the header's values, so that nothing of the request need be kept. Empty where there are none.
+/// A copy of the field's values, so that the request can be dropped. Empty where the request has none.
 pub(in crate::http) struct IfNoneMatch(Vec<Box<[u8]>>);
 
 impl IfNoneMatch {
@@ -10,12 +10,12 @@ impl IfNoneMatch {
         Self(headers.get_all(header::IF_NONE_MATCH).iter().map(|value| value.as_bytes().into()).collect())
     }
 
-    /// Whether the client has sent it.
+    /// Whether the request has the field.
     pub(in crate::http) fn is_some(&self) -> bool {
         !self.0.is_empty()
     }
 
-    /// Whether it names the tag, by weak comparison.
+    /// Whether the field names this tag, by weak comparison (RFC 9110, 8.8.3.2).
     pub(in crate::http) fn names(&self, etag: &HeaderValue) -> bool {
         self.0
             .iter()

@@ -1,7 +1,11 @@
-//! Owns the wire form of a list of tasks, and of its items.
+//! Owns the wire form of a list of tasks and its items.
+
+use std::convert::Infallible;
 
 use axum::body::Body;
 use axum::response::Response;
+use bytes::Bytes;
+use futures_util::stream;
 use http::{HeaderValue, header};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -11,64 +15,84 @@ use super::error::Error;
 use crate::core::snapshot::Phase;
 use crate::core::state::State;
 
-/// How many tasks one request may name.
+/// The most tasks that one request may name.
 pub(in crate::http) const MOST: usize = 100;
-/// The list, as it is sent. Only described: it is written from items that are bytes already.
+/// The requested tasks.
+// Only for the API's description: `response` joins items that are bytes already.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "its fields are what it is for")]
 pub(in crate::http) struct List<'a> {
     /// `list`.
     object: &'static str,
-    /// One for each that was asked for, in that order.
+    /// One item for each requested task, in the order of the request.
     data: Vec<Item<'a>>,
 }
 
-/// One of the list. `task` and `error` are JSON as it came.
-#[derive(Serialize, ToSchema)]
+/// One task of the list. `task` and `error` are the upstream's JSON, unchanged.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "its fields describe the wire form")]
 pub(in crate::http) struct Item<'a> {
-    /// As it was asked for.
+    /// The id or path, as in the request.
     id: &'a str,
-    /// Where it can be asked for alone.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The task's own status path.
     path: Option<&'a str>,
-    /// The status with which it would be answered alone.
+    /// The HTTP status that the task's own status path would answer with.
     code: u16,
-    /// The task, as the upstream answers it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The task, as the upstream answered it.
     #[schema(value_type = Option<Object>)]
     task: Option<&'a RawValue>,
-    /// Why there is none.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The error, where there is no task.
     #[schema(value_type = Option<Object>)]
     error: Option<&'a RawValue>,
-    /// There: the state stands in for one that cannot be had.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    stale: bool,
+    /// Present and true where the state is stale, because no fresh one could be fetched.
+    stale: Option<bool>,
 }
 
-/// A task whose state is known.
-pub(in crate::http) fn known(id: &str, path: &str, state: &State, stale: bool) -> Vec<u8> {
-    let path = Some(path);
-    let code = state.snapshot.status.as_u16();
-    let json: Option<&RawValue> = serde_json::from_slice(&state.snapshot.body).ok();
-    let item = if state.snapshot.phase == Phase::Missing {
-        Item { id, path, code, task: None, error: json.map(inner_error), stale }
-    } else {
-        Item { id, path, code, task: json, error: None, stale }
-    };
-    serde_json::to_vec(&item).unwrap_or_default()
+/// The beginning of an item.
+#[derive(Serialize)]
+struct Head<'a> {
+    id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<&'a str>,
+    code: u16,
 }
 
-/// A task in whose place an error stands.
-pub(in crate::http) fn refused(id: &str, path: Option<&str>, error: &Error) -> Vec<u8> {
-    let envelope = error.envelope();
-    let json: Option<&RawValue> = serde_json::from_slice(&envelope).ok();
-    let code = error.status().as_u16();
-    let item = Item { id, path, code, task: None, error: json.map(inner_error), stale: false };
-    serde_json::to_vec(&item).unwrap_or_default()
+impl Head<'_> {
+    /// The item with this member, in pieces: the value is shared.
+    fn with(&self, name: &str, value: Bytes, stale: bool) -> Vec<Bytes> {
+        // A struct of strings and numbers always serializes.
+        let mut head = serde_json::to_vec(self).unwrap_or_default();
+        head.pop();
+        head.extend_from_slice(format!(",\"{name}\":").as_bytes());
+        vec![head.into(), value, Bytes::from_static(if stale { b",\"stale\":true}" } else { b"}" })]
+    }
 }
 
-/// What stands in an error envelope; anything else is the error as a whole.
+/// The item of a task whose state is known.
+pub(in crate::http) fn known(id: &str, path: &str, state: &State, stale: bool) -> Vec<Bytes> {
+    let body = &state.snapshot.body;
+    let head = Head { id, path: Some(path), code: state.snapshot.status.as_u16() };
+    // Every body that is kept is JSON; what surrounds it is not.
+    let json = serde_json::from_slice::<&RawValue>(body).ok();
+    match json {
+        Some(json) if state.snapshot.phase == Phase::Missing => {
+            head.with("error", body.slice_ref(inner_error(json).get().as_bytes()), stale)
+        }
+        Some(json) => head.with("task", body.slice_ref(json.get().as_bytes()), stale),
+        None => head.with("task", Bytes::from_static(b"null"), stale),
+    }
+}
+
+/// The item of a task that is answered with an error.
+pub(in crate::http) fn refused(id: &str, path: Option<&str>, error: &Error) -> Vec<Bytes> {
+    let envelope = Bytes::from(error.envelope());
+    let json = serde_json::from_slice::<&RawValue>(&envelope).ok();
+    let inner = json.map_or(&b"null"[..], |json| inner_error(json).get().as_bytes());
+    let head = Head { id, path, code: error.status().as_u16() };
+    head.with("error", Bytes::copy_from_slice(inner), false)
+}
+
+/// The `error` member of an error envelope, or the whole JSON where it is no envelope.
 fn inner_error(json: &RawValue) -> &RawValue {
     #[derive(serde::Deserialize)]
     struct Envelope<'a> {
@@ -78,13 +102,21 @@ fn inner_error(json: &RawValue) -> &RawValue {
     serde_json::from_str(json.get()).map_or(json, |Envelope { error }| error)
 }
 
-/// The list of these items.
-pub(in crate::http) fn response(items: &[Vec<u8>]) -> Response {
-    let mut body = br#"{"object":"list","data":["#.to_vec();
-    body.extend_from_slice(&items.join(&b','));
-    body.extend_from_slice(b"]}");
-    let mut response = Response::new(Body::from(body));
+/// The list of these items, written in pieces: a hundred references to one task's bytes are a hundred pointers.
+pub(in crate::http) fn response(items: Vec<Vec<Bytes>>) -> Response {
+    let mut pieces = vec![Bytes::from_static(br#"{"object":"list","data":["#)];
+    for (number, item) in items.into_iter().enumerate() {
+        if number > 0 {
+            pieces.push(Bytes::from_static(b","));
+        }
+        pieces.extend(item);
+    }
+    pieces.push(Bytes::from_static(b"]}"));
+    let length: usize = pieces.iter().map(Bytes::len).sum();
+    let body = Body::from_stream(stream::iter(pieces.into_iter().map(Ok::<_, Infallible>)));
+    let mut response = Response::new(body);
     let headers = response.headers_mut();
+    headers.insert(header::CONTENT_LENGTH, length.into());
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response

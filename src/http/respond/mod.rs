@@ -1,4 +1,4 @@
-//! Owns how answers and errors look on the wire. Nothing here counts or notes.
+//! Owns the wire form of answers and errors. Nothing here counts or records.
 
 pub(in crate::http) mod error;
 pub(in crate::http) mod error_response;

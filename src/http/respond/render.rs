@@ -1,4 +1,5 @@
-//! Owns what an answer looks like on the wire: a snapshot's bytes, and headers from it and its age.
+//! Owns the wire form of a task's answer: the snapshot's bytes, and header fields from the snapshot and its
+//! age.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
@@ -13,13 +14,13 @@ use crate::http::head::Head;
 use crate::http::headers::{CACHE_STATUS, PREFERENCE_APPLIED};
 use crate::http::request_log::Code;
 
-/// Room for those of most answers, with what later steps add: growing would move them.
+/// The capacity for the fields of most answers, later steps' fields included: to grow would move all of them.
 const HEADERS: usize = 12;
-/// More room than this is given back: a connection keeps it for as long as it lives.
+/// A larger capacity is freed, because a connection keeps its header map for as long as it lives.
 const MOST_HEADERS: usize = 24;
 
-/// The room of a request's headers for those of its answer, where it is not too large: hyper uses it for the next
-/// request, and so on.
+/// Empties a request's header map for use by its answer, unless its capacity is too large. hyper reuses the
+/// answer's map for the next request of the connection.
 pub(in crate::http) fn room(request: Head) -> HeaderMap {
     let mut headers = request.into_parts().0.headers;
     if headers.capacity() > MOST_HEADERS {
@@ -29,7 +30,8 @@ pub(in crate::http) fn room(request: Head) -> HeaderMap {
     headers
 }
 
-/// Renders an answer, or 304 where the client has these bytes already; `headers` is [`room`], or none.
+/// Renders an answer, or 304 where the client has these bytes already. `headers` is empty: [`room`], or a new
+/// map.
 pub(in crate::http) fn answer(
     answer: &Answer,
     unless: &IfNoneMatch,
@@ -68,8 +70,8 @@ pub(in crate::http) fn applied<B>(response: &mut Response<B>, wait: Duration) {
     }
 }
 
-/// A terminal state may be kept by the browser, but only be used after asking; anything else not even
-/// that.
+/// A browser may store a terminal state, but has to revalidate it before each use. It may not store other
+/// states.
 fn cache_control(phase: Phase) -> HeaderValue {
     HeaderValue::from_static(match phase {
         Phase::Terminal => "private, no-cache",
@@ -87,7 +89,7 @@ fn fetched(known_before: bool, status: u16, stored: bool, collapsed: bool) -> St
     ["taskgate; fwd=", why, "; fwd-status=", itoa::Buffer::new().format(status), stored, collapsed].concat()
 }
 
-/// Whoever has waited for a state gets it fresh: that needs no rendering.
+/// `Age`. Waiters get a state at the age of 0, which needs no formatting.
 fn age(seconds: u64) -> HeaderValue {
     if seconds == 0 { HeaderValue::from_static("0") } else { seconds.into() }
 }
@@ -96,7 +98,7 @@ fn cache_status(origin: Origin, state: &State, now: Instant) -> HeaderValue {
     let mut digits = itoa::Buffer::new();
     let text = match origin {
         Origin::Hit => ["taskgate; hit; ttl=", digits.format(state.ttl(now))].concat(),
-        // What many wait for together needs no rendering.
+        // The two cases of coalesced waiters, of which there may be thousands, need no formatting.
         Origin::Fetched { known_before: false, status: 200, stored: true, collapsed: true } => {
             return HeaderValue::from_static(COLLAPSED_MISS);
         }
@@ -128,13 +130,13 @@ mod tests {
     use http::HeaderName;
 
     #[test]
-    fn what_is_not_rendered_reads_as_if_it_were() {
+    fn the_constants_equal_the_formatted_values() {
         assert_eq!(fetched(false, 200, true, true), COLLAPSED_MISS);
         assert_eq!(fetched(true, 200, true, true), COLLAPSED_STALE);
     }
 
     #[test]
-    fn of_the_request_only_the_room_is_used() {
+    fn of_a_requests_headers_only_the_capacity_is_used() {
         for count in [0, 5, 20, 90] {
             let mut request = http::Request::new(());
             for number in 0..count {

@@ -1,5 +1,5 @@
-//! Owns what every answer of the main listener is made of: the bytes of a task as they are kept, or any other body,
-//! and the headers that all carry.
+//! Owns the common part of the main listener's answers: the body, which is a task's bytes as the store holds
+//! them or any other body, and the header fields that every answer has.
 
 use axum::body::Body;
 use axum::response::IntoResponse;
@@ -11,25 +11,25 @@ use super::security_headers;
 use crate::http::headers::X_REQUEST_ID;
 use crate::http::request_log;
 
-/// What an answer depends on beside its URL, whoever asks.
+/// The header fields, apart from credentials, on which an answer depends (`Vary`: RFC 9110, 12.5.5).
 const VARY: HeaderValue = HeaderValue::from_static("accept, prefer, origin");
 
-/// The body of an answer. In a box, as axum's bodies are, the bytes of a task would cost every hit an allocation.
+/// The body of an answer. In a box, as axum's bodies are, a task's bytes would cost each hit an allocation.
 pub type ResponseBody = Either<Full<Bytes>, Body>;
 
-/// The bytes of a task, or none.
+/// A body of these bytes.
 pub(in crate::http) fn whole(bytes: Bytes) -> ResponseBody {
     Either::Left(Full::new(bytes))
 }
 
-/// Any other answer, with the headers that all carry.
+/// Any other answer, with the header fields that every answer has.
 pub(in crate::http) fn other(answer: impl IntoResponse) -> Response<ResponseBody> {
     let mut answer = answer.into_response();
     carried(answer.headers_mut());
     answer.map(Either::Right)
 }
 
-/// The headers that every answer of the main listener carries, and that are known before the answer is.
+/// Adds the header fields of every answer of the main listener; they do not depend on the answer.
 pub(in crate::http) fn carried(headers: &mut HeaderMap) {
     security_headers::add_to(headers);
     headers.insert(header::VARY, VARY);

@@ -2,35 +2,136 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf as _, BufMut, Bytes, BytesMut};
 use futures_util::Stream;
 use http::{HeaderValue, StatusCode, header};
+use std::collections::VecDeque;
 use std::convert::Infallible;
 
 use crate::http::headers::X_ACCEL_BUFFERING;
 
-/// One event. The data may hold anything but is split at CR, LF and CRLF, as the standard asks; the reader
-/// joins the lines with LF.
+/// Larger events are written in chunks of this size, so that many streams share one body, in bytes.
+const CHUNK: usize = 16 * 1024;
+
+/// An event: its bytes, made as they are written.
+///
+/// The data may be any bytes. They are split at CR, LF and CRLF, as the standard asks, and the client joins the lines
+/// with LF.
+#[derive(Debug)]
+pub struct Event {
+    out: BytesMut,
+    data: VecDeque<Bytes>,
+    stage: Stage,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Stage {
+    /// A line of data begins.
+    Line,
+    /// Within a line of data.
+    Within,
+    /// A line has ended with CR: an LF that follows belongs to it.
+    AfterCr,
+    /// Everything is written.
+    Done,
+}
+
+impl Event {
+    /// An event whose data are these pieces, one after the other.
+    pub fn new(name: Option<&str>, id: Option<&[u8]>, data: impl IntoIterator<Item = Bytes>) -> Self {
+        let mut out = BytesMut::new();
+        if let Some(name) = name {
+            field(&mut out, b"event", name.as_bytes());
+        }
+        if let Some(id) = id {
+            field(&mut out, b"id", id);
+        }
+        Self { out, data: data.into_iter().collect(), stage: Stage::Line }
+    }
+
+    /// Bytes that are an event already, or a comment.
+    pub(in crate::http) fn written(bytes: Bytes) -> Self {
+        Self { out: BytesMut::new(), data: VecDeque::from([bytes]), stage: Stage::Done }
+    }
+
+    /// All of it in one piece.
+    pub(in crate::http) fn whole(mut self) -> Bytes {
+        let first = self.next().unwrap_or_default();
+        let rest: Vec<Bytes> = self.collect();
+        if rest.is_empty() {
+            return first;
+        }
+        let mut whole = BytesMut::from(first);
+        rest.iter().for_each(|chunk| whole.extend_from_slice(chunk));
+        whole.freeze()
+    }
+
+    /// The beginning of a line of data, where one is due.
+    fn begin_line(&mut self) {
+        if self.stage != Stage::Within {
+            self.out.put_slice(b"data: ");
+            self.stage = Stage::Within;
+        }
+    }
+}
+
+impl Iterator for Event {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        if self.stage == Stage::Done {
+            return self.data.pop_front();
+        }
+        while self.out.len() < CHUNK {
+            let Some(piece) = self.data.front_mut() else {
+                if self.stage == Stage::AfterCr {
+                    self.stage = Stage::Line;
+                }
+                self.begin_line();
+                self.out.put_slice(b"\n\n");
+                self.stage = Stage::Done;
+                break;
+            };
+            if self.stage == Stage::AfterCr {
+                if piece.first() == Some(&b'\n') {
+                    piece.advance(1);
+                }
+                self.stage = Stage::Line;
+            }
+            let end = piece.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
+            let line = piece.split_to(end.unwrap_or(piece.len()));
+            let ending = end.map(|_| piece.split_to(1));
+            if piece.is_empty() {
+                self.data.pop_front();
+            }
+            if ending.is_some() || !line.is_empty() {
+                self.begin_line();
+            }
+            if line.len() > CHUNK {
+                // Shared, not copied. What stands before it goes first.
+                let shared = line.clone();
+                if let Some(ending) = ending {
+                    self.data.push_front(ending);
+                }
+                if self.out.is_empty() {
+                    return Some(shared);
+                }
+                self.data.push_front(shared);
+                return Some(self.out.split().freeze());
+            }
+            self.out.put_slice(&line);
+            if let Some(ending) = ending {
+                self.out.put_u8(b'\n');
+                self.stage = if ending == "\r" { Stage::AfterCr } else { Stage::Line };
+            }
+        }
+        Some(self.out.split().freeze())
+    }
+}
+
+/// A small event, in one piece.
 pub fn event(name: Option<&str>, id: Option<&[u8]>, data: &[u8]) -> Bytes {
-    let mut out = BytesMut::with_capacity(data.len() + 96);
-    if let Some(name) = name {
-        field(&mut out, b"event", name.as_bytes());
-    }
-    if let Some(id) = id {
-        field(&mut out, b"id", id);
-    }
-    let mut rest = data;
-    loop {
-        let end = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(rest.len());
-        let (line, after) = rest.split_at(end);
-        field(&mut out, b"data", line);
-        rest = match after {
-            [] => break,
-            [b'\r', b'\n', rest @ ..] | [_, rest @ ..] => rest,
-        };
-    }
-    out.put_u8(b'\n');
-    out.freeze()
+    Event::new(name, id, [Bytes::copy_from_slice(data)]).whole()
 }
 
 fn field(out: &mut BytesMut, name: &[u8], value: &[u8]) {
@@ -40,12 +141,12 @@ fn field(out: &mut BytesMut, name: &[u8], value: &[u8]) {
     out.put_u8(b'\n');
 }
 
-/// What keeps a connection from looking dead.
+/// A comment without text: it keeps proxies and clients from taking an idle stream for dead.
 pub(in crate::http) fn heartbeat() -> Bytes {
     Bytes::from_static(b":\n\n")
 }
 
-/// Tells the client to reconnect, not all at once: after 1 to 5 s.
+/// Sets the client's reconnection time to a random 1 to 5 s, so that clients do not reconnect all at once.
 pub(in crate::http) fn retry() -> Bytes {
     Bytes::from(format!("retry: {}\n\n", fastrand::u32(1000..5000)))
 }
@@ -61,12 +162,12 @@ pub(in crate::http) fn response(events: impl Stream<Item = Bytes> + Send + 'stat
     response
 }
 
-/// A stream that only tells the client to come back later.
+/// A stream that only tells the client to reconnect later.
 pub(in crate::http) fn come_back() -> Response {
     response(futures_util::stream::iter([retry()]))
 }
 
-/// What ends an `EventSource` that reconnects although it has seen the end.
+/// 204, after which an `EventSource` stops reconnecting: its client has seen the end.
 pub(in crate::http) fn over() -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -90,6 +191,30 @@ mod tests {
         assert_eq!(data("a\n"), "data: a\ndata: \n\n");
         assert_eq!(data("\n\r"), "data: \ndata: \ndata: \n\n");
         assert_eq!(data("\r\n"), "data: \ndata: \n\n");
+    }
+
+    #[test]
+    fn large_data_are_shared_and_read_the_same() {
+        for text in [
+            "x".repeat(CHUNK * 3),
+            format!("{}\r\n{}\n\n{}\r", "a".repeat(CHUNK + 1), "b".repeat(CHUNK * 2), "c".repeat(5)),
+            "\n".repeat(CHUNK * 2),
+            "\r\n".repeat(CHUNK),
+            format!("{}\r", "a".repeat(CHUNK * 2)),
+        ] {
+            let expected = text.replace("\r\n", "\n").replace('\r', "\n");
+            let whole = Bytes::from(text);
+            for cut in [0, 1, whole.len() / 2, whole.len() - 1] {
+                let parts = [whole.slice(..cut), whole.slice(cut..)];
+                let chunks: Vec<Bytes> = Event::new(None, None, parts).collect();
+                let is_shared = |chunk: &Bytes| whole.as_ptr_range().contains(&chunk.as_ptr());
+                assert!(chunks.iter().all(|chunk| is_shared(chunk) || chunk.len() <= 2 * CHUNK + 16));
+                let stream = String::from_utf8(chunks.concat()).unwrap();
+                let lines: Vec<_> = stream.strip_suffix("\n\n").unwrap().split('\n').collect();
+                let read: Vec<_> = lines.iter().map(|line| line.strip_prefix("data: ").unwrap()).collect();
+                assert!(read.join("\n") == expected, "cut at {cut}");
+            }
+        }
     }
 
     #[test]

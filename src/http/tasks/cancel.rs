@@ -1,4 +1,4 @@
-//! Owns `DELETE {route}`: a cancellation, passed on once and answered with the upstream's own word.
+//! Owns `DELETE {route}`: a cancellation, sent upstream once and answered with the upstream's own response.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -15,13 +15,14 @@ use crate::http::headers::CACHE_STATUS;
 use crate::http::request_log::{self, Ending};
 use crate::http::respond::error::Error;
 
-/// Answers a DELETE. Nothing known stands in here: what was not cancelled must not look as if it were.
+/// Answers a DELETE. No known state stands in for a failed cancellation, because a 200 would look like
+/// success.
 pub(super) async fn answer(gateway: &Parts, caller: &Caller, key: TaskKey) -> Result<Response, Error> {
     let grant = caller.grant_cancel(key)?;
     gateway.limits.request(grant.client(), Instant::now())?;
     let reply = tokio::select! {
         reply = request_log::cause().during(gateway.mirror.cancel(&grant)) => reply,
-        // What was sent goes on; only its answer is not waited for.
+        // A cancellation already sent goes on; only its answer is not awaited.
         () = gateway.last_call() => Err(Refusal { reason: Reason::ShuttingDown, retry_after: 1 }),
     };
     let reply = reply.map_err(Error::NotCancelled)?;
@@ -49,7 +50,7 @@ fn render(reply: Reply) -> Response {
     response
 }
 
-/// RFC 9211, 2.2: it went forward because of its method.
+/// `fwd=method`: the request went upstream because of its method (RFC 9211, 2.2).
 fn cache_status(status: StatusCode, stored: bool) -> HeaderValue {
     let stored = if stored { "; stored" } else { "" };
     let text = format!("taskgate; fwd=method; fwd-status={}{stored}", status.as_u16());

@@ -1,25 +1,30 @@
-//! Owns the stream of one task: the current state, then every change once, until it is over.
+//! Owns the stream of one task: the current state, then every change once, until the task is over.
+
+use std::sync::Arc;
 
 use axum::response::Response;
-use bytes::Bytes;
-use futures_util::stream::unfold;
+use futures_util::stream::{iter, unfold};
 use http::{HeaderMap, HeaderValue};
 use tokio::time::{Instant, sleep_until};
 
 use super::stream;
 use crate::core::answer::Origin;
 use crate::core::grant::Grant;
+use crate::core::mirror::Mirror;
 use crate::core::snapshot::Phase;
+use crate::core::state::State;
 use crate::core::watch::{Watch, WatchEvent};
 use crate::http::gateway::Parts;
 use crate::http::guards::streams::Slot;
 use crate::http::respond::error::Error;
-use crate::http::respond::sse;
+use crate::http::respond::sse::{self, Event};
 
-/// The id of the last event of a task that is gone: whoever comes back with it has seen the end.
+/// The id of the last event of a missing task: a client that reconnects with it has seen the end.
 const GONE: &[u8] = b"gone";
+/// The largest body whose event is kept for all watches, in bytes.
+const SHARED: usize = 16 * 1024;
 
-/// Opens a stream.
+/// Answers a request for a task's stream.
 pub(super) fn open(gateway: &Parts, grant: &Grant, headers: &HeaderMap) -> Response {
     let seen = stream::last_event_id(headers);
     let finished = gateway.mirror.known(grant).filter(|state| state.snapshot.phase == Phase::Terminal);
@@ -29,10 +34,16 @@ pub(super) fn open(gateway: &Parts, grant: &Grant, headers: &HeaderMap) -> Respo
     if has_seen_the_end {
         return stream::over();
     }
+    // A finished task needs no place, nor a refresh.
+    if let Some(state) = gateway.mirror.finished(grant) {
+        gateway.counters.answer(&state, Origin::Hit, Instant::now());
+        let event = render(&gateway.mirror, grant, &state);
+        return stream::open(iter([event]));
+    }
     let Some(slot) = gateway.streams.open(grant.client(), grant.ends()) else { return stream::come_back() };
     let Ok(watch) = gateway.mirror.watch(grant, seen.clone()) else { return stream::come_back() };
-    // In a box: `unfold` keeps room for it twice.
-    let events = Box::new(Events { watch, slot, seen });
+    // In a box: `unfold` holds space for its state twice.
+    let events = Box::new(Events { mirror: gateway.mirror.clone(), watch, slot, seen });
     stream::open(unfold(Some(events), |events| async move {
         let mut events = events?;
         let (bytes, is_last) = events.next().await;
@@ -41,39 +52,55 @@ pub(super) fn open(gateway: &Parts, grant: &Grant, headers: &HeaderMap) -> Respo
 }
 
 struct Events {
+    mirror: Mirror,
     watch: Watch,
     slot: Slot,
     seen: Option<HeaderValue>,
 }
 
+/// The event of a state. A small one is rendered once for all watches; a large one shares the body, and is made as it is
+/// written.
+fn render(mirror: &Mirror, grant: &Grant, state: &Arc<State>) -> Event {
+    let snapshot = &state.snapshot;
+    let event = || Event::new(None, Some(snapshot.etag.as_bytes()), [snapshot.body.clone()]);
+    if snapshot.body.len() > SHARED {
+        event()
+    } else {
+        Event::written(mirror.event(grant, state, || event().whole()))
+    }
+}
+
 impl Events {
     /// The next bytes to send, and whether they are the last.
-    async fn next(&mut self) -> (Bytes, bool) {
+    async fn next(&mut self) -> (Event, bool) {
         let event = tokio::select! {
             biased;
-            // First: what comes after the end of a ticket is not for its holder.
-            farewell = self.slot.ended() => return (farewell, true),
+            // First: after its ticket has ended, a client gets no further state.
+            farewell = self.slot.ended() => return (Event::written(farewell), true),
             event = self.watch.next() => event,
-            () = sleep_until(self.slot.next_heartbeat()) => return (sse::heartbeat(), false),
+            () = sleep_until(self.slot.next_heartbeat()) => return (Event::written(sse::heartbeat()), false),
         };
         match event {
             WatchEvent::State(state, origin) => {
                 let is_over = state.snapshot.phase == Phase::Terminal;
                 if is_over && self.seen.as_ref() == Some(&state.snapshot.etag) {
-                    // Nothing new: the next reconnect will find this out at once.
-                    return (sse::heartbeat(), true);
+                    // The client has this state already. Its next reconnect gets 204 at once.
+                    return (Event::written(sse::heartbeat()), true);
                 }
                 self.slot.counters().answer(&state, origin, Instant::now());
-                let snapshot = &state.snapshot;
-                let render = || sse::event(None, Some(snapshot.etag.as_bytes()), &snapshot.body);
-                (state.delivery.event(render), is_over)
+                (render(&self.mirror, self.watch.grant(), &state), is_over)
             }
             WatchEvent::Trouble(refusal) => {
-                (sse::event(Some("trouble"), None, &Error::Refused(refusal).envelope()), false)
+                let trouble = sse::event(Some("trouble"), None, &Error::Refused(refusal).envelope());
+                (Event::written(trouble), false)
+            }
+            WatchEvent::Evicted(refusal) => {
+                let trouble = sse::event(Some("trouble"), None, &Error::Refused(refusal).envelope());
+                (Event::written([trouble, sse::retry()].concat().into()), true)
             }
             WatchEvent::Gone(state) => {
                 self.slot.counters().answer(&state, Origin::Hit, Instant::now());
-                (sse::event(Some("gone"), Some(GONE), &state.snapshot.body), true)
+                (Event::new(Some("gone"), Some(GONE), [state.snapshot.body.clone()]), true)
             }
         }
     }

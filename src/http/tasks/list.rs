@@ -1,4 +1,4 @@
-//! Owns many tasks in one request: `GET /v1/tasks?id=a&id=b…`, as a list or as one stream.
+//! Owns requests for many tasks: `GET /v1/tasks?id=a&id=b…`, answered as a list or as one stream.
 
 use std::net::SocketAddr;
 
@@ -21,12 +21,12 @@ use crate::http::head::Head;
 use crate::http::request_log::{self, Ending, RequestCounters, RequestKind};
 use crate::http::respond::error::Error;
 use crate::http::respond::list_body::{self, MOST};
-use crate::http::respond::sse;
+use crate::http::respond::sse::{self, Event};
 
-/// The id of the last event: whoever comes back with it has seen the end.
+/// The id of the last event: a client that reconnects with it has seen the end.
 const END: &[u8] = b"end";
 
-/// Answers the list's path.
+/// Answers a request for `/v1/tasks`.
 pub(in crate::http) async fn read(
     gateway: &Parts,
     request: &Head,
@@ -36,7 +36,7 @@ pub(in crate::http) async fn read(
     answer(gateway, ListQuery::read(gateway, request, peer)?).await
 }
 
-/// What is asked for.
+/// A parsed request for a list, and its caller.
 struct ListQuery {
     ids: Vec<String>,
     caller: Caller,
@@ -75,22 +75,28 @@ async fn answer(gateway: &Parts, query: ListQuery) -> Result<Response, Error> {
     let looks = join_all(ids.iter().map(|id| look(gateway, id, &caller, until)));
     let items = request_log::cause().during(looks).await;
     request_log::outcome(Ending::Listed);
-    Ok(list_body::response(&items))
+    Ok(list_body::response(items))
 }
 
 fn ids(query: &str) -> Result<Vec<String>, Error> {
-    let ids: Vec<String> = form_urlencoded::parse(query.as_bytes())
-        .filter(|(name, _)| name == "id")
-        .map(|(_, id)| id.into_owned())
-        .collect();
+    let mut ids: Vec<String> = Vec::new();
+    for (_, id) in form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "id") {
+        // A repeated id is answered once, at its first place.
+        if ids.len() > MOST {
+            break;
+        }
+        if !ids.iter().any(|known| **known == *id) {
+            ids.push(id.into_owned());
+        }
+    }
     if (1..=MOST).contains(&ids.len()) {
         Ok(ids)
     } else {
-        Err(Error::InvalidParameter("Name 1 to 100 tasks, such as /v1/tasks?id=ldtask_a&id=ldtask_b."))
+        Err(Error::InvalidParameter("A list has 1 to 100 tasks, such as /v1/tasks?id=ldtask_a&id=ldtask_b."))
     }
 }
 
-/// What may be read of what was asked for: a bare id is one of `/v1/tasks/{id}`, a path names its own route.
+/// The grant for one listed task. A bare id means `/v1/tasks/{id}`; a path names its own route.
 fn grant(gateway: &Parts, id: &str, caller: &Caller) -> Result<Grant, Error> {
     let key = if id.starts_with('/') { gateway.routes.find(id) } else { gateway.routes.bare(id) };
     let grant = caller.grant(key.map_err(Error::Path)?)?;
@@ -98,7 +104,7 @@ fn grant(gateway: &Parts, id: &str, caller: &Caller) -> Result<Grant, Error> {
     Ok(grant)
 }
 
-async fn look(gateway: &Parts, id: &str, caller: &Caller, until: Instant) -> Vec<u8> {
+async fn look(gateway: &Parts, id: &str, caller: &Caller, until: Instant) -> Vec<Bytes> {
     let until = caller.ends().map_or(until, |ends| until.min(ends));
     let time_is_up = async {
         tokio::select! {
@@ -118,50 +124,67 @@ async fn look(gateway: &Parts, id: &str, caller: &Caller, until: Instant) -> Vec
     }
 }
 
-/// All of them as one stream, until each is over.
+/// One stream of all listed tasks, until each is over.
 fn watch_all(gateway: &Parts, ids: &[String], caller: &Caller) -> Response {
     let Some(mut slot) = gateway.streams.open(caller.client(), caller.ends()) else {
         return stream::come_back();
     };
     let watches = FuturesUnordered::new();
-    let mut spoiled = Vec::new();
+    let mut first = Vec::new();
     let mut is_whole = true;
     for id in ids {
-        let watch = grant(gateway, id, caller)
-            .and_then(|grant| gateway.mirror.watch(&grant, None).map_err(Error::Refused));
+        let watch = grant(gateway, id, caller).and_then(|grant| match gateway.mirror.finished(&grant) {
+            // A finished task needs no place, nor a refresh.
+            Some(state) => {
+                gateway.counters.answer(&state, Origin::Hit, Instant::now());
+                first.push(item(None, list_body::known(id, grant.key().path(), &state, false)));
+                Ok(None)
+            }
+            None => gateway.mirror.watch(&grant, None).map(Some).map_err(Error::Refused),
+        });
         match watch {
-            Ok(watch) => watches.push(next(id.clone(), watch)),
+            Ok(Some(watch)) => watches.push(next(id.clone(), watch)),
+            Ok(None) => {}
             Err(error) => {
-                // A refusal that will pass is not the end of its task: the stream asks to come back then.
+                // A temporary refusal does not end its task: the stream ends when a retry is worth it, so
+                // that the client reconnects then.
                 let name = error.retry_after().map(|seconds| {
                     slot.end_within(seconds);
                     is_whole = false;
                     "trouble"
                 });
-                spoiled.push(sse::event(name, None, &list_body::refused(id, None, &error)));
+                first.push(item(name, list_body::refused(id, None, &error)));
             }
         }
     }
-    let rest = streams::unfold(Some((watches, slot)), move |open| async move {
-        let (mut watches, slot) = open?;
+    let rest = streams::unfold(Some((watches, slot, is_whole)), move |open| async move {
+        let (mut watches, mut slot, is_whole) = open?;
         if watches.is_empty() && is_whole {
-            return Some((sse::event(Some("done"), Some(END), b"{}"), None));
+            return Some((Event::written(sse::event(Some("done"), Some(END), b"{}")), None));
         }
         let (id, watch, event) = tokio::select! {
             biased;
-            farewell = slot.ended() => return Some((farewell, None)),
+            farewell = slot.ended() => return Some((Event::written(farewell), None)),
             Some(next) = watches.next() => next,
             () = sleep_until(slot.next_heartbeat()) => {
-                return Some((sse::heartbeat(), Some((watches, slot))));
+                return Some((Event::written(sse::heartbeat()), Some((watches, slot, is_whole))));
             }
         };
-        let (event, is_over) = tell(&id, watch.grant(), &event, slot.counters());
-        if !is_over {
-            watches.push(next(id, watch));
-        }
-        Some((event, Some((watches, slot))))
+        let (event, then) = tell(&id, watch.grant(), &event, slot.counters());
+        let is_whole = match then {
+            Then::Watch => {
+                watches.push(next(id, watch));
+                is_whole
+            }
+            Then::End => is_whole,
+            Then::ComeBack { within } => {
+                slot.end_within(within);
+                false
+            }
+        };
+        Some((event, Some((watches, slot, is_whole))))
     });
-    stream::open(streams::iter(spoiled).chain(rest))
+    stream::open(streams::iter(first).chain(rest))
 }
 
 async fn next(id: String, mut watch: Watch) -> (String, Watch, WatchEvent) {
@@ -169,28 +192,40 @@ async fn next(id: String, mut watch: Watch) -> (String, Watch, WatchEvent) {
     (id, watch, event)
 }
 
-/// A event as an event, and whether it was the task's last.
-fn tell(id: &str, grant: &Grant, event: &WatchEvent, counters: &RequestCounters) -> (Bytes, bool) {
+/// What follows an event of a task.
+enum Then {
+    /// The task is watched further.
+    Watch,
+    /// It was the task's last.
+    End,
+    /// The task has lost its place: the client has to reconnect, within so many seconds.
+    ComeBack { within: u64 },
+}
+
+fn item(name: Option<&str>, data: Vec<Bytes>) -> Event {
+    Event::new(name, None, data)
+}
+
+/// A watch's event as a server-sent event, and what follows it.
+fn tell(id: &str, grant: &Grant, event: &WatchEvent, counters: &RequestCounters) -> (Event, Then) {
+    let path = grant.key().path();
+    let trouble = |refusal: &Refusal| {
+        let error = Error::Refused(*refusal);
+        item(Some("trouble"), list_body::refused(id, Some(path), &error))
+    };
     match event {
         WatchEvent::State(state, origin) => {
-            counters.answer(state, *origin, Instant::now());
-            let event = sse::event(
-                None,
-                None,
-                &list_body::known(id, grant.key().path(), state, !state.is_fresh(Instant::now())),
-            );
-            (event, state.snapshot.phase == Phase::Terminal)
+            let now = Instant::now();
+            counters.answer(state, *origin, now);
+            let event = item(None, list_body::known(id, path, state, !state.is_fresh(now)));
+            let is_over = state.snapshot.phase == Phase::Terminal;
+            (event, if is_over { Then::End } else { Then::Watch })
         }
-        WatchEvent::Trouble(Refusal { reason, retry_after }) => {
-            let error = Error::Refused(Refusal { reason: *reason, retry_after: *retry_after });
-            (
-                sse::event(Some("trouble"), None, &list_body::refused(id, Some(grant.key().path()), &error)),
-                false,
-            )
-        }
+        WatchEvent::Trouble(refusal) => (trouble(refusal), Then::Watch),
+        WatchEvent::Evicted(refusal) => (trouble(refusal), Then::ComeBack { within: refusal.retry_after }),
         WatchEvent::Gone(state) => {
             counters.answer(state, Origin::Hit, Instant::now());
-            (sse::event(Some("gone"), None, &list_body::known(id, grant.key().path(), state, false)), true)
+            (item(Some("gone"), list_body::known(id, path, state, false)), Then::End)
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Owns what clients read: one task in three ways, many tasks at once, and the cancelling of a task.
+//! Owns the handlers for clients: one task in three read modes, many tasks at once, and cancellation.
 
 mod cancel;
 mod events;

@@ -1,4 +1,4 @@
-//! Owns which of the three ways a request asks for: plain, long-poll or stream.
+//! Owns the choice of a request's read mode: plain, long-poll or stream.
 
 use http::{HeaderMap, Method, header};
 use tokio::time::Duration;
@@ -9,19 +9,19 @@ use crate::http::headers::PREFER;
 use crate::http::request_log::RequestKind;
 use crate::http::respond::error::Error;
 
-/// How to look at a task.
+/// The mode in which a client reads a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ReadMode {
-    /// One answer, now.
+    /// One answer, at once.
     Plain,
-    /// One answer, when there is news or the time is up.
+    /// One answer, when the task has changed or the time is up (long-poll).
     Wait {
-        /// How long at most.
+        /// The longest wait.
         time: Duration,
-        /// Whether a `Prefer` asked for it, and has to be told that it was honoured.
+        /// Whether `Prefer` asked for the wait: the answer then has `Preference-Applied` (RFC 7240, 3).
         preferred: bool,
     },
-    /// Server-sent events.
+    /// A stream of server-sent events.
     Stream,
 }
 
@@ -35,7 +35,7 @@ impl From<ReadMode> for RequestKind {
     }
 }
 
-/// Reads a request's mode. A longer wait than `max_wait` is that long.
+/// Reads a request's mode. A wait is capped at `max_wait`.
 pub(super) fn of(request: &Head, max_wait: Duration) -> Result<ReadMode, Error> {
     if *request.method() == Method::GET && accepts_events(request.headers()) {
         return Ok(ReadMode::Stream);
@@ -69,7 +69,8 @@ fn query_wait(query: &str) -> Result<Option<u64>, Error> {
     }
 }
 
-/// `Prefer: wait=N` (RFC 7240, 4.3). What cannot be read is ignored, as the RFC asks; the first one counts.
+/// `Prefer: wait=N` (RFC 7240, 4.3). Unreadable preferences are ignored, as the RFC asks; the first wait
+/// counts.
 fn preferred_wait(headers: &HeaderMap) -> Option<u64> {
     headers
         .get_all(PREFER)
@@ -82,7 +83,7 @@ fn preferred_wait(headers: &HeaderMap) -> Option<u64> {
 }
 
 fn whole_seconds(text: &str) -> Option<u64> {
-    // More digits than fit mean "very long".
+    // A number too large for u64 means "very long".
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| text.parse().unwrap_or(u64::MAX))
 }

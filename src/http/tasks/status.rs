@@ -1,4 +1,4 @@
-//! Owns the mode of a status request: each step is a line of [`read`].
+//! Owns the handling of a status request: each step is one line of [`read`].
 
 use std::net::SocketAddr;
 
@@ -19,7 +19,7 @@ use crate::http::respond::if_none_match::IfNoneMatch;
 use crate::http::respond::render;
 use crate::http::respond::response_body::{ResponseBody, other};
 
-/// Answers every path that is not the gateway's own.
+/// Answers a request for any path that is not the gateway's own.
 pub(in crate::http) async fn read(
     gateway: &Parts,
     request: Head,
@@ -56,9 +56,10 @@ pub(in crate::http) async fn read(
     {
         return Ok(told(gateway, &hit, &unless, render::room(request)));
     }
-    // What many hold while they wait for the same adds up, and is cold when they are answered.
+    // Thousands of waiters would each hold a head, and none of them is in the CPU cache when they are
+    // answered.
     drop(request);
-    // What goes further than a look-up is worth a name in the log.
+    // From here on the core may log lines, which name the request. A hit logs none.
     let cause = request_log::cause();
     let answer = match time {
         None => Box::pin(cause.during(gateway.mirror.ask(&grant, grant.ended()))).await,
@@ -78,7 +79,7 @@ pub(in crate::http) async fn read(
     Ok(response)
 }
 
-/// An answer, counted and rendered.
+/// Counts an answer and renders it.
 fn told(gateway: &Parts, answer: &Answer, unless: &IfNoneMatch, room: HeaderMap) -> Response<ResponseBody> {
     let now = Instant::now();
     request_log::outcome(answer.origin);
@@ -92,8 +93,8 @@ fn within_limits(gateway: &Parts, grant: &Grant) -> Result<(), Error> {
     gateway.limits.new_task(grant.client(), now, || !gateway.mirror.knows(grant.key()))
 }
 
-/// The long-poll: with `If-None-Match` any other state is news, without only the end is. A drain, and the end
-/// of the ticket, end it with the latest state.
+/// The long-poll. With `If-None-Match` any state with another tag ends it, without it only a terminal state
+/// does. A drain, or the end of the ticket, ends it with the latest state.
 async fn wait(
     gateway: &Parts,
     grant: &Grant,

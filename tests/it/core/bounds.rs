@@ -1,7 +1,9 @@
 //! Invariant 9: whatever comes and goes, nothing is left over; and who waits is told honestly.
 
 use taskgate::core::answer::Reason;
+use taskgate::core::budget::Rate;
 use taskgate::core::refresh::Census;
+use taskgate::core::watch::WatchEvent;
 
 use super::coalescing::assert_window;
 use super::test_core::*;
@@ -123,4 +125,117 @@ async fn a_thousand_tasks_of_ten_clients_are_all_refreshed_in_their_time() {
     assert!(took <= seconds(10.0), "the budget is used: {took:?}");
     let some: Vec<_> = core.sent().into_iter().step_by(3).collect();
     assert_window(&some, 2000.0, 20);
+}
+
+/// Two hundred streams of a hundred tasks filled `max_tasks`, and every other client was turned away.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_holds_every_place_gives_way_to_others_and_is_told() {
+    let core = TestCore::with(|setup| {
+        setup.policy.max_tasks = 100;
+        setup.rate = Rate { per_minute: 60_000.0, burst: 1000 };
+    });
+    let watch = |client: &str, id: &str| core.mirror.watch(&core.grant(client, id), None);
+    let mut greedy: Vec<_> = (0..100).map(|id| watch("greedy", &format!("g{id}")).unwrap()).collect();
+    assert!(watch("greedy", "one-more").is_err());
+    // A plain GET, a watch, and a hundred of them: each finds a place until the holdings are equal.
+    while let Some(call) = core.any_call() {
+        call.answer(live("1")).await;
+    }
+    let got = core.ask("honest", "h").await;
+    while let Some(call) = core.any_call() {
+        call.answer(live("1")).await;
+    }
+    got.got().await.unwrap();
+    pass(30.0).await;
+    while let Some(call) = core.any_call() {
+        call.answer(live("1")).await;
+    }
+    let honest: Vec<_> = (0..100).map_while(|id| watch("honest", &format!("h{id}")).ok()).collect();
+    assert!((49..=50).contains(&honest.len()), "{}", honest.len());
+    assert!(watch("honest", "more").is_err() && watch("greedy", "more").is_err(), "none evicts an equal");
+    assert!(watch("third", "t").is_ok());
+    let mut told = 0;
+    for watch in &mut greedy {
+        settle().await;
+        let event = tokio::time::timeout(seconds(0.0), async {
+            loop {
+                if let event @ WatchEvent::Evicted(_) = watch.next().await {
+                    return event;
+                }
+            }
+        });
+        if let Ok(WatchEvent::Evicted(refusal)) = event.await {
+            assert_eq!(refusal.reason, Reason::Overloaded);
+            told += 1;
+        }
+    }
+    assert!((50..=51).contains(&told), "each one that lost its place is told: {told}");
+    let census = core.mirror.overview().census;
+    assert!(census.tasks <= 100 && census.pictures <= 100, "{census:?}");
+    drop((greedy, honest));
+    pass(60.0).await;
+    while let Some(call) = core.any_call() {
+        call.answer(live("1")).await;
+    }
+    pass(60.0).await;
+    assert_eq!(core.mirror.overview().census, Census::default());
+}
+
+/// 260 plain lists left 19,900 lingering places behind.
+#[tokio::test(start_paused = true)]
+async fn lingering_places_give_way_to_a_client_that_comes() {
+    let core = TestCore::with(|setup| {
+        setup.policy.max_tasks = 50;
+        setup.rate.per_minute = 1.0;
+        setup.rate.burst = 1;
+    });
+    for id in 0..60 {
+        core.ask("greedy", &format!("g{id}")).await.leave().await;
+    }
+    assert_eq!(core.mirror.overview().census.tasks, 50);
+    let asked = core.ask("honest", "h").await;
+    assert_ne!(asked.got().await.unwrap_err().reason, Reason::Overloaded, "it has a place in the line");
+    assert_eq!(core.mirror.overview().census.tasks, 50);
+}
+
+/// Pictures held every state that was watched, beside the store and unweighed.
+#[tokio::test(start_paused = true)]
+async fn states_of_watched_tasks_are_held_by_the_store_alone() {
+    let core = TestCore::with(|setup| {
+        setup.max_bytes = 4 << 20;
+        setup.rate = Rate { per_minute: 60_000.0, burst: 1000 };
+    });
+    let large = "x".repeat(1 << 20);
+    let mut watches = Vec::new();
+    for id in 0..20 {
+        let mut watch = core.mirror.watch(&core.grant("x", &format!("t{id}")), None).unwrap();
+        settle().await;
+        core.call(&format!("t{id}")).answer(live(&large)).await;
+        let WatchEvent::State(state, _) = watch.next().await else { panic!("no state") };
+        watches.push((watch, std::sync::Arc::downgrade(&state)));
+    }
+    let overview = core.mirror.overview();
+    assert!(overview.memory[0].bytes <= 4 << 20);
+    let alive = watches.iter().filter(|(_, state)| state.strong_count() > 0).count();
+    assert!(alive <= 4, "{alive} megabytes are held");
+    // A watch whose state left the store before it looked asks again, and misses nothing.
+    let mut late = core.mirror.watch(&core.grant("y", "late"), None).unwrap();
+    settle().await;
+    core.call("late").answer(live("1")).await;
+    assert!(matches!(late.next().await, WatchEvent::State(..)));
+    pass(2.1).await;
+    for call in core.calls() {
+        if call.key.id() == "late" {
+            call.answer(terminal("end")).await;
+        } else {
+            call.answer(live(&large)).await;
+        }
+    }
+    core.mirror.purge(&core.key("late"));
+    settle().await;
+    for call in core.calls() {
+        call.answer(terminal("end")).await;
+    }
+    let WatchEvent::State(state, _) = late.next().await else { panic!("the end is missed") };
+    assert_eq!(state.snapshot.body, "end");
 }

@@ -76,12 +76,15 @@ impl Events {
 
     /// The next thing that is no comment.
     pub async fn next(&mut self) -> Seen {
-        loop {
-            match self.next_or_comment().await {
-                Seen::Comment => {}
-                seen => return seen,
+        let told = async {
+            loop {
+                match self.next_or_comment().await {
+                    Seen::Comment => {}
+                    seen => return seen,
+                }
             }
-        }
+        };
+        timeout(LIMIT, told).await.expect("the stream only shows signs of life")
     }
 
     /// The next event's data.

@@ -1,4 +1,4 @@
-//! Random histories of the schedule, beside a reference so naive that it can be seen to be right.
+//! Random histories of the schedule, beside a reference so simple that a reader can see that it is right.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use super::*;
 const KEYS: u8 = 6;
 const CLIENTS: u8 = 4;
 
-/// What can happen. Times are seconds from now.
+/// One step of a history. Times are seconds from now.
 #[derive(Debug, Clone)]
 enum Step {
     Want { key: u8, client: u8, overdue: u8 },
@@ -35,7 +35,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Interest, due times and flights, looked through from end to end for every question.
+/// The reference: interest, due times and flights, searched from end to end for every question.
 #[derive(Default)]
 struct Naive {
     now: i64,
@@ -43,14 +43,14 @@ struct Naive {
     wants: BTreeMap<(u8, u8), (usize, Option<i64>)>,
     due: BTreeMap<u8, i64>,
     flying: BTreeSet<u8>,
-    /// What stands in a line and is due, with the turns it may still have to wait for.
+    /// The due keys of each line, by key and client, with the turns that each may have to wait for.
     waits: BTreeMap<(u8, u8), Wait>,
 }
 
-/// How long a key has waited in one client's line.
+/// The wait of a key in one client's line, counted in starts of other keys.
 struct Wait {
     starts: usize,
-    /// The other keys that stood before it, each time they did.
+    /// The keys that stood before it, each counted as often as it came to stand there.
     before: usize,
     /// The clients that had a due key meanwhile.
     clients: Vec<u8>,
@@ -69,7 +69,7 @@ impl Naive {
         self.wants.keys().any(|(wanted, _)| *wanted == key)
     }
 
-    /// A client's line: what it wants and is not in flight, earliest due first.
+    /// A client's line: its keys that are not in flight, earliest due first.
     fn line(&self, client: u8) -> Vec<(i64, u8)> {
         let mine = self.wants.keys().filter(|(key, who)| *who == client && !self.is_flying(*key));
         let mut line: Vec<_> = mine.map(|(key, _)| (self.due[key], *key)).collect();
@@ -91,7 +91,7 @@ impl Naive {
         self.due.retain(|key, _| flying.contains(key) || wants.keys().any(|(wanted, _)| wanted == key));
     }
 
-    /// Brings the waits up to date: those that began and ended, and what came to stand before them.
+    /// Updates the waits: those that began, those that ended, and the clients that had a due key meanwhile.
     fn note_waits(&mut self) {
         let lines: Vec<_> = (0..CLIENTS).map(|client| self.due_line(client)).collect();
         self.waits.retain(|(key, client), _| lines[usize::from(*client)].iter().any(|(_, k)| k == key));
@@ -111,7 +111,7 @@ impl Naive {
         }
     }
 
-    /// A key enters a line or moves in it: it may now stand before others that wait there.
+    /// Notes that a key enters a line or moves in it: it may now stand before others that wait there.
     fn note_newcomer(&mut self, key: u8) {
         for ((other, client), wait) in &mut self.waits {
             let is_mine = self.wants.contains_key(&(key, *client));
@@ -227,8 +227,8 @@ impl Pair {
         Ok(())
     }
 
-    /// Lets everything come due at once and start: nobody waits longer than `ahead` said, nor than
-    /// n·min(C, N) turns (invariant 11).
+    /// Lets all keys come due at once and start. No key waits for more starts than `ahead` said, nor for
+    /// n·min(C, N): n keys in the client's line, C clients, N keys in all.
     fn drain(&mut self) -> Result<(), TestCaseError> {
         self.naive.now += 10;
         self.naive.waits.clear();
@@ -253,7 +253,7 @@ impl Pair {
         self.compare()
     }
 
-    /// Everybody leaves and every flight lands.
+    /// Releases all interest, lands every flight, and checks that the schedule is empty.
     fn clear_up(&mut self) -> Result<(), TestCaseError> {
         let held: Vec<_> = self.naive.wants.iter().map(|(pair, (held, _))| (*pair, *held)).collect();
         for ((key, client), held) in held {

@@ -1,15 +1,16 @@
-// Owns the dashboard's life: the way in, the stream of figures, and where each figure stands. Everything that comes
-// from outside reaches the page as text.
+// Owns the dashboard's behaviour: sign-in, the stream of figures, and the place of each figure on the page. Text from
+// the gateway is only ever inserted as text, never as HTML.
 const at = (id) => document.getElementById(id);
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
-const SILENCE = 5000;
+/** Milliseconds without a figure after which the page connects again. */
+const IDLE_TIMEOUT = 5000;
 let source;
 let watchdog;
 let isWaiting = false;
 let version;
 let last;
 
-/** Asks whether the gateway lets this browser in, and if not, what it takes. */
+/** Asks whether this browser may see the figures: opens their stream, or shows the sign-in form or the refusal. */
 async function enter() {
   clearTimeout(watchdog);
   source?.close();
@@ -32,16 +33,16 @@ function watch() {
   source = new EventSource("/events");
   source.onmessage = (event) => {
     clearTimeout(watchdog);
-    watchdog = setTimeout(enter, SILENCE);
+    watchdog = setTimeout(enter, IDLE_TIMEOUT);
     isWaiting = false;
     draw(JSON.parse(event.data));
   };
   source.addEventListener("busy", () => {
     clearTimeout(watchdog);
     isWaiting = true;
-    link("lost", "Too many dashboards are open; this one waits for a place");
+    link("lost", "Too many dashboards are open; waiting for a free place");
   });
-  // The browser tries again by itself, unless it was turned away.
+  // The browser reconnects by itself, unless the gateway answered with an error.
   source.onerror = () => {
     clearTimeout(watchdog);
     if (!isWaiting) lose();
@@ -54,8 +55,8 @@ async function refuse(answer) {
   const needsToken = answer.status === 401;
   at("entry").hidden = !needsToken;
   put("door-title", needsToken ? "Sign in" : "The dashboard is closed");
-  // To have no token yet is no fault to be told of.
-  at("refusal").textContent = error?.code === "missing_credentials" ? "" : error?.message ?? `It answered ${answer.status}.`;
+  // A first visit without a token is no fault, so it shows no error.
+  at("refusal").textContent = error?.code === "missing_credentials" ? "" : error?.message ?? `The gateway answered ${answer.status}.`;
   link("", needsToken ? "Signed out" : "Closed");
   at("leave").hidden = true;
   show("door");
@@ -98,7 +99,7 @@ function lose() {
   put("timing", "");
 }
 
-/** Writes only what has changed: a screen reader hears nothing twice. */
+/** Writes only text that has changed, so that a screen reader reads nothing twice. */
 function put(id, text) {
   write(at(id), text);
 }
@@ -108,7 +109,7 @@ function write(element, text) {
 }
 
 function draw(figures) {
-  // Another version has another page.
+  // A gateway of another version serves another page.
   version ??= figures.version;
   if (version !== figures.version) return location.reload();
   last = new Date().toLocaleTimeString();
@@ -146,11 +147,11 @@ function drawSaving({ handed_out, asked, saved, handed_out_a_second, asked_a_sec
   put("peak", `up to ${top}`);
   line(at("rates"), "out", out, top);
   line(at("rates"), "up", up, top);
-  at("rates").setAttribute("aria-label", `Now ${out.at(-1).toFixed(1)} answers and ${up.at(-1).toFixed(1)} upstream requests a second`);
+  at("rates").setAttribute("aria-label", `Now ${out.at(-1).toFixed(1)} answers and ${up.at(-1).toFixed(1)} upstream requests per second`);
 }
 
 function drawBudget({ gate, tokens, burst, effective_per_minute, configured_per_minute }) {
-  put("gate", gate === "open" ? "gate open" : gate === "closed" ? "gate closed" : "asking again");
+  put("gate", gate === "open" ? "gate open" : gate === "closed" ? "gate closed" : "gate probing");
   at("gate").dataset.is = gate;
   put("tokens", whole.format(tokens));
   put("burst", `of ${whole.format(burst)} tokens`);
@@ -159,7 +160,7 @@ function drawBudget({ gate, tokens, burst, effective_per_minute, configured_per_
   gauge.setAttribute("aria-valuemax", burst);
   gauge.setAttribute("aria-valuenow", tokens);
   const full = burst ? tokens / burst : 0;
-  // A round cap would show as a dot where there is nothing.
+  // At zero, the round line cap would show as a dot.
   gauge.querySelector(".fill").style.strokeDasharray = `${full * 100} 200`;
   gauge.querySelector(".fill").style.opacity = full ? 1 : 0;
   put("rate", whole.format(effective_per_minute));
@@ -207,7 +208,7 @@ function drawTasks({ total, shown }) {
     cell("word", task.word ?? { unknown: "not known yet", missing: "not found" }[task.phase] ?? task.phase);
     cell("trouble", task.trouble ?? "");
     cell("age", task.age_s === null ? "–" : span(task.age_s));
-    cell("next", task.phase === "over" ? "done" : task.in_flight || task.next_s === 0 ? "now" : task.next_s === null ? "when asked" : `in ${span(task.next_s)}`);
+    cell("next", task.phase === "over" ? "done" : task.in_flight || task.next_s === 0 ? "now" : task.next_s === null ? "on request" : `in ${span(task.next_s)}`);
     cell("watchers", whole.format(task.watchers));
     row.classList.toggle("alone", task.watchers === 0);
   });
@@ -224,14 +225,14 @@ function drawFailures(failures) {
   });
 }
 
-/** As many copies of a template as there are things to show; those that stay are used again. */
+/** Makes `count` copies of a template in `parent`; copies already there are used again. */
 function fill(parent, template, count) {
   while (parent.children.length > count) parent.lastElementChild.remove();
   while (parent.children.length < count) parent.append(template.content.cloneNode(true));
   return parent.children;
 }
 
-/** A line and the area below it. Where there is no value it goes straight on to the next. */
+/** Draws a line and the area below it. The line skips seconds without a value. */
 function line(svg, name, values, top) {
   const points = values.flatMap((value, x) => (value === null ? [] : [[x, 99.5 - (98 * value) / top]]));
   const path = points.map(([x, y]) => `${x} ${y.toFixed(1)}`).join("L");
@@ -239,7 +240,7 @@ function line(svg, name, values, top) {
   svg.querySelector(`.${name}.area`).setAttribute("d", path && `M${points[0][0]} 99.5L${path}L${points.at(-1)[0]} 99.5Z`);
 }
 
-/** Each second with its neighbours, the nearer the heavier: refreshes come in beats, which are no news. */
+/** A weighted average of each second and its neighbours: refreshes come in regular bursts, which say nothing. */
 function smooth(values) {
   const weights = [1, 2, 3, 2, 1];
   return values.map((_, x) => {
@@ -254,13 +255,13 @@ function smooth(values) {
   });
 }
 
-/** The next round number, so that the scale seldom moves. */
+/** The next round number, so that the scale seldom changes. */
 function ceiling(value) {
   const step = 10 ** Math.floor(Math.log10(Math.max(value, 1)));
   return [1, 2, 3, 5, 10].map((times) => times * step).find((round) => round >= value) ?? value;
 }
 
-/** As a percentage, never rounded up to a hundred. Nothing yet is no percentage. */
+/** Shows a ratio as a percentage, never rounded up to 100. Without answers yet there is no ratio. */
 function share(id, part) {
   put(id, part === null ? "–" : (Math.floor(part * 1000) / 10).toFixed(part === 1 ? 0 : 1));
   at(id).dataset.none = part === null;
