@@ -12,7 +12,7 @@ use taskgate::core::grant::{Client, Grant};
 use taskgate::core::mirror::Mirror;
 use taskgate::core::pacing::Pacing;
 use taskgate::core::policy::Policy;
-use taskgate::core::ports::{Cancelling, Fetching, Source};
+use taskgate::core::ports::{Cancelling, Connection, Fetching, Source};
 use taskgate::core::snapshot::{Phase, Snapshot};
 use taskgate::core::state::Retention;
 use taskgate::core::task::{Route, Routes, TaskKey};
@@ -42,7 +42,7 @@ struct Heard {
 }
 
 impl Source for Upstream {
-    fn fetch<'a>(&'a self, _: &'a TaskKey, _permit: Permit) -> Fetching<'a> {
+    fn fetch<'a>(&'a self, _: &'a TaskKey, _permit: Permit, _: Connection) -> Fetching<'a> {
         Box::pin(async move {
             sleep(Duration::from_millis(fastrand::u64(80..120))).await;
             let now = Instant::now();
@@ -58,13 +58,15 @@ impl Source for Upstream {
             heard.minute.push_back(now);
             let body = Bytes::from(format!(r#"{{"status":"processing","n":{}}}"#, heard.total));
             let json = HeaderValue::from_static("application/json");
-            Ok(Snapshot::new(StatusCode::OK, json, body, now, Phase::Live))
+            Ok(Snapshot::new(StatusCode::OK, json, body, now, Phase::Live).into())
         })
     }
 
     fn cancel<'a>(&'a self, _: &'a TaskKey, _: Permit) -> Cancelling<'a> {
         unreachable!("nobody cancels here")
     }
+
+    fn distrust_connections(&self) {}
 }
 
 /// Runs one storm; `obedient` is the part of the clients that wait for `Retry-After`.
@@ -79,7 +81,9 @@ async fn storm(obedient: f64, seconds: u64) -> Tally {
     let per_minute = f64::from(PER_MINUTE) * SHARE;
     let budget = Budget::new(Rate { per_minute, burst: BURST }, 64, start);
     let upstream = Arc::new(Upstream { heard: Mutex::default() });
-    let mirror = Mirror::start(policy(), 256 << 20, budget, Arc::clone(&upstream) as _, &lifecycle);
+    let routes = Routes::new(Route::parse("/v1/tasks/{id}").into_iter().collect());
+    let source = Arc::clone(&upstream) as _;
+    let mirror = Mirror::start(policy(), routes.clone(), 256 << 20, budget, source, &lifecycle);
     let ideal = f64::from(TASKS) * 60.0 / per_minute;
     let known_from = start + Duration::from_secs_f64(ideal + 10.0);
     let tally = Arc::new(Mutex::new(Tally {
@@ -92,7 +96,6 @@ async fn storm(obedient: f64, seconds: u64) -> Tally {
         ideal_s: ideal,
         ..Tally::default()
     }));
-    let routes = Routes::new(Route::parse("/v1/tasks/{id}").into_iter().collect());
     for number in 0..CLIENTS {
         let Ok(key) = routes.find(&format!("/v1/tasks/t{}", number % TASKS)) else { continue };
         let client = Client::at(IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + number)));

@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::Value;
 use taskgate::config::{self, Sources};
 use taskgate::core::failure::Failure;
+use taskgate::core::ports::Fetched;
 use taskgate::core::snapshot::Phase;
 use taskgate::upstream::classify::{self, Judge};
 use tokio::time::Instant;
@@ -41,22 +42,25 @@ pub fn check(data: &[u8]) {
     for (pointer, judge) in POINTERS.iter().zip(JUDGES.iter()) {
         let json = HeaderValue::from_static("application/json");
         let bytes = Bytes::copy_from_slice(body);
-        let verdict = judge.snapshot(status, json, bytes, Instant::now(), now);
+        let verdict = judge.answer("t", status, json, bytes, Instant::now(), now);
         // A status that held a lone surrogate is not compared.
         let is_clear = |document: &&Value| {
             document.pointer(pointer).and_then(Value::as_str).is_none_or(|word| !word.contains('\u{fffd}'))
         };
         if let Some(document) = opinion.as_ref().filter(is_clear) {
-            let phase = verdict.as_ref().map(|snapshot| snapshot.phase).map_err(|failure| *failure);
+            let phase = verdict.as_ref().map(|answer| answer.snapshot.phase).map_err(|failure| *failure);
             assert_eq!(phase, phase_of(document, pointer, code), "{pointer:?}");
         }
         match verdict {
-            Ok(snapshot) => {
+            Ok(Fetched { snapshot, foreign }) => {
                 assert!(is_complete, "not complete JSON");
                 assert_eq!((snapshot.status, &snapshot.body[..]), (status, body));
                 assert_eq!(snapshot.phase == Phase::Missing, code >= 400);
                 assert!(snapshot.result_lifetime.is_none() || snapshot.phase == Phase::Terminal);
                 assert_eq!(snapshot.etag.len(), 34);
+                if let Some(document) = &opinion {
+                    assert_eq!(foreign.is_some(), names_another(document));
+                }
             }
             Err(failure) => {
                 assert_eq!(failure, Failure::InvalidResponse { status: code });
@@ -112,6 +116,13 @@ fn phase_of(document: &Value, pointer: &str, code: u16) -> Result<Phase, Failure
         }
         None => Ok(Phase::Live),
     }
+}
+
+/// Whether a document has ids, none of which is `t`.
+fn names_another(document: &Value) -> bool {
+    let ids = ["id", "task_id"].map(|name| &document[name]);
+    let is_id = |id: &&Value| id.is_number() || id.as_str().is_some_and(|id| !id.is_empty());
+    ids.iter().any(is_id) && !ids.contains(&&Value::from("t"))
 }
 
 fn judge(pointer: &str) -> Judge {

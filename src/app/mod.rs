@@ -62,6 +62,7 @@ pub fn start(
     let budget = Budget::new(rate(&settings.budget), settings.upstream.max_in_flight, Instant::now());
     let mirror = Mirror::start(
         policy(settings),
+        settings.upstream.routes.clone(),
         settings.cache.max_bytes - unread_bytes(settings),
         budget.clone(),
         source,

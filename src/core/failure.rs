@@ -18,8 +18,8 @@ pub enum Failure {
         /// The wait in `Retry-After`; `None` where the header is absent, past or unreadable.
         retry_after: Option<Duration>,
     },
-    /// An answer that is no task status: not JSON, too large, a redirect.
-    #[error("the upstream sent something that is not a task status")]
+    /// An answer that is not the status of the task: not JSON, too large, a redirect, another task's.
+    #[error("the upstream sent something that is not the status of this task")]
     InvalidResponse {
         /// The status code of the answer.
         status: u16,

@@ -17,7 +17,7 @@ use super::refresh::{Cancellation, Coordinator, FlightResult, Forecast, Joined, 
 use super::snapshot::Phase;
 use super::state::State;
 use super::store::Store;
-use super::task::TaskKey;
+use super::task::{Routes, TaskKey};
 use super::watch::{Watch, WatchEvent};
 use crate::lifecycle::Lifecycle;
 
@@ -31,13 +31,15 @@ impl Mirror {
     /// Builds the core and starts its driver, which runs until the process ends.
     pub fn start(
         policy: Policy,
+        routes: Routes,
         max_bytes: u64,
         budget: Budget,
         source: Arc<dyn Source>,
         lifecycle: &Lifecycle,
     ) -> Self {
         let store = Store::new(max_bytes);
-        let coordinator = Arc::new(Coordinator::new(policy, store, budget, source, lifecycle.clone()));
+        let coordinator =
+            Arc::new(Coordinator::new(policy, routes, store, budget, source, lifecycle.clone()));
         lifecycle.spawn_background(Arc::clone(&coordinator).run());
         Self { coordinator }
     }

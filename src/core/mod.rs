@@ -16,6 +16,7 @@ pub mod failure;
 pub mod grant;
 pub mod hex;
 mod holdings;
+pub mod identity;
 pub mod metric;
 pub mod mirror;
 pub mod pacing;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::time::{Duration, Instant};
 
 use super::delivery::Delivery;
+use super::identity::Aliases;
 use super::pacing::Pacing;
 use super::snapshot::{Phase, Snapshot};
 use super::time::later;
@@ -27,6 +28,8 @@ pub struct State {
     pub snapshot: Snapshot,
     /// The time of the gateway's first answer about the task.
     pub first_seen: Instant,
+    /// The confirmed aliases of the task.
+    pub aliases: Aliases,
     /// The time until which the state is fresh: it is handed out, and the upstream is not asked.
     pub fresh_until: Instant,
     /// The time until which the state may stand in when the upstream cannot answer.
@@ -37,7 +40,13 @@ pub struct State {
 
 impl State {
     /// Makes the state of a new answer. The deadlines depend on the phase.
-    pub fn new(snapshot: Snapshot, first_seen: Instant, retention: &Retention, pacing: &Pacing) -> Arc<Self> {
+    pub fn new(
+        snapshot: Snapshot,
+        first_seen: Instant,
+        aliases: Aliases,
+        retention: &Retention,
+        pacing: &Pacing,
+    ) -> Arc<Self> {
         let age = snapshot.fetched.saturating_duration_since(first_seen);
         let (fresh_for, stale_for) = match snapshot.phase {
             Phase::Live => (pacing.interval(age), retention.stale_for),
@@ -53,7 +62,8 @@ impl State {
         };
         let fresh_until = later(snapshot.fetched, fresh_for);
         let usable_until = later(fresh_until, stale_for);
-        Arc::new(Self { snapshot, first_seen, fresh_until, usable_until, delivery: Delivery::default() })
+        let delivery = Delivery::default();
+        Arc::new(Self { snapshot, first_seen, aliases, fresh_until, usable_until, delivery })
     }
 
     /// Whether the state is fresh.
@@ -104,7 +114,7 @@ mod tests {
         let json = HeaderValue::from_static("application/json");
         let mut snapshot = Snapshot::new(StatusCode::OK, json, Bytes::from_static(b"{}"), now, phase);
         snapshot.result_lifetime = lifetime.map(Duration::from_secs);
-        State::new(snapshot, now, &RETENTION, &PACING)
+        State::new(snapshot, now, Aliases::default(), &RETENTION, &PACING)
     }
 
     fn spans(state: &State) -> (u64, u64) {

@@ -21,9 +21,9 @@ use super::task::{ByKey, TaskKey};
 
 /// The bytes of an entry beside its body and path: the overhead of both maps, measured and rounded up.
 const OVERHEAD: usize = 1000;
-/// Missing states may use this part of `max_bytes`: one sixteenth.
 /// Bodies larger than this are freed as soon as they are evicted, in bytes.
 const LARGE: usize = 32 * 1024;
+/// Missing states may use this part of `max_bytes`: one sixteenth.
 const MISSING_PART: u64 = 16;
 
 /// The states of all known tasks, bounded in bytes.
@@ -194,7 +194,8 @@ fn cache(max_bytes: u64, evicted: &Arc<Counter>) -> Cache<TaskKey, Arc<State>, B
     Cache::builder()
         .max_capacity(max_bytes)
         .weigher(|key: &TaskKey, state: &Arc<State>| {
-            let bytes = state.snapshot.body.len() + state.delivery.weight() + key.path().len() + OVERHEAD;
+            let held = state.snapshot.body.len() + state.delivery.weight() + state.aliases.size();
+            let bytes = held + key.path().len() + OVERHEAD;
             u32::try_from(bytes).unwrap_or(u32::MAX)
         })
         .eviction_policy(EvictionPolicy::lru())

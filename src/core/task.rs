@@ -150,6 +150,17 @@ impl Routes {
         self.0.get(key.route()) == self.canonical()
     }
 
+    /// The keys of an id on all routes that accept it.
+    pub fn keys_of(&self, id: &str) -> impl Iterator<Item = TaskKey> {
+        let routes = self.iter().filter(move |route| route.accepts(id));
+        routes.filter_map(move |route| self.find(&format!("{}{id}{}", route.prefix(), route.suffix())).ok())
+    }
+
+    /// The template of the key's route.
+    pub fn template_of(&self, key: &TaskKey) -> &str {
+        self.0.get(key.route()).map_or("", Route::template)
+    }
+
     /// Parses an id without a path, as one of the canonical route.
     ///
     /// # Errors
@@ -314,6 +325,17 @@ mod tests {
         for id in ["", "a/b", "..", "%61"] {
             assert_eq!(both.bare(id), Err(PathFault::InvalidId), "{id}");
         }
+    }
+
+    #[test]
+    fn an_id_has_a_key_on_each_route_that_takes_it() {
+        let routes = routes(&["/v1/images/{id}", "/v1/images/generations/{id}", "/fal/{id}/status"]);
+        let paths = |id: &str| routes.keys_of(id).map(|key| key.path().to_owned()).collect::<Vec<_>>();
+        assert_eq!(paths("a"), ["/v1/images/a", "/v1/images/generations/a", "/fal/a/status"]);
+        assert_eq!(paths("generations"), ["/v1/images/generations/generations", "/fal/generations/status"]);
+        assert!(paths("a/b").is_empty() && paths(&"a".repeat(MAX_ID + 1)).is_empty());
+        let key = routes.find("/fal/a/status").unwrap();
+        assert_eq!(routes.template_of(&key), "/fal/{id}/status");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! A body is never rebuilt: it is checked for completeness and read in place, so that numbers of any size,
 //! lone surrogates and unusual spacing pass through unchanged.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::SystemTime;
 
@@ -15,8 +16,12 @@ use tokio::time::Instant;
 use super::{expiry, retry_after};
 use crate::config;
 use crate::core::failure::Failure;
+use crate::core::identity::ForeignIds;
+use crate::core::ports::Fetched;
 use crate::core::snapshot::{Phase, Snapshot};
 
+/// The members that may name the task.
+const IDS: [&str; 2] = ["id", "task_id"];
 /// The longest status word in a snapshot, in characters.
 const MAX_WORD: usize = 40;
 
@@ -45,25 +50,31 @@ impl Judge {
         Self { pointer: pointer(&settings.status_pointer), terminal: settings.terminal_statuses.clone() }
     }
 
-    /// Makes a snapshot of a complete answer that [`by_status`] let through.
+    /// Makes a snapshot of a complete answer that [`by_status`] let through, and reads which task it names.
+    /// `path_id` is the id in the path of the request.
     ///
     /// # Errors
     /// [`Failure::InvalidResponse`], if the body is not complete JSON, or a 2xx holds an error envelope.
-    pub fn snapshot(
+    pub fn answer(
         &self,
+        path_id: &str,
         status: StatusCode,
         content_type: HeaderValue,
         body: Bytes,
         fetched: Instant,
         now: SystemTime,
-    ) -> Result<Snapshot, Failure> {
+    ) -> Result<Fetched, Failure> {
         let invalid = Failure::InvalidResponse { status: status.as_u16() };
         let document: &RawValue = serde_json::from_slice(&body).map_err(|_| invalid)?;
         if !status.is_success() {
-            return Ok(Snapshot::new(status, content_type, body, fetched, Phase::Missing));
+            let foreign = foreign_ids(path_id, members(document, IDS));
+            let snapshot = Snapshot::new(status, content_type, body, fetched, Phase::Missing);
+            return Ok(Fetched { snapshot, foreign });
         }
         let first = self.pointer.first().map_or("", String::as_str);
-        let [first, error, expires_at] = members(document, [first, "error", "expires_at"]);
+        let names = [first, "error", "expires_at", IDS[0], IDS[1]];
+        let [first, error, expires_at, id, task_id] = members(document, names);
+        let foreign = foreign_ids(path_id, [id, task_id]);
         let word = self.status(document, first);
         // An error envelope inside a 2xx. LemonData's failed tasks carry a *string* `error`, which is fine.
         if word.is_none() && error.is_some_and(|error| error.get().starts_with('{')) {
@@ -78,7 +89,7 @@ impl Judge {
         let mut snapshot = Snapshot::new(status, content_type, body, fetched, phase);
         snapshot.result_lifetime = lifetime;
         snapshot.word = word.map(cut);
-        Ok(snapshot)
+        Ok(Fetched { snapshot, foreign })
     }
 
     /// The status word. `first` is the member named by the pointer's first token, in an object.
@@ -99,6 +110,30 @@ impl Judge {
         let is_listed = |word: &str| self.terminal.iter().any(|listed| listed == word);
         is_listed(word) || is_listed(&word.to_lowercase())
     }
+}
+
+/// The ids by which an answer names its task, if none of them is the path's.
+fn foreign_ids(path_id: &str, members: [Option<&RawValue>; 2]) -> Option<ForeignIds> {
+    let claimed = members.map(|member| member.map(RawValue::get));
+    // The id of most answers: one comparison, and nothing is copied.
+    if claimed.iter().flatten().any(|text| unquoted(text) == Some(path_id)) {
+        return None;
+    }
+    ForeignIds::new(path_id, claimed.into_iter().flatten().filter_map(id))
+}
+
+/// A JSON value as an id: strings, and numbers by their text. Others name nothing.
+fn id(text: &str) -> Option<Cow<'_, str>> {
+    match text.as_bytes().first()? {
+        // A string that is no text, such as half an emoji, is compared as it is written.
+        b'"' => Some(serde_json::from_str(text).map_or(Cow::Borrowed(text), Cow::Owned)),
+        b'-' | b'0'..=b'9' => Some(Cow::Borrowed(text)),
+        _ => None,
+    }
+}
+
+fn unquoted(text: &str) -> Option<&str> {
+    text.strip_prefix('"')?.strip_suffix('"')
 }
 
 /// The first [`MAX_WORD`] characters of a status word.
@@ -201,8 +236,8 @@ mod tests {
         let json = HeaderValue::from_static("application/json");
         let body = Bytes::copy_from_slice(body.as_bytes());
         judge(pointer_text)
-            .snapshot(status, json, body, Instant::now(), SystemTime::UNIX_EPOCH)
-            .map(|snapshot| snapshot.phase)
+            .answer("t", status, json, body, Instant::now(), SystemTime::UNIX_EPOCH)
+            .map(|answer| answer.snapshot.phase)
     }
 
     fn phase(code: u16, body: &str) -> Result<Phase, Failure> {
@@ -259,6 +294,47 @@ mod tests {
     fn a_4xx_is_missing_whatever_it_says() {
         assert_eq!(phase(404, r#"{"error":{"code":"async_task_not_found"}}"#), Ok(Phase::Missing));
         assert_eq!(phase(403, r#"{"status":"completed"}"#), Ok(Phase::Missing));
+    }
+
+    #[test]
+    fn an_answer_names_its_task_by_its_top_level_ids() {
+        let foreign = |code, body: &str| {
+            let status = StatusCode::from_u16(code).unwrap();
+            let json = HeaderValue::from_static("application/json");
+            let body = Bytes::copy_from_slice(body.as_bytes());
+            let answer =
+                judge("/status").answer("7", status, json, body, Instant::now(), SystemTime::UNIX_EPOCH);
+            answer.unwrap().foreign
+        };
+        for own in [
+            r#"{"id":"7"}"#,
+            r#"{"id":7,"status":"completed"}"#,
+            r#"{"id":"\u0037"}"#,
+            r#"{"task_id":"7","id":"other"}"#,
+            r#"{"id":"7","task_id":"other"}"#,
+            r#"{"id":"other","id":"7"}"#,
+            r#"{"id":"","task_id":null}"#,
+            r#"{"id":{"id":"8"},"task_id":["8"]}"#,
+            r#"{"id":true}"#,
+            r#"{"data":{"id":"8"},"request_id":"8"}"#,
+            r#"[{"id":"8"}]"#,
+            "{}",
+            r#""8""#,
+        ] {
+            assert_eq!((foreign(200, own), foreign(404, own)), (None, None), "{own}");
+        }
+        for (other, ids) in [
+            (r#"{"id":"8"}"#, &["8"][..]),
+            (r#"{"task_id":"8","id":null}"#, &["8"]),
+            (r#"{"id":8,"task_id":"9"}"#, &["8", "9"]),
+            (r#"{"id":7.0}"#, &["7.0"]),
+            (r#"{"id":"7","id":"8"}"#, &["8"]),
+            (r#"{"id":" 7"}"#, &[" 7"]),
+            (r#"{"id":"\ud83d"}"#, &[r#""\ud83d""#]),
+        ] {
+            let ids = ForeignIds::new("7", ids);
+            assert_eq!((foreign(200, other), foreign(404, other)), (ids.clone(), ids), "{other}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 pub mod classify;
 mod connection_faults;
+mod connections;
 mod counters;
 mod expiry;
 mod retry_after;
@@ -15,27 +16,25 @@ use parking_lot::RwLock;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use reqwest::{Client, Request, Response, redirect, retry};
+use reqwest::{Client, Request, Response};
 use thiserror::Error;
 use tokio::time::Instant;
 use url::Url;
 
 use self::classify::Judge;
 use self::connection_faults::ConnectionFaults;
+use self::connections::Connections;
 pub use self::counters::UpstreamCounters;
 use self::counters::{Attempt, AttemptKind};
 use self::scrub::Scrub;
 use crate::config::{self, ApiKey};
 use crate::core::budget::Permit;
 use crate::core::failure::Failure;
-use crate::core::ports::{Cancelling, Fetching, Reply, Source};
-use crate::core::snapshot::Snapshot;
+use crate::core::ports::{Cancelling, Connection, Fetched, Fetching, Reply, Source};
 use crate::core::task::TaskKey;
 
-/// The largest number of idle connections to the upstream.
-const MAX_IDLE: usize = 32;
 /// The most memory reserved for a body on the word of its `Content-Length`, in bytes.
 const MAX_AHEAD: usize = 64 * 1024;
 
@@ -54,11 +53,7 @@ pub enum SetupError {
 
 /// The upstream, by HTTP/1.1 with or without TLS.
 pub struct Upstream {
-    /// A client that keeps connections open between requests.
-    pooled: Client,
-    /// A client that opens a connection for each request: for the second attempt after a dead pooled
-    /// connection, and for cancellations, which have a single attempt.
-    fresh: Client,
+    connections: Connections,
     base_url: Url,
     judge: Judge,
     /// Replaced as a whole by a new key.
@@ -92,23 +87,8 @@ impl Upstream {
     pub fn new(settings: &config::Upstream, clock: fn() -> SystemTime) -> Result<Self, SetupError> {
         // ring becomes the process-wide TLS provider; a second call changes nothing.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = |max_idle: usize| {
-            Client::builder()
-                .redirect(redirect::Policy::none())
-                // Without retries, reqwest keeps no copy of each request.
-                .retry(retry::never().max_retries_per_request(0))
-                .no_proxy()
-                .http1_only()
-                .tcp_nodelay(true)
-                .referer(false)
-                .connect_timeout(settings.connect_timeout)
-                .pool_max_idle_per_host(max_idle)
-                .build()
-                .map_err(SetupError::Client)
-        };
         Ok(Self {
-            pooled: client(MAX_IDLE)?,
-            fresh: client(0)?,
+            connections: Connections::new(settings.connect_timeout).map_err(SetupError::Client)?,
             base_url: settings.base_url.clone(),
             judge: Judge::new(settings),
             credentials: RwLock::new(Arc::new(Credentials::new(settings, &[])?)),
@@ -119,21 +99,21 @@ impl Upstream {
         })
     }
 
-    async fn ask(&self, key: &TaskKey, permit: Permit) -> Result<Snapshot, Failure> {
+    async fn ask(&self, key: &TaskKey, permit: Permit, connection: Connection) -> Result<Fetched, Failure> {
         // Both permits are held until the body is read: until then the request counts as in flight.
         let credentials = self.credentials();
-        let (response, attempt, _second) = self.send(key, &permit, &credentials).await?;
+        let (response, attempt, _second) = self.send(key, &permit, &credentials, connection).await?;
         let answer = self.receive(response, attempt, &credentials).await?;
-        self.judge(answer)
+        self.judge(key, answer)
     }
 
     /// Sends a cancellation on a new connection: a pooled one that the upstream has just closed would cost
     /// the only attempt.
-    async fn ask_to_cancel(&self, key: &TaskKey, permit: Permit) -> Result<Reply, Failure> {
+    async fn ask_to_cancel(&self, key: &TaskKey, permit: Permit) -> Result<Reply<Fetched>, Failure> {
         let credentials = self.credentials();
         let request = self.request(Method::DELETE, key, &credentials);
         let attempt = Attempt::begin(&self.counters, AttemptKind::Cancel);
-        let response = match self.fresh.execute(request).await {
+        let response = match self.connections.fresh().execute(request).await {
             Ok(response) => response,
             Err(error) => {
                 attempt.failed();
@@ -146,7 +126,7 @@ impl Upstream {
         if answer.status.is_success() && answer.body.is_empty() {
             return Ok(Reply::Silent(answer.status));
         }
-        self.judge(answer).map(Reply::Answer)
+        self.judge(key, answer).map(Reply::Answer)
     }
 
     /// Reads a whole answer, and removes the key from it.
@@ -183,8 +163,9 @@ impl Upstream {
         Ok(Received { status, content_type, body })
     }
 
-    fn judge(&self, Received { status, content_type, body }: Received) -> Result<Snapshot, Failure> {
-        self.judge.snapshot(status, content_type, body, Instant::now(), (self.clock)())
+    fn judge(&self, key: &TaskKey, answer: Received) -> Result<Fetched, Failure> {
+        let Received { status, content_type, body } = answer;
+        self.judge.answer(key.id(), status, content_type, body, Instant::now(), (self.clock)())
     }
 
     /// Sends a GET, and once more if its connection turned out dead: most often a pooled one that the
@@ -195,10 +176,15 @@ impl Upstream {
         key: &TaskKey,
         permit: &Permit,
         credentials: &Credentials,
+        connection: Connection,
     ) -> Result<(Response, Attempt, Option<Permit>), Failure> {
         let ask = |client: &Client| client.execute(self.request(Method::GET, key, credentials));
+        let first = match connection {
+            Connection::Any => self.connections.any(),
+            Connection::Fresh => self.connections.fresh().clone(),
+        };
         let attempt = Attempt::begin(&self.counters, AttemptKind::Fetch);
-        let broken = match ask(&self.pooled).await {
+        let broken = match ask(&first).await {
             Ok(response) => return Ok((response, attempt, None)),
             Err(error) => error,
         };
@@ -212,7 +198,7 @@ impl Upstream {
             return Err(Failure::Unreachable);
         };
         let attempt = Attempt::begin(&self.counters, AttemptKind::Retry);
-        match ask(&self.fresh).await {
+        match ask(self.connections.fresh()).await {
             Ok(response) => Ok((response, attempt, Some(second))),
             Err(error) => {
                 attempt.failed();
@@ -263,29 +249,38 @@ impl Upstream {
     /// The whole body, if it is at most `max_body` bytes.
     async fn read(&self, mut response: Response, status: StatusCode) -> Result<Bytes, Failure> {
         let too_large = Failure::InvalidResponse { status: status.as_u16() };
-        let announced = response.content_length().unwrap_or(0);
-        if announced > self.max_body as u64 {
+        let announced = usize::try_from(response.content_length().unwrap_or(0)).unwrap_or(usize::MAX);
+        if announced > self.max_body {
             return Err(too_large);
         }
-        // One allocation for an announced length, but bounded: the announcement may be false.
-        let mut body = BytesMut::with_capacity(usize::try_from(announced).unwrap_or(0).min(MAX_AHEAD));
+        // The announcement may be false: more than this is allocated only for a body that has begun to come.
+        let mut body = Vec::with_capacity(announced.min(MAX_AHEAD));
         while let Some(chunk) = response.chunk().await.map_err(|_| Failure::Unreachable)? {
             if body.len() + chunk.len() > self.max_body {
                 return Err(too_large);
             }
+            if chunk.len() > body.capacity() - body.len() {
+                body.reserve_exact(announced.saturating_sub(body.len()).max(chunk.len()));
+            }
             body.extend_from_slice(&chunk);
         }
-        Ok(body.freeze())
+        // It may be kept for an hour: without spare capacity, which nobody weighs.
+        body.shrink_to_fit();
+        Ok(body.into())
     }
 }
 
 impl Source for Upstream {
-    fn fetch<'a>(&'a self, key: &'a TaskKey, permit: Permit) -> Fetching<'a> {
-        Box::pin(self.ask(key, permit))
+    fn fetch<'a>(&'a self, key: &'a TaskKey, permit: Permit, connection: Connection) -> Fetching<'a> {
+        Box::pin(self.ask(key, permit, connection))
     }
 
     fn cancel<'a>(&'a self, key: &'a TaskKey, permit: Permit) -> Cancelling<'a> {
         Box::pin(self.ask_to_cancel(key, permit))
+    }
+
+    fn distrust_connections(&self) {
+        self.connections.distrust();
     }
 }
 

@@ -22,6 +22,7 @@ mod events;
 mod examples;
 mod faults;
 mod floods;
+mod foreign_answers;
 mod fuzz;
 mod hoarders;
 mod hosts;

@@ -105,6 +105,17 @@ impl Budget {
         Some(Permit { budget: self.clone(), pass })
     }
 
+    /// Takes a permit for a second request of a flight, if one is free now and the gate is open: a probe is a
+    /// single request, and only the coordinator may begin one.
+    pub fn another(&self, now: Instant) -> Option<Permit> {
+        let mut ledger = self.ledger();
+        if ledger.gate.position() != Position::Open {
+            return None;
+        }
+        let pass = ledger.take(now)?;
+        Some(Permit { budget: self.clone(), pass })
+    }
+
     /// The expected start of the request behind `ahead` others.
     pub fn estimate(&self, now: Instant, ahead: u32) -> Estimate {
         let ledger = self.ledger();
@@ -262,15 +273,9 @@ impl Permit {
         self.pass
     }
 
-    /// A second permit for another attempt, if one is free now and the gate is open: a probe is a single
-    /// request, and only the coordinator may begin one.
+    /// A second permit for another attempt, as [`Budget::another`].
     pub fn another(&self) -> Option<Self> {
-        let mut ledger = self.budget.ledger();
-        if ledger.gate.position() != Position::Open {
-            return None;
-        }
-        let pass = ledger.take(Instant::now())?;
-        Some(Self { budget: self.budget.clone(), pass })
+        self.budget.another(Instant::now())
     }
 }
 

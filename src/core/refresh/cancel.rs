@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout};
 use super::book::{Book, QueuedCancel};
 use super::coordinator::{Coordinator, Forecast};
 use super::landing::Landing;
+use super::ownership::OwnAnswer;
 use crate::core::answer::Reason;
 use crate::core::budget::{Change, Pass, Permit, Position};
 use crate::core::cause::Cause;
@@ -105,15 +106,15 @@ impl Coordinator {
             let land = |result| {
                 coordinator.cancelled(&key, pass, &result);
                 // The client may have disconnected.
-                let _ = answer.send(result);
+                let _ = answer.send(result.map(|reply| reply.map(|own| own.snapshot)));
             };
             let landing = Landing::new(&coordinator, &key, land);
-            landing.of(coordinator.source.cancel(&key, permit)).await;
+            landing.of(coordinator.ask_to_cancel(&key, permit)).await;
         };
         self.lifecycle.spawn_background(cause.during(cancellation));
     }
 
-    fn cancelled(self: &Arc<Self>, key: &TaskKey, pass: Pass, result: &Result<Reply, Failure>) {
+    fn cancelled(self: &Arc<Self>, key: &TaskKey, pass: Pass, result: &Result<Reply<OwnAnswer>, Failure>) {
         let now = Instant::now();
         let mut book = self.book();
         let failure = result.as_ref().err().copied();
@@ -123,12 +124,12 @@ impl Coordinator {
         let change = if tells { self.budget.settle(now, pass, key, failure) } else { Change::None };
         self.heed(&mut book, change, now);
         match result {
-            Ok(Reply::Answer(snapshot)) if snapshot.phase == Phase::Terminal => {
+            Ok(Reply::Answer(own)) if own.snapshot.phase == Phase::Terminal => {
                 let held = self.store.held(key);
-                let state = self.state(&held, snapshot.clone());
+                let state = self.state(&held, own.clone());
                 book.end(&self.store, key, &state, held);
             }
-            Ok(Reply::Answer(snapshot)) if snapshot.phase == Phase::Missing => {}
+            Ok(Reply::Answer(own)) if own.snapshot.phase == Phase::Missing => {}
             // The task has changed, and only the upstream knows how, unless the task was terminal before.
             Ok(_) if self.store.absorbing(key, now).is_none() => book.forget(&self.store, key, now),
             Ok(_) | Err(_) => {}

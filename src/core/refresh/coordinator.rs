@@ -14,6 +14,7 @@ use super::book::Book;
 use super::counters::CoreCounters;
 use super::picture::Picture;
 use super::recent_requests::RecentRequests;
+use super::refusals::Refusals;
 use crate::core::answer::Reason;
 use crate::core::budget::Budget;
 use crate::core::failure::Failure;
@@ -21,7 +22,7 @@ use crate::core::grant::Client;
 use crate::core::policy::Policy;
 use crate::core::ports::Source;
 use crate::core::store::Store;
-use crate::core::task::TaskKey;
+use crate::core::task::{Routes, TaskKey};
 use crate::lifecycle::Lifecycle;
 
 /// Takes interest, starts flights, and publishes their results.
@@ -33,6 +34,8 @@ pub(in crate::core) struct Coordinator {
     pub(super) budget: Budget,
     pub(super) source: Arc<dyn Source>,
     pub(super) lifecycle: Lifecycle,
+    pub(super) routes: Routes,
+    pub(super) refusals: Refusals,
     book: Mutex<Book>,
     /// Notified when a key is due sooner than the driver's alarm.
     pub(super) sooner: Notify,
@@ -50,6 +53,7 @@ pub(in crate::core) struct Forecast {
 impl Coordinator {
     pub(in crate::core) fn new(
         policy: Policy,
+        routes: Routes,
         store: Store,
         budget: Budget,
         source: Arc<dyn Source>,
@@ -63,6 +67,8 @@ impl Coordinator {
             budget,
             source,
             lifecycle,
+            routes,
+            refusals: Refusals::new(policy.max_tasks),
             book: Mutex::new(Book::new(policy.max_tasks)),
             sooner: Notify::new(),
             lag: AtomicU64::new(0),
@@ -129,6 +135,7 @@ impl Coordinator {
     /// Forgets a task. A flight under way still answers its waiters, but its state is not stored.
     pub(in crate::core) fn purge(&self, key: &TaskKey) {
         self.book().forget(&self.store, key, Instant::now());
+        self.refusals.forget(key);
         self.nudge();
     }
 

@@ -10,11 +10,11 @@ use super::backoff::Backoff;
 use super::book::Book;
 use super::coordinator::Coordinator;
 use super::landing::Landing;
+use super::ownership::OwnAnswer;
 use super::picture::{FlightResult, Picture};
 use crate::core::budget::{Change, Pass, Permit, Position, Readiness};
 use crate::core::cause::Cause;
 use crate::core::failure::{Failure, Scope};
-use crate::core::snapshot::Snapshot;
 use crate::core::state::State;
 use crate::core::store::{Held, Put};
 use crate::core::task::TaskKey;
@@ -95,12 +95,12 @@ impl Coordinator {
         // In the background: a drain waits for clients, not for refreshes that no client wants any more.
         let flight = Box::pin(async move {
             let landing = Landing::new(&coordinator, &key, |result| coordinator.land(&key, pass, result));
-            landing.of(coordinator.source.fetch(&key, permit)).await;
+            landing.of(coordinator.ask(&key, permit)).await;
         });
         self.lifecycle.spawn_background(cause.during(flight));
     }
 
-    fn land(self: &Arc<Self>, key: &TaskKey, pass: Pass, result: Result<Snapshot, Failure>) {
+    fn land(self: &Arc<Self>, key: &TaskKey, pass: Pass, result: Result<OwnAnswer, Failure>) {
         let now = Instant::now();
         let mut book = self.book();
         let change = self.budget.settle(now, pass, key, result.as_ref().err().copied());
@@ -114,11 +114,11 @@ impl Coordinator {
                 let (status, due) = (state.snapshot.status.as_u16(), state.fresh_until);
                 (FlightResult::State { state, status, stored: false }, due, true)
             }
-            (None, Ok(snapshot)) => {
+            (None, Ok(answer)) => {
                 if book.backoffs.contains_key(key) {
                     book.backoffs.invalidate(key);
                 }
-                let outcome = self.keep(key, snapshot, outdated, now);
+                let outcome = self.keep(key, answer, outdated, now);
                 (outcome.0, outcome.1, true)
             }
             (None, Err(failure)) if failure.scope() == Scope::Account => {
@@ -153,13 +153,13 @@ impl Coordinator {
     fn keep(
         &self,
         key: &TaskKey,
-        snapshot: Snapshot,
+        answer: OwnAnswer,
         outdated: bool,
         now: Instant,
     ) -> (FlightResult, Instant) {
-        let status = snapshot.status.as_u16();
+        let status = answer.snapshot.status.as_u16();
         let held = self.store.held(key);
-        let state = self.state(&held, snapshot);
+        let state = self.state(&held, answer);
         if outdated {
             return (FlightResult::State { state, status, stored: false }, now);
         }
@@ -175,10 +175,16 @@ impl Coordinator {
         }
     }
 
-    /// The state of a new answer, first seen when the held states were.
-    pub(super) fn state(&self, held: &Held, snapshot: Snapshot) -> Arc<State> {
-        let first_seen = held.newest().map_or(snapshot.fetched, |known| known.first_seen);
-        State::new(snapshot, first_seen, &self.policy.retention, &self.policy.pacing)
+    /// The state of a new answer, first seen when the held states were, with their aliases.
+    pub(super) fn state(&self, held: &Held, answer: OwnAnswer) -> Arc<State> {
+        let OwnAnswer { snapshot, confirmed } = answer;
+        let known = held.newest();
+        let first_seen = known.map_or(snapshot.fetched, |known| known.first_seen);
+        let mut aliases = known.map(|known| known.aliases.clone()).unwrap_or_default();
+        if let Some(ids) = confirmed {
+            aliases = aliases.with(&ids);
+        }
+        State::new(snapshot, first_seen, aliases, &self.policy.retention, &self.policy.pacing)
     }
 
     /// Applies the opening of the gate to the keys that waited behind it.

@@ -4,6 +4,7 @@
 //! - [`join`] registers [`interest`] and gives a [`waiter`]; the waiters see the [`picture`].
 //! - [`flights`] and [`cancel`] send requests; [`landing`] makes sure that each of them ends. A flight is a
 //!   tokio task of its own, so a client that disconnects cannot cancel it.
+//! - [`ownership`] decides whether an answer is the task's own; [`refusals`] holds what it remembers.
 //! - [`backoff`] delays the next request of a failing task.
 //! - [`counters`], [`overview`], [`survey`] and [`recent_requests`] are for operators.
 
@@ -17,8 +18,10 @@ mod interest;
 mod join;
 mod landing;
 mod overview;
+mod ownership;
 mod picture;
 mod recent_requests;
+mod refusals;
 mod survey;
 #[cfg(test)]
 mod tests;

@@ -16,7 +16,7 @@ use crate::core::failure::Failure;
 use crate::core::grant::{Client, Grant};
 use crate::core::pacing::Pacing;
 use crate::core::policy::Policy;
-use crate::core::ports::{Cancelling, Fetching, Source};
+use crate::core::ports::{Cancelling, Connection, Fetching, Source};
 use crate::core::snapshot::{Phase, Snapshot};
 use crate::core::state::Retention;
 use crate::core::store::Store;
@@ -30,7 +30,7 @@ struct Prompt {
 }
 
 impl Source for Prompt {
-    fn fetch<'a>(&'a self, _: &'a TaskKey, permit: Permit) -> Fetching<'a> {
+    fn fetch<'a>(&'a self, _: &'a TaskKey, permit: Permit, _: Connection) -> Fetching<'a> {
         Box::pin(async move {
             let now = Instant::now();
             let mut asked = self.asked.lock();
@@ -38,13 +38,15 @@ impl Source for Prompt {
             let json = HeaderValue::from_static("application/json");
             drop(permit);
             let phase = (self.answer)(asked.len())?;
-            Ok(Snapshot::new(StatusCode::OK, json, Bytes::from_static(b"{}"), now, phase))
+            Ok(Snapshot::new(StatusCode::OK, json, Bytes::from_static(b"{}"), now, phase).into())
         })
     }
 
     fn cancel<'a>(&'a self, _: &'a TaskKey, _: Permit) -> Cancelling<'a> {
         unreachable!("nobody cancels here")
     }
+
+    fn distrust_connections(&self) {}
 }
 
 struct Bench {
@@ -71,15 +73,16 @@ impl Bench {
         let source = Arc::new(Prompt { asked: Mutex::default(), answer });
         let lifecycle = Lifecycle::default();
         let port: Arc<dyn Source> = Arc::<Prompt>::clone(&source);
+        let routes = Routes::new(vec![Route::parse("/t/{id}").unwrap()]);
+        let store = Store::new(1 << 20);
         let coordinator =
-            Arc::new(Coordinator::new(policy, Store::new(1 << 20), budget, port, lifecycle.clone()));
+            Arc::new(Coordinator::new(policy, routes.clone(), store, budget, port, lifecycle.clone()));
         let wakes = Arc::new(AtomicUsize::new(0));
         let (counter, mut driver) = (Arc::clone(&wakes), Box::pin(Arc::clone(&coordinator).run()));
         lifecycle.spawn_background(poll_fn(move |context| {
             counter.fetch_add(1, Ordering::Relaxed);
             driver.as_mut().poll(context)
         }));
-        let routes = Routes::new(vec![Route::parse("/t/{id}").unwrap()]);
         Self { coordinator, source, wakes, routes }
     }
 

@@ -1,6 +1,7 @@
 //! Owns the fixture: a core whose upstream is answered by hand, call by call.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -9,10 +10,11 @@ use taskgate::core::answer::{Answer, Origin, Reason, Refusal};
 use taskgate::core::budget::{Budget, Permit, Rate};
 use taskgate::core::failure::Failure;
 use taskgate::core::grant::{CancelGrant, Client, Grant};
+use taskgate::core::identity::ForeignIds;
 use taskgate::core::mirror::Mirror;
 use taskgate::core::pacing::Pacing;
 use taskgate::core::policy::Policy;
-use taskgate::core::ports::{Cancelling, Fetching, Reply, Source};
+use taskgate::core::ports::{Cancelling, Connection, Fetched, Fetching, Reply, Source};
 use taskgate::core::snapshot::{Phase, Snapshot};
 use taskgate::core::state::Retention;
 use taskgate::core::task::{Route, Routes, TaskKey};
@@ -68,8 +70,10 @@ impl TestCore {
         let budget = Budget::new(setup.rate, setup.max_in_flight, Instant::now());
         let upstream = Arc::new(Upstream::default());
         let source: Arc<dyn Source> = Arc::<Upstream>::clone(&upstream);
-        let mirror = Mirror::start(setup.policy, setup.max_bytes, budget.clone(), source, &lifecycle);
-        let routes = Routes::new(vec![Route::parse("/v1/tasks/{id}").unwrap()]);
+        let routes = ["/v1/tasks/{id}", "/v1/images/{id}"].map(|path| Route::parse(path).unwrap());
+        let routes = Routes::new(routes.into());
+        let (policy, max_bytes) = (setup.policy, setup.max_bytes);
+        let mirror = Mirror::start(policy, routes.clone(), max_bytes, budget.clone(), source, &lifecycle);
         Self { mirror, budget, lifecycle, upstream, routes }
     }
 
@@ -133,6 +137,11 @@ impl TestCore {
         self.upstream.sent.lock().unwrap().clone()
     }
 
+    /// How often the core has asked for all kept connections to be closed.
+    pub fn distrusted(&self) -> usize {
+        self.upstream.distrusted.load(Ordering::Relaxed)
+    }
+
     /// Asks and has it answered.
     pub async fn fetch(&self, client: &str, id: &str, answer: Result<Snapshot, Failure>) -> Got {
         let asked = self.ask(client, id).await;
@@ -176,18 +185,21 @@ struct Upstream {
     calls: Mutex<VecDeque<Call>>,
     cancels: Mutex<VecDeque<Call<Reply>>>,
     sent: Mutex<Vec<Instant>>,
+    distrusted: AtomicUsize,
 }
 
 impl Source for Upstream {
-    fn fetch<'a>(&'a self, key: &'a TaskKey, permit: Permit) -> Fetching<'a> {
+    fn fetch<'a>(&'a self, key: &'a TaskKey, permit: Permit, connection: Connection) -> Fetching<'a> {
         Box::pin(async move {
             let (answer, answered) = oneshot::channel();
             self.sent.lock().unwrap().push(Instant::now());
-            self.calls.lock().unwrap().push_back(Call { key: key.clone(), answer });
+            self.calls.lock().unwrap().push_back(Call { key: key.clone(), connection, answer });
             let result = answered.await;
             drop(permit);
             // A panic without the hook's report, which would only be noise.
-            result.unwrap_or_else(|_| std::panic::resume_unwind(Box::new("a call that a test broke off")))
+            let result = result
+                .unwrap_or_else(|_| std::panic::resume_unwind(Box::new("a call that a test broke off")));
+            result.map(|(snapshot, foreign)| Fetched { snapshot, foreign })
         })
     }
 
@@ -195,24 +207,39 @@ impl Source for Upstream {
         Box::pin(async move {
             let (answer, answered) = oneshot::channel();
             self.sent.lock().unwrap().push(Instant::now());
-            self.cancels.lock().unwrap().push_back(Call { key: key.clone(), answer });
+            let connection = Connection::Fresh;
+            self.cancels.lock().unwrap().push_back(Call { key: key.clone(), connection, answer });
             let result = answered.await;
             drop(permit);
-            result.unwrap_or_else(|_| std::panic::resume_unwind(Box::new("a call that a test broke off")))
+            let result = result
+                .unwrap_or_else(|_| std::panic::resume_unwind(Box::new("a call that a test broke off")));
+            result.map(|(reply, foreign)| reply.map(|snapshot| Fetched { snapshot, foreign }))
         })
+    }
+
+    fn distrust_connections(&self) {
+        self.distrusted.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 /// A request upstream. Dropped without an answer, its flight panics; kept, it hangs.
 pub struct Call<T = Snapshot> {
     pub key: TaskKey,
-    answer: oneshot::Sender<Result<T, Failure>>,
+    pub connection: Connection,
+    answer: oneshot::Sender<Result<(T, Option<ForeignIds>), Failure>>,
 }
 
 impl<T> Call<T> {
     pub async fn answer(self, answer: Result<T, Failure>) {
         // A flight that was given up no longer listens.
-        drop(self.answer.send(answer));
+        drop(self.answer.send(answer.map(|answer| (answer, None))));
+        settle().await;
+    }
+
+    /// Answers with a body that names its task by these ids.
+    pub async fn answer_as(self, ids: &[&str], answer: Result<T, Failure>) {
+        let foreign = ForeignIds::new(self.key.id(), ids);
+        drop(self.answer.send(answer.map(|answer| (answer, foreign))));
         settle().await;
     }
 

@@ -9,7 +9,7 @@ use taskgate::core::budget::{Budget, Permit, Rate};
 use taskgate::core::failure::Failure;
 use taskgate::core::grant::{Client, Grant};
 use taskgate::core::mirror::Mirror;
-use taskgate::core::ports::{Cancelling, Fetching, Source};
+use taskgate::core::ports::{Cancelling, Connection, Fetched, Fetching, Source};
 use taskgate::core::refresh::Census;
 use taskgate::core::task::{Route, Routes, TaskKey};
 use taskgate::core::watch::{Watch, WatchEvent};
@@ -211,18 +211,20 @@ async fn a_wait_lasts_as_long_as_it_may_and_no_longer() {
 struct Prompt(AtomicUsize);
 
 impl Source for Prompt {
-    fn fetch<'a>(&'a self, _: &'a TaskKey, _permit: Permit) -> Fetching<'a> {
+    fn fetch<'a>(&'a self, _: &'a TaskKey, _permit: Permit, _: Connection) -> Fetching<'a> {
         Box::pin(async move {
             for _ in 0..self.0.fetch_add(1, Ordering::Relaxed) % 4 {
                 tokio::task::yield_now().await;
             }
-            terminal("end")
+            terminal("end").map(Fetched::from)
         })
     }
 
     fn cancel<'a>(&'a self, _: &'a TaskKey, _: Permit) -> Cancelling<'a> {
         unreachable!("nobody cancels here")
     }
+
+    fn distrust_connections(&self) {}
 }
 
 /// R5: somebody begins to watch in the very moment in which the task completes, a hundred thousand times.
@@ -233,9 +235,9 @@ async fn no_watcher_misses_a_completion_it_races_with() {
     let lifecycle = Lifecycle::default();
     let rate = Rate { per_minute: 1e12, burst: 1_000_000 };
     let budget = Budget::new(rate, 64, Instant::now());
-    let mirror =
-        Mirror::start(setup.policy, 16 << 20, budget, Arc::new(Prompt(AtomicUsize::new(0))), &lifecycle);
     let routes = Routes::new(vec![Route::parse("/v1/tasks/{id}").unwrap()]);
+    let source = Arc::new(Prompt(AtomicUsize::new(0)));
+    let mirror = Mirror::start(setup.policy, routes.clone(), 16 << 20, budget, source, &lifecycle);
     for race in 0..RACES {
         let key = routes.find(&format!("/v1/tasks/t{race}")).unwrap();
         let grant = Grant::issue(key, Client::Named("x".into()), None);

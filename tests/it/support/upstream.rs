@@ -1,6 +1,7 @@
 //! Owns an upstream scripted by hand: it logs every byte it gets, and answers what it is told.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -65,6 +66,7 @@ type Script = dyn Fn(usize, &str) -> Reply + Send + Sync;
 pub struct Upstream {
     pub address: SocketAddr,
     log: Log,
+    open: Arc<AtomicUsize>,
     connections: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
@@ -81,14 +83,21 @@ impl Upstream {
         let connections = Arc::new(Mutex::new(Vec::new()));
         let script: Arc<Script> = Arc::new(script);
         let (heard, opened) = (Arc::clone(&log), Arc::clone(&connections));
+        let open = Arc::<AtomicUsize>::default();
+        let count = Arc::clone(&open);
         let acceptor = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let connection = converse(stream, Arc::clone(&heard), Arc::clone(&script));
-                opened.lock().unwrap().push(tokio::spawn(connection));
+                let count = Arc::clone(&count);
+                count.fetch_add(1, Ordering::SeqCst);
+                opened.lock().unwrap().push(tokio::spawn(async move {
+                    connection.await;
+                    count.fetch_sub(1, Ordering::SeqCst);
+                }));
             }
         });
         connections.lock().unwrap().push(acceptor);
-        Self { address, log, connections }
+        Self { address, log, open, connections }
     }
 
     /// Says the same every time.
@@ -109,6 +118,11 @@ impl Upstream {
     pub fn times(&self) -> Vec<(Instant, String)> {
         let path = |request: &str| request.split(' ').nth(1).unwrap_or_default().to_owned();
         self.log.lock().unwrap().iter().map(|(at, request)| (*at, path(request))).collect()
+    }
+
+    /// How many connections are open.
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
     }
 
     pub fn count(&self) -> usize {
