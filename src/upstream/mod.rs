@@ -259,8 +259,8 @@ impl Upstream {
             if body.len() + chunk.len() > self.max_body {
                 return Err(too_large);
             }
-            if chunk.len() > body.capacity() - body.len() {
-                body.reserve_exact(announced.saturating_sub(body.len()).max(chunk.len()));
+            if chunk.len() > body.capacity() - body.len() && announced > body.len() {
+                body.reserve_exact(announced - body.len());
             }
             body.extend_from_slice(&chunk);
         }

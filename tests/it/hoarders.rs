@@ -59,7 +59,7 @@ impl Small {
 
     /// The bound: max_bytes and a fifth, what may be in flight, and room for what an allocator keeps.
     async fn assert_bounded(&self, before: f64) {
-        let most = before + 32.0 * 1.2 + 8.0 + 16.0;
+        let most = before + 32.0 * 1.2 + 8.0 + 24.0;
         let now = self.resident_mib();
         assert!(now <= most, "{now} MiB, from {before}; at most {most} were to be taken");
         assert_eq!(get(self.address, "/v1/tasks/d-honest").await.status, 200);
