@@ -83,14 +83,13 @@ fn allow_list(
 
 /// A name as in the `Host` header, without port; an IPv6 address in brackets.
 fn host(text: &str) -> Result<String, String> {
-    let bare = text.trim_start_matches('[').trim_end_matches(']');
-    if let Ok(address) = bare.parse::<Ipv6Addr>() {
-        let written = format!("[{address}]");
-        return if text.starts_with('[') {
-            Ok(written)
-        } else {
-            Err(format!("{text:?} lacks brackets; write {written:?}"))
-        };
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    if let Some(Ok(address)) = bare.map(str::parse::<Ipv6Addr>) {
+        return Ok(format!("[{address}]"));
+    }
+    if let Ok(address) = text.trim_start_matches('[').trim_end_matches(']').parse::<Ipv6Addr>() {
+        let fault = if text.contains(['[', ']']) { "has odd brackets" } else { "lacks brackets" };
+        return Err(format!("{text:?} {fault}; write {:?}", format!("[{address}]")));
     }
     let name = text.to_lowercase();
     let is_name = name.len() <= 253
