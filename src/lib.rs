@@ -10,6 +10,7 @@ pub mod config;
 pub mod core;
 pub mod http;
 pub mod lifecycle;
+pub mod peer;
 pub mod sandbox;
 pub mod server;
 pub mod telemetry;

@@ -4,7 +4,6 @@
 //! futures of longer paths are boxed where they branch off, so that the future of a hit has no room for them.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 
 use axum::body::Body;
 use http::{HeaderValue, Request, Response, header};
@@ -18,26 +17,27 @@ use super::request_log::{self, Record, request_id};
 use super::respond::error::Error;
 use super::respond::response_body::{ResponseBody, other};
 use super::tasks::{list, status};
+use crate::peer::Peer;
 
 impl Gateway {
-    /// Answers a request from a client at the address `peer`. The request's body is not read.
+    /// Answers a request of a client. The request's body is not read.
     pub fn answer<B>(
         self,
         request: Request<B>,
-        peer: SocketAddr,
+        peer: Peer,
     ) -> impl Future<Output = Response<ResponseBody>> + Send + use<B> {
         let request = request.map(drop);
         let record = Record::new(&self.0.counters, request_id::of(&request), self.0.log_access);
         record.scope(self.lead(request, peer))
     }
 
-    async fn lead(self, request: Head, peer: SocketAddr) -> Response<ResponseBody> {
+    async fn lead(self, request: Head, peer: Peer) -> Response<ResponseBody> {
         let logged = self.0.log_access.then(|| (request.method().clone(), request.uri().clone()));
         let leaves_body = method::leaves_body(&request);
         let mut response = match rules(&self, &request) {
             Err(error) => rendered(Err(error)),
-            Ok(()) if cors::concerns(&request) => Box::pin(across_origins(&self, request, peer)).await,
-            Ok(()) => rendered(route(&self, request, peer).await),
+            Ok(()) if cors::concerns(&request) => Box::pin(across_origins(&self, request, &peer)).await,
+            Ok(()) => rendered(route(&self, request, &peer).await),
         };
         request_log::answered(response.status());
         if let Some((method, uri)) = logged {
@@ -57,7 +57,7 @@ fn rules(gateway: &Gateway, request: &Head) -> Result<(), Error> {
 }
 
 /// Answers a request that CORS applies to: the CORS layer, around the same routing.
-async fn across_origins(gateway: &Gateway, request: Head, peer: SocketAddr) -> Response<ResponseBody> {
+async fn across_origins(gateway: &Gateway, request: Head, peer: &Peer) -> Response<ResponseBody> {
     let routed = service_fn(async |request: Head| {
         Ok::<_, Infallible>(rendered(route(gateway, request, peer).await).map(Body::new))
     });
@@ -66,7 +66,7 @@ async fn across_origins(gateway: &Gateway, request: Head, peer: SocketAddr) -> R
 }
 
 /// Calls the handler of the request's path.
-async fn route(gateway: &Gateway, request: Head, peer: SocketAddr) -> Result<Response<ResponseBody>, Error> {
+async fn route(gateway: &Gateway, request: Head, peer: &Peer) -> Result<Response<ResponseBody>, Error> {
     match request.uri().path() {
         "/livez" => {
             gateway.0.methods.check_reading(&request)?;

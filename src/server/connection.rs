@@ -14,10 +14,12 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::activity::{Activity, TrackedBody, Tracker};
+use super::departure::Watched;
 use super::idle;
 use super::limits::ConnectionLimits;
 use super::write_timeout::WriteTimeout;
 use crate::lifecycle::Lifecycle;
+use crate::peer::Peer;
 
 /// The longest request head, and the most that is buffered of an answer whose client reads slowly, in bytes.
 /// Enough for a list of a hundred of the longest paths beside a ticket of 8 KiB. (hyper also takes at most a
@@ -27,12 +29,12 @@ const MAX_HEAD: usize = 64 * 1024;
 /// Serves the connection until either side closes it, a timeout ends it, or the process stops.
 pub(super) async fn run<A, F, B>(
     stream: TcpStream,
-    peer: SocketAddr,
+    address: SocketAddr,
     answer: A,
     limits: ConnectionLimits,
     lifecycle: Lifecycle,
 ) where
-    A: Fn(Request, SocketAddr) -> F,
+    A: Fn(Request, Peer) -> F,
     F: Future<Output = Response<B>>,
     B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Unpin + 'static,
 {
@@ -40,22 +42,26 @@ pub(super) async fn run<A, F, B>(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
     }
-    let tracker = Tracker::default();
+    let peer = Peer::new(address);
+    let tracker = Tracker::new(peer.clone());
+    let stream = Watched::new(stream, tracker.clone());
     let stream = WriteTimeout::new(stream, limits.write_stall_timeout, tracker.clone(), reset);
     let begun = tracker.clone();
     let service = service_fn(move |request: http::Request<Incoming>| {
         let guard = begun.begin();
         // Most requests have no body, and `Body::empty` costs no allocation.
         let request = request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(body) });
-        let response = answer(request, peer);
+        let response = answer(request, peer.clone());
         async {
             let response = response.await;
-            Ok::<_, Infallible>(response.map(|body| TrackedBody { body, _answer: guard }))
+            Ok::<_, Infallible>(response.map(|body| TrackedBody { body, answer: guard }))
         }
     });
     let connection = http1::Builder::new()
         // hyper's timeout would close idle connections too, and its timer costs one allocation per request.
         .header_read_timeout(None)
+        // Else it would take the end of a client's side for its departure, whatever the client asks for.
+        .half_close(true)
         .max_buf_size(MAX_HEAD)
         .max_header_size(MAX_HEAD)
         .serve_connection(TokioIo::new(stream), service);
@@ -68,7 +74,7 @@ pub(super) async fn run<A, F, B>(
             biased;
             result = &mut connection => break result,
             () = &mut expired => {
-                tracing::debug!(%peer, "a connection timed out: its client sent no complete request head");
+                tracing::debug!(peer = %address, "a connection timed out: its client sent no complete request head");
                 return;
             }
             () = &mut stopped, if !is_stopping => {
@@ -89,8 +95,8 @@ pub(super) async fn run<A, F, B>(
 
 /// Makes the end of a connection a reset. Otherwise the kernel would keep the bytes that the client has not
 /// read for minutes, and no limit of the gateway would count them.
-fn reset(stream: &TcpStream) {
-    if let Err(error) = stream.set_zero_linger() {
+fn reset(watched: &Watched) {
+    if let Err(error) = watched.stream().set_zero_linger() {
         tracing::debug!(%error, "SO_LINGER");
     }
 }

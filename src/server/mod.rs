@@ -6,12 +6,12 @@ mod accept;
 mod activity;
 mod connection;
 mod connections;
+mod departure;
 mod gather;
 mod idle;
 mod limits;
 mod write_timeout;
 
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -27,6 +27,7 @@ use self::accept::Acceptor;
 pub use self::connections::Connections;
 pub use self::limits::ConnectionLimits;
 use crate::lifecycle::Lifecycle;
+use crate::peer::Peer;
 
 /// An answer to come.
 type AnswerFuture = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
@@ -37,9 +38,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimi
 }
 
 /// Makes a router an answer function for [`serve_counted`]. It ignores the client's address.
-pub fn routed(
-    router: Router,
-) -> impl Fn(Request, SocketAddr) -> AnswerFuture + Clone + Send + Sync + 'static {
+pub fn routed(router: Router) -> impl Fn(Request, Peer) -> AnswerFuture + Clone + Send + Sync + 'static {
     move |request, _| {
         let router = router.clone();
         Box::pin(async move { router.oneshot(request).await.unwrap_or_else(|never| match never {}) })
@@ -55,7 +54,7 @@ pub async fn serve_counted<A, F, B>(
     lifecycle: Lifecycle,
     connections: Arc<Connections>,
 ) where
-    A: Fn(Request, SocketAddr) -> F + Clone + Send + Sync + 'static,
+    A: Fn(Request, Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
     B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + Unpin + 'static,
 {

@@ -92,15 +92,20 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peer::Peer;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
     use tokio::time::Instant;
 
     const TIMEOUT: Duration = Duration::from_secs(30);
 
+    fn tracker() -> Tracker {
+        Tracker::new(Peer::new(([127, 0, 0, 1], 1).into()))
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_write_without_progress_ends_after_the_timeout() {
         let (near, _far) = duplex(8);
-        let mut near = WriteTimeout::new(near, TIMEOUT, Tracker::default(), |_| {});
+        let mut near = WriteTimeout::new(near, TIMEOUT, tracker(), |_| {});
         let start = Instant::now();
         let error = near.write_all(&[0; 9]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -110,7 +115,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn slow_progress_is_progress() {
         let (near, mut far) = duplex(8);
-        let mut near = WriteTimeout::new(near, TIMEOUT, Tracker::default(), |_| {});
+        let mut near = WriteTimeout::new(near, TIMEOUT, tracker(), |_| {});
         let reader = async {
             let mut byte = [0];
             for _ in 0..40 {
@@ -125,7 +130,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_idle_connection_is_no_stall() {
         let (near, mut far) = duplex(8);
-        let mut near = WriteTimeout::new(near, TIMEOUT, Tracker::default(), |_| {});
+        let mut near = WriteTimeout::new(near, TIMEOUT, tracker(), |_| {});
         near.write_all(b"1").await.unwrap();
         sleep(TIMEOUT * 10).await;
         near.write_all(b"2").await.unwrap();

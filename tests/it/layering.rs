@@ -14,14 +14,15 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     ("cli", &["app", "config", "core", "lifecycle", "sandbox", "server", "telemetry"]),
     ("app", &["config", "core", "http", "lifecycle", "server", "telemetry", "upstream"]),
-    ("server", &["lifecycle"]),
-    ("http", &["config", "core", "lifecycle"]),
+    ("server", &["lifecycle", "peer"]),
+    ("http", &["config", "core", "lifecycle", "peer"]),
     ("upstream", &["config", "core"]),
     ("sandbox", &["core"]),
     ("telemetry", &["config", "core"]),
     ("config", &["core"]),
     ("core", &["lifecycle"]),
     ("lifecycle", &[]),
+    ("peer", &[]),
 ];
 
 /// The wings of `src/http`, and the wings that each may name: front → {admin, tasks} → gateway → guards → respond →

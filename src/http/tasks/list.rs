@@ -1,7 +1,5 @@
 //! Owns requests for many tasks: `GET /v1/tasks?id=a&id=b…`, answered as a list or as one stream.
 
-use std::net::SocketAddr;
-
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -22,16 +20,13 @@ use crate::http::request_log::{self, Ending, RequestCounters, RequestKind};
 use crate::http::respond::error::Error;
 use crate::http::respond::list_body::{self, MOST};
 use crate::http::respond::sse;
+use crate::peer::Peer;
 
 /// The id of the last event: a client that reconnects with it has seen the end.
 const END: &[u8] = b"end";
 
 /// Answers a request for `/v1/tasks`.
-pub(in crate::http) async fn read(
-    gateway: &Parts,
-    request: &Head,
-    peer: SocketAddr,
-) -> Result<Response, Error> {
+pub(in crate::http) async fn read(gateway: &Parts, request: &Head, peer: &Peer) -> Result<Response, Error> {
     request_log::kind(RequestKind::List);
     answer(gateway, ListQuery::read(gateway, request, peer)?).await
 }
@@ -45,9 +40,9 @@ struct ListQuery {
 }
 
 impl ListQuery {
-    fn read(gateway: &Parts, request: &Head, peer: SocketAddr) -> Result<Self, Error> {
+    fn read(gateway: &Parts, request: &Head, peer: &Peer) -> Result<Self, Error> {
         gateway.methods.check_reading(request)?;
-        let caller = gateway.access.caller(request, peer)?;
+        let caller = gateway.access.caller(request, peer.address())?;
         request_log::client(caller.client());
         let seen = stream::last_event_id(request.headers());
         Ok(Self {

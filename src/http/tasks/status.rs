@@ -1,7 +1,5 @@
 //! Owns the handling of a status request: each step is one line of [`read`].
 
-use std::net::SocketAddr;
-
 use http::{HeaderMap, Method, Response};
 use tokio::time::{Duration, Instant, sleep};
 
@@ -18,17 +16,18 @@ use crate::http::respond::error::Error;
 use crate::http::respond::if_none_match::IfNoneMatch;
 use crate::http::respond::render;
 use crate::http::respond::response_body::{ResponseBody, other};
+use crate::peer::Peer;
 
 /// Answers a request for any path that is not the gateway's own.
 pub(in crate::http) async fn read(
     gateway: &Parts,
     request: Head,
-    peer: SocketAddr,
+    peer: &Peer,
 ) -> Result<Response<ResponseBody>, Error> {
     gateway.methods.check(&request)?;
     let key = gateway.routes.find(request.uri().path()).map_err(Error::Path)?;
     request_log::kind(RequestKind::Task);
-    let caller = gateway.access.caller(&request, peer)?;
+    let caller = gateway.access.caller(&request, peer.address())?;
     request_log::client(caller.client());
     if *request.method() == Method::DELETE {
         method::check_cancelling(&gateway.routes, &key)?;
@@ -63,7 +62,10 @@ pub(in crate::http) async fn read(
     let cause = request_log::cause();
     let answer = match time {
         None => Box::pin(cause.during(gateway.mirror.ask(&grant, grant.ended()))).await,
-        Some(time) => Box::pin(cause.during(wait(gateway, &grant, &unless, time))).await,
+        Some(time) => {
+            peer.must_stay();
+            Box::pin(cause.during(wait(gateway, &grant, &unless, time))).await
+        }
     };
     let mut response = match answer {
         Ok(answer) => told(gateway, &answer, &unless, HeaderMap::new()),
