@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use url::Url;
 
 use super::settings::AllowList;
@@ -40,10 +40,21 @@ fn listener(value: &Value) -> Result<SocketAddr, Option<u16>> {
 /// Networks in CIDR notation, or single addresses.
 pub(super) fn networks(value: &Value) -> Parsed<Vec<IpNet>> {
     list("10.0.0.0/8", |text| {
-        text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| {
+        let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        network.map(canonical).map_err(|_| {
             format!("{text:?} is not a network; write one such as \"10.0.0.0/8\" or \"192.0.2.1\"")
         })
     })(value)
+}
+
+/// The IPv4 network that an IPv4-mapped one (`::ffff:10.0.0.0/104`) means: the addresses that networks are
+/// compared with are canonical, so no mapped network would ever match.
+fn canonical(network: IpNet) -> IpNet {
+    let mapped = match network {
+        IpNet::V4(_) => None,
+        IpNet::V6(network) => network.addr().to_ipv4_mapped().zip(network.prefix_len().checked_sub(96)),
+    };
+    mapped.and_then(|(address, prefix)| Ipv4Net::new(address, prefix).ok()).map_or(network, IpNet::V4)
 }
 
 /// Host names, or `*` alone.
@@ -83,14 +94,13 @@ fn allow_list(
 
 /// A name as in the `Host` header, without port; an IPv6 address in brackets.
 fn host(text: &str) -> Result<String, String> {
-    let bare = text.trim_start_matches('[').trim_end_matches(']');
-    if let Ok(address) = bare.parse::<Ipv6Addr>() {
-        let written = format!("[{address}]");
-        return if text.starts_with('[') {
-            Ok(written)
-        } else {
-            Err(format!("{text:?} lacks brackets; write {written:?}"))
-        };
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    if let Some(Ok(address)) = bare.map(str::parse::<Ipv6Addr>) {
+        return Ok(format!("[{address}]"));
+    }
+    if let Ok(address) = text.trim_start_matches('[').trim_end_matches(']').parse::<Ipv6Addr>() {
+        let fault = if text.contains(['[', ']']) { "has odd brackets" } else { "lacks brackets" };
+        return Err(format!("{text:?} {fault}; write {:?}", format!("[{address}]")));
     }
     let name = text.to_lowercase();
     let is_name = name.len() <= 253

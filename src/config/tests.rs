@@ -235,3 +235,26 @@ fn only_our_own_variables_must_be_text() {
     let faults = Sources::gather(None, [("TASKGATE_LOG__FILTER".into(), odd())], dir.path()).err().unwrap();
     assert_eq!(faults.to_string(), "TASKGATE_LOG__FILTER: is not valid UTF-8; write it anew");
 }
+
+/// `X-Forwarded-For` and peers are compared in their canonical form, which is IPv4 for a mapped address: a
+/// mapped network never matched, and nothing said so.
+#[test]
+fn an_ipv4_mapped_network_is_the_ipv4_network_it_means() {
+    for (written, meant) in [
+        ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+        ("::ffff:c0a8:0/112", "192.168.0.0/16"),
+        ("::ffff:0:0/96", "0.0.0.0/0"),
+        ("::ffff:192.0.2.1", "192.0.2.1/32"),
+        ("::FFFF:192.0.2.1/128", "192.0.2.1/32"),
+        ("10.0.0.0/8", "10.0.0.0/8"),
+        ("2001:db8::/32", "2001:db8::/32"),
+        ("::1", "::1/128"),
+        ("::10.0.0.0/104", "::a00:0/104"),
+        // More than the mapped addresses: these are IPv6 networks, and trust no IPv4 address.
+        ("::/0", "::/0"),
+        ("::ffff:0:0/95", "::ffff:0.0.0.0/95"),
+    ] {
+        let settings = loaded(&format!("server.trusted_proxies = [{written:?}]"), &[]);
+        assert_eq!(settings.server.trusted_proxies, [meant.parse().unwrap()], "{written}");
+    }
+}

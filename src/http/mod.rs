@@ -7,7 +7,7 @@
 //! - [`guards`]: access rules and limits.
 //! - [`respond`]: the wire form of answers and errors.
 //! - [`request_log`]: the record of each request, for the log and the counters.
-//! - [`headers`] and [`head`]: names that all files use.
+//! - [`headers`], [`head`] and [`list_header`]: names and syntax that all files use.
 
 pub mod admin;
 mod front;
@@ -15,6 +15,7 @@ mod gateway;
 mod guards;
 mod head;
 mod headers;
+mod list_header;
 mod request_log;
 mod respond;
 mod tasks;

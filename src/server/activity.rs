@@ -10,12 +10,14 @@ use std::task::{Context, Poll};
 
 use hyper::body::{Body, Frame, SizeHint};
 
+use crate::core::places::Place;
+
 /// Tracks the activity of one connection. Clones track the same connection.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Tracker(Arc<Counts>);
 
-#[derive(Default)]
 struct Counts {
+    place: Arc<Place>,
     /// Requests whose head was read.
     begun: AtomicU32,
     /// Requests whose answer has ended.
@@ -40,6 +42,20 @@ pub(super) enum Activity {
 }
 
 impl Tracker {
+    pub(super) fn new(place: Arc<Place>) -> Self {
+        let (begun, ended, heard, blocked, responded) = Default::default();
+        Self(Arc::new(Counts { place, begun, ended, heard, blocked, responded }))
+    }
+
+    pub(super) fn is_answering(&self) -> bool {
+        self.0.begun.load(Relaxed) != self.0.ended.load(Relaxed)
+    }
+
+    /// Whether the client of the request under way must stay.
+    pub(super) fn must_stay(&self) -> bool {
+        self.0.place.has_to_stay()
+    }
+
     pub(super) fn activity(&self) -> Activity {
         let after = self.0.ended.load(Relaxed);
         if self.0.begun.load(Relaxed) != after || self.0.blocked.load(Relaxed) {
@@ -54,7 +70,7 @@ impl Tracker {
     /// Bytes were read. Bytes read during an answer are ignored: a head that began with them counts as begun
     /// when its next bytes arrive.
     pub(super) fn heard(&self) {
-        if self.0.begun.load(Relaxed) == self.0.ended.load(Relaxed) {
+        if !self.is_answering() {
             self.0.heard.store(true, Relaxed);
         }
     }
@@ -79,6 +95,7 @@ impl Tracker {
         self.0.heard.store(false, Relaxed);
         self.0.responded.store(false, Relaxed);
         self.0.begun.fetch_add(1, Relaxed);
+        self.0.place.begin();
         AnswerGuard(self.clone())
     }
 }
@@ -102,7 +119,7 @@ impl Drop for AnswerGuard {
 /// A body that holds the guard of its answer until it is dropped.
 pub(super) struct TrackedBody<B> {
     pub(super) body: B,
-    pub(super) _answer: AnswerGuard,
+    pub(super) answer: AnswerGuard,
 }
 
 impl<B: Body + Unpin> Body for TrackedBody<B> {
@@ -113,7 +130,12 @@ impl<B: Body + Unpin> Body for TrackedBody<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if frame.is_pending() {
+            // The bytes to come are not known yet: a stream, which lasts as long as its client stays.
+            self.answer.0.0.place.must_stay();
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

@@ -14,6 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::activity::{Activity, TrackedBody, Tracker};
+use super::departure::Watched;
 use super::idle;
 use super::limits::ConnectionLimits;
 use super::write_timeout::WriteTimeout;
@@ -41,7 +42,8 @@ pub(super) async fn run<A, F, B>(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
     }
-    let tracker = Tracker::default();
+    let tracker = Tracker::new(Arc::clone(&place));
+    let stream = Watched::new(stream, tracker.clone());
     let stream =
         WriteTimeout::new(stream, limits.write_stall_timeout, tracker.clone(), Arc::clone(&place), reset);
     let (begun, asking) = (tracker.clone(), Arc::clone(&place));
@@ -53,12 +55,14 @@ pub(super) async fn run<A, F, B>(
         async {
             let response = response.await;
             guard.respond();
-            Ok::<_, Infallible>(response.map(|body| TrackedBody { body, _answer: guard }))
+            Ok::<_, Infallible>(response.map(|body| TrackedBody { body, answer: guard }))
         }
     });
     let connection = http1::Builder::new()
         // hyper's timeout would close idle connections too, and its timer costs one allocation per request.
         .header_read_timeout(None)
+        // Else it would take the end of a client's side for its departure, whatever the client asks for.
+        .half_close(true)
         .max_buf_size(MAX_HEAD)
         .max_header_size(MAX_HEAD)
         .serve_connection(TokioIo::new(stream), service);
@@ -105,8 +109,8 @@ pub(super) async fn run<A, F, B>(
 
 /// Makes the end of a connection a reset. Otherwise the kernel would keep the bytes that the client has not
 /// read for minutes, and no limit of the gateway would count them.
-fn reset(stream: &TcpStream) {
-    if let Err(error) = stream.set_zero_linger() {
+fn reset(watched: &Watched) {
+    if let Err(error) = watched.stream().set_zero_linger() {
         tracing::debug!(%error, "SO_LINGER");
     }
 }

@@ -6,6 +6,7 @@ mod accept;
 mod activity;
 mod connection;
 mod connections;
+mod departure;
 mod gather;
 mod idle;
 mod limits;

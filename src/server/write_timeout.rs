@@ -138,7 +138,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_write_without_progress_ends_after_the_timeout() {
         let (near, _far) = duplex(8);
-        let mut near = WriteTimeout::new(near, TIMEOUT, Tracker::default(), place(), |_| {});
+        let mut near = WriteTimeout::new(near, TIMEOUT, Tracker::new(place()), place(), |_| {});
         let start = Instant::now();
         let error = near.write_all(&[0; 9]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -148,7 +148,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn slow_progress_is_progress() {
         let (near, mut far) = duplex(8);
-        let mut near = WriteTimeout::new(near, TIMEOUT, Tracker::default(), place(), |_| {});
+        let mut near = WriteTimeout::new(near, TIMEOUT, Tracker::new(place()), place(), |_| {});
         let reader = async {
             let mut byte = [0];
             for _ in 0..40 {
@@ -163,7 +163,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_idle_connection_is_no_stall() {
         let (near, mut far) = duplex(8);
-        let mut near = WriteTimeout::new(near, TIMEOUT, Tracker::default(), place(), |_| {});
+        let mut near = WriteTimeout::new(near, TIMEOUT, Tracker::new(place()), place(), |_| {});
         near.write_all(b"1").await.unwrap();
         sleep(TIMEOUT * 10).await;
         near.write_all(b"2").await.unwrap();

@@ -25,18 +25,19 @@ const ROOMS: &[(&str, &[&str])] = &[
 ];
 
 /// The wings of `src/http`, and the wings that each may name: front → {admin, tasks} → gateway → guards → respond →
-/// `request_log`, and two leaves for everybody.
+/// `request_log`, and three leaves for everybody.
 const WINGS: &[(&str, &[&str])] = &[
     ("mod", &[]),
     ("front", &["admin", "gateway", "guards", "head", "request_log", "respond", "tasks"]),
     ("admin", &["gateway", "guards", "headers", "request_log", "respond"]),
-    ("tasks", &["gateway", "guards", "head", "headers", "request_log", "respond"]),
+    ("tasks", &["gateway", "guards", "head", "headers", "list_header", "request_log", "respond"]),
     ("gateway", &["guards", "request_log", "respond"]),
     ("guards", &["head", "headers", "request_log", "respond"]),
-    ("respond", &["head", "headers", "request_log"]),
+    ("respond", &["head", "headers", "list_header", "request_log"]),
     ("request_log", &["head", "headers"]),
     ("headers", &[]),
     ("head", &[]),
+    ("list_header", &[]),
 ];
 
 /// Crates that only these rooms may name.

@@ -16,6 +16,7 @@ mod core;
 mod credentials;
 mod crowd;
 mod dashboard;
+mod departures;
 mod dependencies;
 mod docs;
 mod events;

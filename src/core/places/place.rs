@@ -35,6 +35,7 @@ pub struct Place {
     client: Mutex<Option<Client>>,
     /// Whether its answers hold bodies that are not written yet.
     holds: AtomicBool,
+    must_stay: AtomicBool,
 }
 
 /// A request that waits. Such a connection gives way by answering early.
@@ -56,8 +57,15 @@ impl Places {
         let leave = Arc::<Leave>::default();
         let id =
             self.table.lock().open(&Client::at(peer.ip()), (self.is_proxy)(peer.ip().to_canonical()), &leave);
-        let (client, holds) = (Mutex::new(None), AtomicBool::new(false));
-        Arc::new(Place { places: self.clone(), id, peer, leave, client, holds })
+        Arc::new(Place {
+            places: self.clone(),
+            id,
+            peer,
+            leave,
+            client: Mutex::default(),
+            holds: AtomicBool::default(),
+            must_stay: AtomicBool::default(),
+        })
     }
 }
 
@@ -81,6 +89,22 @@ impl Place {
         }
         *last = Some(client.clone());
         Ok(())
+    }
+
+    /// The request under way lasts as long as its client likes: a long-poll, a stream. A client that ends its side of the
+    /// connection meanwhile has left. After any other request it may end its side, and is answered.
+    pub fn must_stay(&self) {
+        self.must_stay.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the request under way is such a one.
+    pub fn has_to_stay(&self) -> bool {
+        self.must_stay.load(Ordering::Relaxed)
+    }
+
+    /// The next request begins, which may be any.
+    pub fn begin(&self) {
+        self.must_stay.store(false, Ordering::Relaxed);
     }
 
     /// A request begins to wait, until the value is dropped.

@@ -4,7 +4,7 @@
 //! Each proxy appends its peer's address to `X-Forwarded-For`, on the right. The list is read from the right,
 //! as far as trusted proxies wrote it: a client could have sent the addresses further left.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use http::HeaderMap;
 use ipnet::IpNet;
@@ -45,9 +45,11 @@ impl Proxies {
 /// Parses an address as proxies write it: some add the port, some put IPv6 in brackets.
 fn address(hop: &[u8]) -> Option<IpAddr> {
     let hop = std::str::from_utf8(hop).ok()?.trim();
-    let bare = hop.strip_prefix('[').and_then(|hop| hop.strip_suffix(']')).unwrap_or(hop);
-    let with_port = || hop.parse::<SocketAddr>().ok().map(|address| address.ip());
-    bare.parse::<IpAddr>().ok().or_else(with_port).map(|address| address.to_canonical())
+    let address = match hop.strip_prefix('[').and_then(|hop| hop.strip_suffix(']')) {
+        Some(bare) => bare.parse::<Ipv6Addr>().ok()?.into(),
+        None => hop.parse().or_else(|_| hop.parse::<SocketAddr>().map(|address| address.ip())).ok()?,
+    };
+    Some(IpAddr::to_canonical(&address))
 }
 
 #[cfg(test)]
@@ -87,7 +89,14 @@ mod tests {
 
     #[test]
     fn an_unreadable_entry_ends_the_search() {
-        for lines in [&[][..], &[""], &["unknown"], &["198.51.100.7, _hidden"], &["198.51.100.7,"]] {
+        for lines in [
+            &[][..],
+            &[""],
+            &["unknown"],
+            &["198.51.100.7, _hidden"],
+            &["198.51.100.7,"],
+            &["[198.51.100.7]"],
+        ] {
             assert_eq!(client(&["10.0.0.0/8"], "10.0.0.1", lines), "10.0.0.1", "{lines:?}");
         }
         assert_eq!(client(&["10.0.0.0/8"], "10.0.0.1", &["x, 10.0.0.9"]), "10.0.0.9");

@@ -1,7 +1,7 @@
 //! Owns the Host rule, against DNS rebinding: a request under a foreign name that resolves to this machine is
 //! refused. An address cannot be rebound, so IP literals and `localhost` are always accepted.
 
-use std::net::IpAddr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -36,13 +36,21 @@ impl Hosts {
         let authority = authority(request.uri(), request.headers())?;
         let AllowList::These(names) = &*self.0 else { return Ok(()) };
         let host = authority.host();
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
         let listed = names.iter().any(|name| name.eq_ignore_ascii_case(host));
-        if listed || host.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok() {
+        if listed || host.eq_ignore_ascii_case("localhost") || is_address(host) {
             Ok(())
         } else {
             Err(Error::HostNotAllowed(host.to_owned()))
         }
+    }
+}
+
+/// Whether a host is an IP literal. Brackets stand around IPv6 and nothing else (RFC 3986, 3.2.2): in brackets,
+/// an IPv4 address is a name that others may read in their own way.
+fn is_address(host: &str) -> bool {
+    match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(bare) => bare.parse::<Ipv6Addr>().is_ok(),
+        None => host.parse::<Ipv4Addr>().is_ok(),
     }
 }
 

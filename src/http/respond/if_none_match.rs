@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, HeaderValue, header};
 
+use crate::http::list_header;
+
 /// A copy of the field's values, so that the request can be dropped. Empty where the request has none.
 pub(in crate::http) struct IfNoneMatch(Vec<Box<[u8]>>);
 
@@ -19,8 +21,7 @@ impl IfNoneMatch {
     pub(in crate::http) fn names(&self, etag: &HeaderValue) -> bool {
         self.0
             .iter()
-            .flat_map(|value| value.split(|byte| *byte == b','))
-            .map(<[u8]>::trim_ascii)
+            .flat_map(|value| list_header::entity_tags(value))
             .any(|tag| tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == etag.as_bytes())
     }
 }
@@ -36,11 +37,20 @@ mod tests {
             let headers = values.iter().map(|value| (header::IF_NONE_MATCH, HeaderValue::from_static(value)));
             IfNoneMatch::of(&headers.collect()).names(&etag)
         };
-        for values in [&["\"abc\""][..], &["W/\"abc\""], &["*"], &["\"x\" , \"abc\""], &["\"x\"", "\"abc\""]]
-        {
+        for values in [
+            &["\"abc\""][..],
+            &["W/\"abc\""],
+            &["*"],
+            &["\"x\" , \"abc\""],
+            &["\"x\"", "\"abc\""],
+            &["\"x,y\",\"abc\""],
+            &["\"x\\\", \"abc\""],
+        ] {
             assert!(names(values), "{values:?}");
         }
-        for values in [&[][..], &["abc"], &["\"ABC\""], &["\"abcd\""], &["w/\"abc\""], &[""]] {
+        for values in
+            [&[][..], &["abc"], &["\"ABC\""], &["\"abcd\""], &["w/\"abc\""], &[""], &["\"x, *, y\""]]
+        {
             assert!(!names(values), "{values:?}");
         }
     }

@@ -6,6 +6,7 @@ use url::form_urlencoded;
 
 use crate::http::head::Head;
 use crate::http::headers::PREFER;
+use crate::http::list_header;
 use crate::http::request_log::RequestKind;
 use crate::http::respond::error::Error;
 
@@ -50,13 +51,18 @@ pub(super) fn of(request: &Head, max_wait: Duration) -> Result<ReadMode, Error> 
 }
 
 fn accepts_events(headers: &HeaderMap) -> bool {
-    let ranges = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    ranges.flat_map(|value| value.split(',')).any(|range| {
-        let mut parts = range.split(';').map(str::trim);
-        let names_it = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("text/event-stream"));
-        // A weight of zero means "not this" (RFC 9110, 12.4.2).
-        names_it && !parts.any(|part| matches!(part, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+    let fields = headers.get_all(header::ACCEPT).iter();
+    fields.flat_map(|field| list_header::elements(field.as_bytes())).any(|range| {
+        let mut parts = list_header::parameters(range);
+        let names_it = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case(b"text/event-stream"));
+        names_it && !parts.any(is_zero_weight)
     })
+}
+
+/// A weight of zero means "not this" (RFC 9110, 12.4.2).
+fn is_zero_weight(parameter: &[u8]) -> bool {
+    let [b'q' | b'Q', b'=', b'0', decimals @ ..] = parameter else { return false };
+    matches!(decimals, b"" | b"." | b".0" | b".00" | b".000")
 }
 
 fn query_wait(query: &str) -> Result<Option<u64>, Error> {
@@ -72,14 +78,15 @@ fn query_wait(query: &str) -> Result<Option<u64>, Error> {
 /// `Prefer: wait=N` (RFC 7240, 4.3). Unreadable preferences are ignored, as the RFC asks; the first wait
 /// counts.
 fn preferred_wait(headers: &HeaderMap) -> Option<u64> {
-    headers
-        .get_all(PREFER)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|preference| preference.split(';').next()?.split_once('='))
-        .find(|(name, _)| name.trim().eq_ignore_ascii_case("wait"))
-        .and_then(|(_, value)| whole_seconds(value.trim().trim_matches('"')))
+    let preferences =
+        headers.get_all(PREFER).iter().flat_map(|field| list_header::elements(field.as_bytes()));
+    let mut waits = preferences.filter_map(|preference| {
+        let mut sides = list_header::parameters(preference).next()?.splitn(2, |byte| *byte == b'=');
+        let is_wait = sides.next()?.trim_ascii().eq_ignore_ascii_case(b"wait");
+        is_wait.then(|| sides.next().unwrap_or_default().trim_ascii())
+    });
+    let seconds = list_header::word(waits.next()?)?;
+    whole_seconds(std::str::from_utf8(&seconds).ok()?)
 }
 
 fn whole_seconds(text: &str) -> Option<u64> {
@@ -91,13 +98,14 @@ fn whole_seconds(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderValue;
 
     const MAX: Duration = Duration::from_secs(50);
 
     fn mode(target: &str, headers: &[(&str, &str)]) -> Result<ReadMode, Error> {
         let mut request = http::Request::builder().uri(target);
         for (name, value) in headers {
-            request = request.header(*name, *value);
+            request = request.header(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
         of(&request.body(()).unwrap(), MAX)
     }
@@ -128,22 +136,52 @@ mod tests {
             "wait=\"10\"",
             "wait=10; x=y, wait=3",
             "a=\"b\", wait=10",
+            "wait=\"1\\0\"",
+            "a=\"b, wait=3\", wait=10",
+            "a=\"\\\", wait=3\"; b=\";, wait=3\", wait=10; c",
+            "a=\"é\", wait=10",
         ] {
             assert_eq!(mode("/t", &[("prefer", value)]), wait(10, true), "{value}");
         }
         assert_eq!(mode("/t", &[("prefer", "respond-async"), ("prefer", "wait=10")]), wait(10, true));
-        for value in ["wait", "wait=", "wait=x", "wait=-1", "await=10", "wait=0", ""] {
+        let broken =
+            ["wait", "wait=", "wait=x", "wait=-1", "await=10", "wait=0", "", "wait, wait=3", "\"wait\"=3"];
+        let quotes = [
+            "wait=3\"",
+            "wait=\"3",
+            "wait=\"3\"3",
+            "a=\"b, wait=3",
+            "a=\"b, wait=3\"",
+            "a=\"\\\", wait=3",
+            "a; b=\", wait=3\"",
+        ];
+        for value in broken.into_iter().chain(quotes) {
             assert_eq!(mode("/t", &[("prefer", value)]), Ok(ReadMode::Plain), "{value}");
         }
     }
 
     #[test]
     fn accept_asks_for_a_stream() {
-        for value in ["text/event-stream", "TEXT/Event-Stream; q=0.9", "application/json, text/event-stream"]
-        {
+        for value in [
+            "text/event-stream",
+            "TEXT/Event-Stream; q=0.9",
+            "application/json, text/event-stream",
+            "a/b;x=\"c, d;\\\"\", text/event-stream;q=0.001",
+            "text/event-stream;x=\";q=0\"",
+        ] {
             assert_eq!(mode("/t?wait=5", &[("accept", value)]), Ok(ReadMode::Stream), "{value}");
         }
-        for value in ["*/*", "text/*", "application/json", "text/event-streams", "text/event-stream;q=0"] {
+        for value in [
+            "*/*",
+            "text/*",
+            "application/json",
+            "text/event-streams",
+            "text/event-stream;q=0",
+            "text/event-stream ; Q=0.",
+            "a/b;x=\"c, text/event-stream\"",
+            "a/b;x=\"\\\", text/event-stream, \"",
+            "a/b;x=\", text/event-stream",
+        ] {
             assert_eq!(mode("/t", &[("accept", value)]), Ok(ReadMode::Plain), "{value}");
         }
     }

@@ -66,7 +66,10 @@ pub(in crate::http) async fn read(
     let waiting = place.wait();
     let answer = match time {
         None => Box::pin(cause.during(gateway.mirror.ask(&grant, ended(&grant, place)))).await,
-        Some(time) => Box::pin(cause.during(wait(gateway, &grant, &unless, time, place))).await,
+        Some(time) => {
+            place.must_stay();
+            Box::pin(cause.during(wait(gateway, &grant, &unless, time, place))).await
+        }
     };
     drop(waiting);
     let told = match answer {
