@@ -11,7 +11,10 @@ const REFUSED: Reason = Reason::Upstream(Failure::InvalidResponse { status: 200 
 
 #[track_caller]
 fn reason(got: &Got) -> Reason {
-    got.as_ref().map(|answer| panic!("not refused: {answer:?}")).unwrap_or_else(|refusal| refusal.reason)
+    match got {
+        Ok(answer) => panic!("not refused: {answer:?}"),
+        Err(refusal) => refusal.reason,
+    }
 }
 
 /// A task that is polled by `path` and named otherwise: asks, and has it confirmed.
