@@ -158,7 +158,7 @@ impl Gateway {
         loop {
             let line = said.recv_timeout(LIMIT)?;
             if let Some(address) = address_after("listen=", &line) {
-                return Ok(Self { address, process });
+                return Ok(Self { process, address });
             }
         }
     }

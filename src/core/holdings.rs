@@ -24,7 +24,10 @@ impl<T> Default for Holdings<T> {
 /// Without the next number, which is no holding.
 impl<T: fmt::Debug> fmt::Debug for Holdings<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Holdings").field("clients", &self.clients).field("sizes", &self.sizes).finish()
+        f.debug_struct("Holdings")
+            .field("clients", &self.clients)
+            .field("sizes", &self.sizes)
+            .finish_non_exhaustive()
     }
 }
 

@@ -33,7 +33,7 @@ struct Small {
 }
 
 impl Small {
-    async fn start(upstream: &Upstream) -> Self {
+    fn start(upstream: &Upstream) -> Self {
         let base_url = upstream.base_url();
         let env = [
             ("LEMONDATA_API_KEY", KEY),
@@ -57,7 +57,7 @@ impl Small {
         line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
     }
 
-    /// The bound: max_bytes and a fifth, what may be in flight, and room for what an allocator keeps.
+    /// The bound: `max_bytes` and a fifth, what may be in flight, and room for what an allocator keeps.
     async fn assert_bounded(&self, before: f64) {
         let most = before + 32.0 * 1.2 + 8.0 + 24.0;
         let now = self.resident_mib();
@@ -97,7 +97,7 @@ async fn an_id_that_is_repeated_is_answered_once() {
 #[tokio::test]
 async fn unread_lists_are_bounded_and_the_rest_is_told() {
     let upstream = large().await;
-    let small = Small::start(&upstream).await;
+    let small = Small::start(&upstream);
     get(small.address, "/v1/tasks/d-honest").await;
     let before = small.resident_mib();
     let mut held = Vec::new();
@@ -119,7 +119,7 @@ async fn unread_lists_are_bounded_and_the_rest_is_told() {
 #[tokio::test]
 async fn large_states_on_streams_are_bounded() {
     let upstream = large().await;
-    let small = Small::start(&upstream).await;
+    let small = Small::start(&upstream);
     get(small.address, "/v1/tasks/d-honest").await;
     let before = small.resident_mib();
     let events = "Accept: text/event-stream\r\n";
@@ -140,7 +140,7 @@ async fn large_states_on_streams_are_bounded() {
 #[tokio::test]
 async fn unfinished_heads_are_bounded() {
     let upstream = large().await;
-    let small = Small::start(&upstream).await;
+    let small = Small::start(&upstream);
     get(small.address, "/v1/tasks/d-honest").await;
     let before = small.resident_mib();
     let mut held = Vec::new();

@@ -215,7 +215,7 @@ impl TaskData {
             },
             in_flight: row.next == Next::InFlight,
             watchers: row.watchers,
-            trouble: row.trouble.map(|failure| word(failure)),
+            trouble: row.trouble.map(word),
         }
     }
 }

@@ -62,7 +62,9 @@ impl Event {
             return first;
         }
         let mut whole = BytesMut::from(first);
-        rest.iter().for_each(|chunk| whole.extend_from_slice(chunk));
+        for chunk in &rest {
+            whole.extend_from_slice(chunk);
+        }
         whole.freeze()
     }
 
