@@ -24,7 +24,7 @@ fn one_address_that_holds_every_place_gives_way_to_another() {
     for place in &greedy {
         assert_eq!(place.claim(&Client::at("192.0.2.1".parse().unwrap())), Ok(()));
     }
-    let waiting: Vec<_> = greedy.iter().map(super::place::Place::wait).collect();
+    let waiting: Vec<_> = greedy.iter().map(Place::wait).collect();
     let honest = open(&places, "192.0.2.2");
     assert_eq!(honest.claim(&Client::at("192.0.2.2".parse().unwrap())), Ok(()));
     assert_eq!(greedy.iter().filter(|place| place.has_to_leave()).count(), 1);
@@ -68,7 +68,7 @@ fn who_comes_by_a_proxy_is_known_by_its_first_request() {
     for place in &polls {
         place.claim(&named("a")).unwrap();
     }
-    let _waits: Vec<_> = polls.iter().map(super::place::Place::wait).collect();
+    let _waits: Vec<_> = polls.iter().map(Place::wait).collect();
     let same = open(&places, "10.0.0.1");
     assert_eq!(same.claim(&named("a")), Err(Full), "it holds every place already");
     drop(same);

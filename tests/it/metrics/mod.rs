@@ -337,8 +337,8 @@ async fn what_has_to_make_room_is_counted() {
     }
     let page = Page::of(gateway.admin).await;
     let known = |metric| page.count(&format!("taskgate_store_{metric}{{store=\"known\"}}"));
-    assert_eq!(known("limit_bytes") + page.count("taskgate_store_limit_bytes{store=\"missing\"}"), 1 << 20);
-    assert!((900_000..=known("limit_bytes")).contains(&known("bytes")), "{}", known("bytes"));
+    assert_eq!(known("limit_bytes") + page.count("taskgate_store_limit_bytes{store=\"missing\"}"), 3 << 18);
+    assert!((600_000..=known("limit_bytes")).contains(&known("bytes")), "{}", known("bytes"));
     assert_eq!(known("entries") + known("evictions_total"), 30);
     assert_eq!(page.count("taskgate_store_evictions_total{store=\"missing\"}"), 0);
 }
