@@ -6,6 +6,17 @@ import { open } from "./browser.mjs";
 
 const [url, picture, seconds, scheme, width] = process.argv.slice(2);
 const PHONE = { width: 360, height: 740 };
+const WIDTHS = [320, 400, 600, 768, 1000, 1100, 1200, 1400, 1920];
+
+/** Runs in the page. */
+function countRows() {
+  const rows = new Map();
+  for (const card of document.getElementById("cards").children) {
+    const top = Math.round(card.getBoundingClientRect().top);
+    rows.set(top, (rows.get(top) ?? 0) + 1);
+  }
+  return [...rows.values()];
+}
 
 /** Runs in the page. */
 function observe(tell) {
@@ -16,7 +27,8 @@ function observe(tell) {
     const seen = {
       link: text("link"), level: document.getElementById("health").dataset.level, headline: text("headline"),
       advice: text("advice"), timing: text("timing"), gate: text("gate"), tokens: text("tokens"), rate: text("rate"),
-      asked: text("asked"), handed_out: text("handed-out"), saved: text("saved"), streams: text("streams"),
+      asked: text("asked"), handed_out: text("handed-out"), paid: text("paid"), saved: text("saved"),
+      answered: text("answered"), kinds: ["hit", "collapsed", "fetched", "stand_in"].map(text), streams: text("streams"),
       tasks: [...document.getElementById("tasks").children].map(cells),
       failures: [...document.getElementById("failures").children].map(cells),
       door: !document.getElementById("door").hidden, entry: !document.getElementById("entry").hidden,
@@ -68,12 +80,18 @@ try {
     const light = await ground();
     await page.emulateMedia({ colorScheme: "dark" });
     const dark = await ground();
+    // How many cards stand in each row, at each width.
+    const rows = {};
+    for (const width of WIDTHS) {
+      await page.setViewportSize({ width, height: PHONE.height });
+      rows[width] = await page.evaluate(countRows);
+    }
     await page.setViewportSize(PHONE);
     const overhang = await page.evaluate("document.documentElement.scrollWidth - innerWidth");
     const cookies = (await page.context().cookies()).map(({ name, value, httpOnly, sameSite }) => ({ name, value, httpOnly, sameSite }));
     const html = await page.content();
     const readable = await page.evaluate("document.cookie");
-    const last = { light, dark, overhang, cookies, readable, html, hosts: [...hosts], urls: [...urls] };
+    const last = { light, dark, overhang, rows, cookies, readable, html, hosts: [...hosts], urls: [...urls] };
     console.log(JSON.stringify({ last }));
   }
 } finally {

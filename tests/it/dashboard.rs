@@ -110,6 +110,10 @@ async fn the_figures_tell_what_happens_and_no_secret() {
     assert!(answers["handed_out"].as_u64() >= Some(23), "{answers}");
     assert_eq!(answers["handed_out_a_second"].as_array().unwrap().len(), 120);
     assert!(answers["asked"].as_u64() >= Some(3) && answers["saved"].as_u64() > Some(10), "{answers}");
+    let sum = |parts: &[&str]| parts.iter().map(|part| answers[*part].as_u64().unwrap()).sum::<u64>();
+    let shown = answers["handed_out"].as_u64().unwrap();
+    assert_eq!(sum(&["hit", "collapsed", "fetched", "stand_in"]), shown, "{answers}");
+    assert_eq!(sum(&["paid", "saved"]), shown, "{answers}");
     assert_eq!(
         (&now["budget"]["gate"], &now["budget"]["configured_per_minute"]),
         (&"open".into(), &80_000.0.into())
@@ -134,6 +138,37 @@ async fn the_figures_tell_what_happens_and_no_secret() {
     assert_ne!(seen, second);
     // From before the first: however late that is read, the second comes a second after it was made.
     assert!(start.elapsed() >= Duration::from_secs(1), "one a second");
+}
+
+/// A task that was due was said to be refreshed now, for as long as the gate stayed closed.
+#[tokio::test]
+async fn no_refresh_is_announced_while_the_gate_is_closed() {
+    let upstream = Upstream::start(|number, _| match number {
+        0 => Reply::json(r#"{"status":"processing"}"#),
+        _ => Reply::new(429, "Retry-After: 300\r\n", "{}"),
+    })
+    .await;
+    let gateway = gateway(&upstream, QUICK).await;
+    let _watcher = Events::open(gateway.address, "/v1/tasks/a", "").await;
+    let closed = async || {
+        let figures = figures(gateway.admin, "").await;
+        (figures["budget"]["gate"] == "closed").then_some(figures)
+    };
+    let figures = until("the gate is closed", closed).await;
+    let task = &figures["tasks"]["shown"][0];
+    assert_eq!((&task["is_held"], &task["in_flight"]), (&true.into(), &false.into()), "{task}");
+}
+
+/// The page said that no client asked for anything until the first figures came.
+#[tokio::test]
+async fn the_page_claims_nothing_before_it_has_figures() {
+    let upstream = Upstream::always(Reply::json(DONE)).await;
+    let gateway = gateway(&upstream, &[]).await;
+    let page = get(gateway.admin, "/").await.text();
+    for claim in ["no-tasks", "no-failures"] {
+        let tag = between(&page, &format!("<p id=\"{claim}\""), ">");
+        assert!(tag.ends_with(" hidden"), "{claim}:{tag}");
+    }
 }
 
 #[tokio::test]

@@ -55,6 +55,9 @@ struct AnswerData {
     handed_out: u64,
     /// Upstream requests sent.
     asked: u64,
+    /// Answers that used up an upstream request: the first with each state, and those that were asked for in vain.
+    paid: u64,
+    /// All other answers with a state.
     saved: u64,
     hit_ratio: Option<f64>,
     handed_out_a_second: Vec<u64>,
@@ -86,6 +89,8 @@ struct TaskData {
     /// allows.
     next_s: Option<u64>,
     in_flight: bool,
+    /// The gate is not open then: the task is refreshed after it has opened.
+    is_held: bool,
     watchers: usize,
     trouble: Option<&'static str>,
 }
@@ -130,7 +135,10 @@ impl DashboardData {
             latency: LatencyData::new(overview.recent_requests.latency(now)),
             tasks: TaskTable {
                 total,
-                shown: rows.into_iter().map(|row| TaskData::new(row, &gateway.routes, now)).collect(),
+                shown: rows
+                    .into_iter()
+                    .map(|row| TaskData::new(row, &gateway.routes, budget.gate, now))
+                    .collect(),
             },
             failures: failures.iter().map(|failure| FailureData::new(failure, now)).collect(),
             memory: MemoryData::new(overview.memory, parts.max_bytes),
@@ -160,6 +168,8 @@ impl AnswerData {
     fn new(counters: &RequestCounters, budget: &Reading, now: Instant) -> Self {
         let AnswerCounts { hit, fetched, collapsed, stand_in } = counters.answers();
         let handed_out = hit + fetched + collapsed + stand_in;
+        // Counted one after the other: an answer in between must not spoil the sum.
+        let saved = counters.saved.get().min(handed_out);
         Self {
             hit,
             fetched,
@@ -168,7 +178,8 @@ impl AnswerData {
             refused: counters.failed(),
             handed_out,
             asked: budget.sent,
-            saved: counters.saved.get(),
+            paid: handed_out - saved,
+            saved,
             hit_ratio: (handed_out > 0).then(|| hit as f64 / handed_out as f64),
             handed_out_a_second: counters.second_by_second.seconds(now),
             asked_a_second: budget.sent_a_second.clone(),
@@ -195,7 +206,7 @@ impl LatencyData {
 }
 
 impl TaskData {
-    fn new(row: TaskRow, routes: &Routes, now: Instant) -> Self {
+    fn new(row: TaskRow, routes: &Routes, gate: Position, now: Instant) -> Self {
         let state = row.state.as_deref();
         Self {
             id: short(row.key.id()),
@@ -214,6 +225,11 @@ impl TaskData {
                 Next::Unwanted => None,
             },
             in_flight: row.next == Next::InFlight,
+            is_held: match (row.next, gate) {
+                (Next::At(at), Position::Closed { until, .. }) => at <= until,
+                (Next::At(at), Position::Probing { .. }) => at <= now,
+                (Next::At(_), Position::Open) | (Next::InFlight | Next::Unwanted, _) => false,
+            },
             watchers: row.watchers,
             trouble: row.trouble.map(word),
         }

@@ -58,6 +58,14 @@ async fn the_dashboard_shows_the_gateway_at_work() {
     page.wait_for(|seen| {
         number(&seen["saved"]) > 200 && number(&seen["handed_out"]) > number(&seen["asked"])
     });
+    page.wait_for(|seen| {
+        let kinds: u64 = seen["kinds"].as_array().unwrap().iter().map(number).sum();
+        let shown = number(&seen["handed_out"]);
+        shown > 300
+            && shown == number(&seen["paid"]) + number(&seen["saved"])
+            && shown == number(&seen["answered"])
+            && shown == kinds
+    });
 
     upstream.now("task_with_a_long_id_2", Reply::new(503, "", "canary-error-body"));
     page.wait_for(|seen| seen["failures"][0][0] == "503 upstream_error");
@@ -68,6 +76,8 @@ async fn the_dashboard_shows_the_gateway_at_work() {
             && seen["advice"].as_str().unwrap().contains("LEMONDATA_API_KEY")
             && seen["timing"].as_str().unwrap().contains("tried again in")
             && seen["gate"] == "gate closed"
+            // Neither task is refreshed now, whatever its own time.
+            && seen["tasks"].as_array().unwrap().iter().all(|cells| cells[4] != "now" && cells[4] != "in turn")
     });
 
     relay.cut();
@@ -85,6 +95,10 @@ async fn the_dashboard_shows_the_gateway_at_work() {
         "a phone need not scroll sideways: {}",
         last["overhang"]
     );
+    for (width, rows) in last["rows"].as_object().unwrap() {
+        let rows = rows.as_array().unwrap();
+        assert!(rows.iter().all(|row| *row == rows[0]), "a card stands beside a gap at {width} px: {rows:?}");
+    }
     assert_eq!(last["hosts"], json!([relay.address.to_string()]));
     assert_eq!(last["cookies"], json!([]));
     let html = last["html"].as_str().unwrap();

@@ -137,10 +137,11 @@ function drawHealth({ level, headline, advice, since_s, until_s }) {
   document.title = level === "well" ? "taskgate" : `${headline} · taskgate`;
 }
 
-function drawSaving({ handed_out, asked, saved, handed_out_a_second, asked_a_second }) {
+function drawSaving({ handed_out, paid, asked, saved, handed_out_a_second, asked_a_second }) {
   share("saved-share", handed_out ? saved / handed_out : null);
   put("handed-out", whole.format(handed_out));
   put("asked", whole.format(asked));
+  put("paid", whole.format(paid));
   put("saved", whole.format(saved));
   const [out, up] = [smooth(handed_out_a_second), smooth(asked_a_second)];
   const top = ceiling(Math.max(...out, ...up));
@@ -176,6 +177,7 @@ function drawAnswers(answers) {
     part.hidden = !count;
     put(part.dataset.kind, whole.format(count));
   }
+  put("answered", whole.format(answers.handed_out));
 }
 
 function drawLatency({ median_ms, p95_ms, seconds_ms }) {
@@ -208,10 +210,18 @@ function drawTasks({ total, shown }) {
     cell("word", task.word ?? { unknown: "not known yet", missing: "not found" }[task.phase] ?? task.phase);
     cell("trouble", task.trouble ?? "");
     cell("age", task.age_s === null ? "–" : span(task.age_s));
-    cell("next", task.phase === "over" ? "done" : task.in_flight || task.next_s === 0 ? "now" : task.next_s === null ? "on request" : `in ${span(task.next_s)}`);
+    cell("next", next(task));
     cell("watchers", whole.format(task.watchers));
     row.classList.toggle("alone", task.watchers === 0);
   });
+}
+
+function next({ phase, in_flight, is_held, next_s }) {
+  if (phase === "over") return "done";
+  if (in_flight) return "now";
+  if (is_held) return "after the pause";
+  if (next_s === null) return "on request";
+  return next_s === 0 ? "in turn" : `in ${span(next_s)}`;
 }
 
 function drawFailures(failures) {
