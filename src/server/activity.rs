@@ -47,6 +47,11 @@ impl Tracker {
         Self(Arc::new(Counts { place, begun, ended, heard, blocked, responded }))
     }
 
+    /// Requests whose head was read.
+    pub(super) fn requests(&self) -> u32 {
+        self.0.begun.load(Relaxed)
+    }
+
     pub(super) fn is_answering(&self) -> bool {
         self.0.begun.load(Relaxed) != self.0.ended.load(Relaxed)
     }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Duration, Sleep, sleep};
 
-use super::activity::{Activity, Tracker};
+use super::activity::Tracker;
 use super::gather;
 use crate::core::places::{Manner, Place};
 
@@ -23,8 +23,9 @@ pub(super) struct WriteTimeout<S> {
     timeout: Duration,
     tracker: Tracker,
     place: Arc<Place>,
-    /// Bytes of the head that is being read.
+    /// Bytes of the head that is being read, behind so many requests.
     head: usize,
+    requests: u32,
     give_up: fn(&S),
     /// The timeout's timer, while a write waits for room.
     stalled: Option<Pin<Box<Sleep>>>,
@@ -39,7 +40,7 @@ impl<S> WriteTimeout<S> {
         place: Arc<Place>,
         give_up: fn(&S),
     ) -> Self {
-        Self { stream, timeout, tracker, place, head: 0, give_up, stalled: None }
+        Self { stream, timeout, tracker, place, head: 0, requests: 0, give_up, stalled: None }
     }
 
     /// Returns the result of a write, or a timeout where it has made no progress for too long.
@@ -78,7 +79,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
         let length = buf.filled().len() - before;
         if length > 0 {
             self.tracker.heard();
-            self.head = if self.tracker.activity() == Activity::Answering { 0 } else { self.head + length };
+            let requests = self.tracker.requests();
+            self.head = if self.requests == requests { self.head + length } else { length };
+            self.requests = requests;
             // The buffer for an ordinary head is a part of what each connection may take.
             if self.head > ORDINARY_HEAD && self.place.hold_head(self.head).is_err() {
                 let full = io::Error::new(io::ErrorKind::OutOfMemory, "too many large heads are being read");

@@ -220,3 +220,23 @@ async fn streams_that_fill_max_tasks_give_way_and_are_told() {
     })
     .await;
 }
+
+/// A long-lived connection's small heads add up to nothing.
+#[tokio::test]
+async fn many_small_heads_on_one_connection_are_no_large_one() {
+    let upstream = Upstream::always(Reply::json(r#"{"status":"completed"}"#)).await;
+    let mut settings = QUICK.to_vec();
+    // A quarter of it, 256 KiB, is for heads and answers.
+    settings.push(("cache.max_bytes", "1MiB"));
+    let gateway = gateway(&upstream, &settings).await;
+    let mut stream = TcpStream::connect(gateway.address).await.unwrap();
+    let request = format!("GET /v1/tasks/a HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(4000));
+    for number in 0..200 {
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"}") {
+            assert_ne!(stream.read_buf(&mut answer).await.unwrap(), 0, "request {number}: closed");
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 200"), "request {number}");
+    }
+}
