@@ -4,10 +4,20 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
+#[path = "../../fuzz/checks/answer.rs"]
+mod answer;
 #[path = "../../fuzz/checks/config.rs"]
 mod config;
+#[path = "../../fuzz/checks/connection.rs"]
+mod connection;
+#[path = "../../fuzz/support/gateway.rs"]
+mod gateway;
 #[path = "../../fuzz/checks/id.rs"]
 mod id;
+#[path = "../../fuzz/checks/list.rs"]
+mod list;
+#[path = "../../fuzz/checks/prefer.rs"]
+mod prefer;
 #[path = "../../fuzz/checks/retry_after.rs"]
 mod retry_after;
 #[path = "../../fuzz/checks/sse.rs"]
@@ -21,8 +31,12 @@ type Check = fn(&[u8]);
 
 /// Each target: its name, and what it checks.
 const TARGETS: &[(&str, Check)] = &[
+    ("answer", answer::check),
     ("config", config::check),
+    ("connection", connection::check),
     ("id", id::check),
+    ("list", list::check),
+    ("prefer", prefer::check),
     ("retry_after", retry_after::check),
     ("sse", sse::check),
     ("status", status::check),

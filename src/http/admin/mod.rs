@@ -1,7 +1,7 @@
 //! Owns the admin listener for operators: probes, metrics, the dashboard, the purge, and the API's
 //! description.
 //!
-//! [`router`] is the table of its paths. [`state`] holds the parts that the handlers share. [`auth`] decides
+//! [`mod@router`] is the table of its paths. [`state`] holds the parts that the handlers share. [`auth`] decides
 //! which requests may use the dashboard and the purge.
 
 mod auth;
