@@ -16,7 +16,7 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
-    /// What the settings are made from.
+    /// The file and the variables that the settings are made from.
     pub(super) fn sources(&self, flag: Option<&Path>) -> Result<Sources, Faults> {
         Sources::gather(flag, self.env.iter().cloned(), &self.dir)
     }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::grant::Client;
 
-/// How many things are looked at for one that can give way: the newest, and as many from a random place on.
+/// The number of things among which one is sought that can give way: the newest, and as many from a random place on.
 const LOOKED_AT: usize = 64;
 
 /// The things of each client, by their numbers: the newest has the largest.

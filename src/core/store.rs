@@ -148,7 +148,7 @@ impl Store {
     fn let_go(&self) {
         self.known.run_pending_tasks();
         self.missing.run_pending_tasks();
-        // What one pass makes free, the next ones free.
+        // One pass retires the garbage, and the next ones free it.
         for _ in 0..3 {
             crossbeam_epoch::pin().flush();
         }

@@ -14,7 +14,7 @@ use crate::core::metric::Counter;
 
 /// The largest size of the lines that wait, in bytes.
 const MAX_WAITING: usize = 1 << 20;
-/// How long the end of the process waits for the last lines.
+/// The longest time that the end of the process waits for the last lines.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// Log lines that were lost, since the start of the process: there is one log in it.

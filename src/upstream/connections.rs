@@ -10,7 +10,7 @@ use tokio::time::{Duration, Instant};
 
 /// The largest number of idle connections to the upstream.
 const MAX_IDLE: usize = 32;
-/// How long no connection is kept after a refused answer. An upstream that sends one response too many may send
+/// The time after a refused answer in which no connection is kept. An upstream that sends one response too many may send
 /// others, and a connection that serves one request cannot pass one on.
 const PAUSE: Duration = Duration::from_secs(60);
 

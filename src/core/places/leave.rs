@@ -1,4 +1,4 @@
-//! Owns the word to a connection that it has to give way.
+//! Owns the request to a connection to give way.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use tokio::sync::Notify;
 
-/// How a connection ends that gives way.
+/// The manner in which a connection gives way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Manner {
     /// Its answer is finished, a wait with the state that there is; then it is closed.
@@ -16,7 +16,7 @@ pub enum Manner {
     AtOnce,
 }
 
-/// The word, and who waits for it.
+/// The request to give way, and the futures that wait for it.
 #[derive(Debug, Default)]
 pub(super) struct Leave {
     asked: AtomicU8,
@@ -34,7 +34,7 @@ impl Leave {
         self.told.notify_waiters();
     }
 
-    /// How the connection is to end, if it is.
+    /// The manner in which the connection has to end, if it has to.
     pub(super) fn asked(&self) -> Option<Manner> {
         match self.asked.load(Ordering::SeqCst) {
             0 => None,

@@ -157,7 +157,7 @@ impl Place {
         self.leave.asked().is_some()
     }
 
-    /// How the connection has to end, if it has to give way.
+    /// The manner in which the connection has to end, if it has to give way.
     pub fn manner(&self) -> Option<Manner> {
         self.leave.asked()
     }

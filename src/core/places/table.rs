@@ -10,7 +10,8 @@ use crate::core::holdings::Holdings;
 
 /// Connections beyond the limit, whose first head may show that their client holds few. A quarter of a small limit.
 const ON_PROBATION: usize = 64;
-/// How many connections of the largest holder are looked at for one to give way: the search is made under a lock.
+/// The connections of the largest holder among which one is sought to give way: few, because the search is made under
+/// a lock.
 const LOOKED_AT: usize = 256;
 
 /// All connections.

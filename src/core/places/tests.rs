@@ -111,7 +111,7 @@ fn a_shared_body_counts_once_and_the_longest_unread_answer_of_the_largest_holder
         "the body goes with its last reader"
     );
     assert!(!honest.has_to_leave());
-    // Who holds most itself is turned away.
+    // A client that holds most itself is turned away.
     let large = own(900);
     assert_eq!(other.hold(&large), Err(Full));
     honest.written();

@@ -30,7 +30,7 @@ impl From<Snapshot> for OwnAnswer {
     }
 }
 
-/// What the ids of an answer say.
+/// The verdict on the ids of an answer.
 enum Verdict {
     /// They are the task's, or there are none.
     Own,

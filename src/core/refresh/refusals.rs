@@ -40,7 +40,7 @@ impl Refusals {
         Self { suspects, told: Mutex::default() }
     }
 
-    /// What the last answer of a suspect task has left to confirm; `None` for a task that is not suspect.
+    /// The ids that the last answer of a suspect task has left to confirm; `None` for a task that is not suspect.
     pub(super) fn suspect(&self, key: &TaskKey) -> Option<Aliases> {
         self.suspects.get(key)
     }

@@ -385,7 +385,7 @@ fn the_largest_holder_gives_way_to_a_smaller_one_and_never_to_an_equal() {
     bench.want("big", "9", 0);
     bench.schedule.release(&evicted, &named("big"), lost, None, bench.at(0));
     assert!(bench.schedule.contains(&evicted));
-    // What merely lingers goes first.
+    // A key that merely lingers goes first.
     bench.release("big", "3", Some(100), 0);
     assert_eq!(bench.schedule.give_way(&named("new")).unwrap().id(), "3");
     // Two with the same holding do not evict each other in turn.

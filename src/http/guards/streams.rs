@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::time::{Duration, Instant, sleep_until};
 
 use crate::config;
+use crate::core::answer::Refusal;
 use crate::core::grant::Client;
 use crate::core::places::{Full, Place, Waiting};
 use crate::core::ticket::TicketFault;
@@ -16,6 +17,9 @@ use crate::http::request_log::{RequestCounters, Strike};
 use crate::http::respond::error::{CredentialFault, Error};
 use crate::http::respond::sse;
 use crate::lifecycle::Lifecycle;
+
+/// The time after which there may be room again for the bytes of an event.
+const FULL_FOR: Duration = Duration::from_secs(5);
 
 /// The open streams of all clients, and their limits.
 #[derive(Clone)]
@@ -124,9 +128,12 @@ impl Slot {
         &self.streams.counters
     }
 
-    /// The connection holds this body until it is written. False where there is no room for it.
-    pub(in crate::http) fn hold(&self, body: &Bytes) -> bool {
-        self.place.hold(body) != Err(Full)
+    /// The connection holds this body until it is written.
+    ///
+    /// # Errors
+    /// There is no room for it: the stream has to end, and its client to reconnect.
+    pub(in crate::http) fn hold(&self, body: &Bytes) -> Result<(), Refusal> {
+        self.place.hold(body).map_err(|Full| Refusal::overloaded(FULL_FOR))
     }
 
     /// Ends the stream after `seconds` at the latest.

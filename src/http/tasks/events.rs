@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::response::Response;
 use futures_util::stream::{iter, unfold};
 use http::{HeaderMap, HeaderValue};
-use tokio::time::{Duration, Instant, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use super::stream;
 use crate::core::answer::{Origin, Refusal};
@@ -24,8 +24,6 @@ use crate::http::respond::sse::{self, Event};
 const GONE: &[u8] = b"gone";
 /// The largest body whose event is kept for all watches, in bytes.
 const SHARED: usize = 16 * 1024;
-/// How soon there may be room again for the bytes of an event.
-const FULL_FOR: Duration = Duration::from_secs(5);
 
 /// Answers a request for a task's stream.
 pub(super) fn open(gateway: &Parts, grant: &Grant, headers: &HeaderMap, place: &Arc<Place>) -> Response {
@@ -100,8 +98,8 @@ impl Events {
                     // The client has this state already. Its next reconnect gets 204 at once.
                     return (Event::written(sse::heartbeat()), true);
                 }
-                if !self.slot.hold(&state.snapshot.body) {
-                    return (overloaded(Refusal::overloaded(FULL_FOR)), true);
+                if let Err(refusal) = self.slot.hold(&state.snapshot.body) {
+                    return (overloaded(refusal), true);
                 }
                 self.slot.counters().answer(&state, origin, Instant::now());
                 (render(&self.mirror, self.watch.grant(), &state), is_over)

@@ -6,7 +6,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use futures_util::stream::{self as streams, FuturesUnordered, StreamExt as _};
-use tokio::time::{Duration, Instant, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use url::form_urlencoded;
 
 use super::read_mode::{self, ReadMode};
@@ -27,8 +27,6 @@ use crate::http::respond::sse::{self, Event};
 
 /// The id of the last event: a client that reconnects with it has seen the end.
 const END: &[u8] = b"end";
-/// How soon there may be room again for the bytes of an event.
-const FULL_FOR: Duration = Duration::from_secs(5);
 
 /// Answers a request for `/v1/tasks`.
 pub(in crate::http) async fn read(
@@ -204,7 +202,7 @@ async fn next(id: String, mut watch: Watch) -> (String, Watch, WatchEvent) {
     (id, watch, event)
 }
 
-/// What follows an event of a task.
+/// The step after an event of a task.
 enum Then {
     /// The task is watched further.
     Watch,
@@ -226,11 +224,10 @@ fn tell(id: &str, grant: &Grant, event: &WatchEvent, slot: &Slot) -> (Event, The
         item(Some("trouble"), list_body::refused(id, Some(path), &error))
     };
     match event {
-        WatchEvent::State(state, _) if !slot.hold(&state.snapshot.body) => {
-            let refusal = Refusal::overloaded(FULL_FOR);
-            (trouble(&refusal), Then::ComeBack { within: refusal.retry_after })
-        }
         WatchEvent::State(state, origin) => {
+            if let Err(refusal) = slot.hold(&state.snapshot.body) {
+                return (trouble(&refusal), Then::ComeBack { within: refusal.retry_after });
+            }
             let now = Instant::now();
             slot.counters().answer(state, *origin, now);
             let event = item(None, list_body::known(id, path, state, !state.is_fresh(now)));
