@@ -33,13 +33,13 @@ pub(super) struct TaskBody<'t> {
     transaction_id: Option<String>,
     seed: u64,
     #[serde(flatten)]
-    outcome: Outcome,
+    details: Details,
 }
 
 /// The fields that depend on medium and state.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Outcome {
+enum Details {
     Nothing {},
     Images { data: [Image; 1] },
     Video { video_url: String, video: Video, videos: [Video; 1] },
@@ -68,12 +68,12 @@ struct Video {
 impl<'t> TaskBody<'t> {
     /// `results_url` is the beginning of the result URLs.
     pub fn new(task: &'t Task, state: &State, results_url: &str) -> Self {
-        let (status, progress, outcome) = match state.phase {
-            Phase::Pending => ("pending", Some(0), Outcome::unfinished(task.medium)),
-            Phase::Processing(percent) => ("processing", Some(percent), Outcome::unfinished(task.medium)),
-            Phase::Completed => ("completed", Some(100), Outcome::completed(task, state, results_url)),
-            Phase::Failed => ("failed", None, Outcome::failed()),
-            Phase::Cancelled => ("failed", None, Outcome::cancelled()),
+        let (status, progress, details) = match state.phase {
+            Phase::Pending => ("pending", Some(0), Details::unfinished(task.medium)),
+            Phase::Processing(percent) => ("processing", Some(percent), Details::unfinished(task.medium)),
+            Phase::Completed => ("completed", Some(100), Details::completed(task, state, results_url)),
+            Phase::Failed => ("failed", None, Details::failed()),
+            Phase::Cancelled => ("failed", None, Details::cancelled()),
         };
         Self {
             id: &task.id,
@@ -87,12 +87,12 @@ impl<'t> TaskBody<'t> {
             prompt: &task.prompt,
             transaction_id: (state.phase == Phase::Completed).then(|| format!("txn_{}", task.id)),
             seed: FIRST_INEXACT,
-            outcome,
+            details,
         }
     }
 }
 
-impl Outcome {
+impl Details {
     fn unfinished(medium: Medium) -> Self {
         match medium {
             Medium::Image => Self::Images { data: [Image { url: String::new(), revised_prompt: None }] },
