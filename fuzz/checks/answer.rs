@@ -57,7 +57,7 @@ pub fn check(data: &[u8]) {
     assert!(retry_after.is_some_and(|seconds| seconds <= 400), "{reply:?}");
 }
 
-/// What is left of an answer when the key is removed.
+/// The rest of an answer after the key is removed.
 fn without_key(data: &[u8]) -> Vec<u8> {
     let mut data = data.to_vec();
     while let Some(at) = data.windows(KEY.len()).position(|window| window == KEY) {

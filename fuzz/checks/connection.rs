@@ -19,7 +19,7 @@ fn task(path: &str) -> String {
     format!(r#"{{"status":"completed","path":"{path}"}}"#)
 }
 
-/// What a request asks for, and what its answer shows.
+/// The subject of a request, and its mark in the answer.
 struct Request {
     bytes: String,
     status: u16,

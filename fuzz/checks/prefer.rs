@@ -44,7 +44,7 @@ pub fn check(data: &[u8]) {
     let is_stream = reply.header("content-type") == Some("text/event-stream");
     assert!(applied.is_none_or(|seconds: u64| (1..=MAX_WAIT).contains(&seconds)), "{applied:?}");
     assert!(!is_stream || applied.is_none(), "a stream waits for nothing");
-    // What does not follow the grammar is read in one way or another, but is read as one of the above.
+    // A field that does not follow the grammar is read in one way or another, but is read as one of the above.
     let (Some(prefer), Some(accept)) = (whole(prefer), whole(accept)) else { return };
     let weight_is_zero = |(name, value): &Parameter| {
         let value = value.as_deref().unwrap_or_default();

@@ -264,7 +264,7 @@ impl Upstream {
             }
             body.extend_from_slice(&chunk);
         }
-        // It may be kept for an hour: without spare capacity, which nobody weighs.
+        // It may be kept for an hour: without spare capacity, which no bound counts.
         body.shrink_to_fit();
         Ok(body.into())
     }

@@ -1,4 +1,4 @@
-//! Who may read what (scorecard S5): two tenants, every endpoint, every state of what is known, and every way
+//! The right to read a task: two tenants, every endpoint, every state of what is known, and every way
 //! to forge a ticket.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -209,7 +209,7 @@ async fn no_forged_ticket_opens_anything() {
         (with(serde_json::json!({"tasks": "a", "exp": exp})), "tasks as text"),
         (with(serde_json::json!({"exp": exp})), "no tasks"),
         (with(serde_json::json!({"tasks": ["a"], "exp": exp, "nbf": soon(30.0)})), "not yet"),
-        (with(serde_json::json!({"tasks": ["a"], "exp": exp, "aud": "x"})), "for somebody else"),
+        (with(serde_json::json!({"tasks": ["a"], "exp": exp, "aud": "x"})), "for another recipient"),
     ] {
         for way in [
             get_with(gateway.address, "/v1/tasks/a", &bearer(&forged)).await,

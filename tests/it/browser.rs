@@ -1,4 +1,4 @@
-//! What browsers may do: CORS, the Host rule against DNS rebinding, the Origin rule (scorecard S4).
+//! The rules for browsers: CORS, the Host rule against DNS rebinding, the Origin rule (scorecard S4).
 
 use crate::support::{Reply, Upstream, exchange, gateway, get_with, request};
 

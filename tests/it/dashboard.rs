@@ -37,7 +37,7 @@ async fn figures(admin: SocketAddr, headers: &str) -> Value {
     serde_json::from_str(Events::data(&events.next().await)).unwrap()
 }
 
-/// What stands between two marks.
+/// The text between two marks.
 fn between<'t>(text: &'t str, start: &str, end: &str) -> &'t str {
     text.split_once(start).unwrap().1.split_once(end).unwrap().0
 }

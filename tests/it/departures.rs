@@ -1,4 +1,4 @@
-//! What the end of a client's side of the connection means: nothing for a request that is answered as soon as it
+//! The meaning of the end of a client's side of the connection: nothing for a request that is answered as soon as it
 //! can be, and for a wait or a stream that its client has left. Every other limit is too long to have ended anything.
 
 use std::net::SocketAddr;
@@ -125,7 +125,7 @@ async fn a_client_that_sent_more_and_left_is_noticed() {
     }
 }
 
-/// Who resets a connection wants no answer, whatever was asked.
+/// A client that resets its connection wants no answer to any request.
 #[tokio::test]
 async fn a_reset_ends_every_request() {
     let (upstream, gateway, _hold) = held(DONE).await;

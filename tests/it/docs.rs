@@ -1,4 +1,4 @@
-//! What the papers say: links lead to files, every setting that they name exists, and docs/settings.md has them all.
+//! The documents: links lead to files, every setting that they name exists, and docs/settings.md has them all.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -263,10 +263,10 @@ async fn a_reader_that_stops_is_dropped_and_delays_nobody() {
         () = read => {}
         () = until_metric(gateway.admin, "taskgate_streams_open", 1) => {}
     }
-    // Whoever is held up by the sleeper is held up until that is given up.
+    // A reader that the sleeper delays is delayed until the sleeper is given up.
     assert!(gaps.iter().max().unwrap() < &STALL, "{gaps:?}");
     assert!(matches!(reader.next().await, Seen::Event { .. }), "and it goes on");
-    // What the kernel had taken for the sleeper may still come; then the connection is found closed.
+    // Bytes that the kernel had taken for the sleeper may still come; then the connection is found closed.
     let mut rest = Vec::new();
     let rest = tokio::io::AsyncReadExt::read_to_end(&mut sleeper, &mut rest);
     let _ = tokio::time::timeout(Duration::from_secs(30), rest).await.expect("still open");

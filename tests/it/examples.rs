@@ -22,9 +22,9 @@ struct Api {
     scheme: &'static str,
     /// Header lines that it wants besides.
     headers: &'static [&'static str],
-    /// What it says of a task under way, in order.
+    /// Its answers for a task under way, in order.
     live: &'static [(u16, &'static str)],
-    /// What it may say at the end.
+    /// Its possible last answers.
     terminal: &'static [&'static str],
     missing: &'static str,
 }
@@ -168,7 +168,7 @@ fn no_file_of_settings_is_left_untested() {
     assert_eq!(files, ALL.iter().map(|api| api.file.to_owned()).collect(), "add it to ALL, and a test above");
 }
 
-/// What would be said twice would one day be said in two ways.
+/// A setting that stands twice would one day stand in two ways.
 #[test]
 fn a_file_says_only_what_differs() {
     let defaults: toml::Table =
@@ -233,7 +233,7 @@ async fn speaks(api: &Api) {
     }
 }
 
-/// What the look-alike says of each path.
+/// The look-alike's answer for each path.
 #[derive(Clone, Default)]
 struct Says(Arc<Mutex<HashMap<String, Reply>>>);
 

@@ -15,7 +15,7 @@ const MIB: u64 = 1024 * 1024;
 /// Requests at once.
 const ABREAST: u64 = 8;
 
-/// What an upstream sends: a beginning, and then the same again and again.
+/// The bytes of an upstream: a beginning, and then the same again and again.
 struct Flood {
     head: String,
     piece: Vec<u8>,
@@ -115,7 +115,7 @@ async fn a_gigabyte_and_endless_chunks_are_refused_at_the_cap() {
         assert_eq!(answers, refused(ABREAST), "{head}");
         // A megabyte each, twice over while it grows, and as much again for what the allocator keeps.
         assert!(grown <= 4 * ABREAST * MIB, "{} MiB for {head}", grown / MIB);
-        // What the sockets between them hold is the system's.
+        // The sockets' buffers belong to the system.
         assert!(taken < 16 * ABREAST * MIB, "{} MiB were taken of {head}", taken / MIB);
     }
 }

@@ -140,7 +140,7 @@ fn shown(id: &str, status: &str) -> String {
     format!(r#"{{"id":"{id}","task_id":"{id}","status":"{status}"}}"#)
 }
 
-/// What became of the requests of one test.
+/// The outcomes of the requests of one test.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Tally {
     own: usize,
@@ -175,7 +175,7 @@ async fn a_second_response_is_never_taken_for_the_next_tasks() {
             for id in &ids {
                 tally.count(id, &get(gateway.address, &format!("/v1/tasks/{id}")).await);
             }
-            // What is kept, and whoever was refused, in the end has its own.
+            // The states that are kept are right, and each refused request gets its own in the end.
             for id in &ids {
                 let looked = async || {
                     let answer = get(gateway.address, &format!("/v1/tasks/{id}")).await;

@@ -1,4 +1,4 @@
-//! What the fuzz targets check, run over their seeds: a finding, once it is a seed, stays found.
+//! The checks of the fuzz targets, run over their seeds: a finding, once it is a seed, stays found.
 
 use std::collections::BTreeSet;
 use std::fs;

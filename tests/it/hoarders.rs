@@ -1,4 +1,4 @@
-//! What one client can hold of places and memory that others then lack: nothing, and it is told (scorecard R16, R17).
+//! Places and memory that one client tries to hold at the cost of others: the client gives way, and is told.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -62,7 +62,7 @@ impl Small {
         let most = before + 32.0 * 1.2 + 8.0 + 24.0;
         let now = self.resident_mib();
         assert!(now <= most, "{now} MiB, from {before}; at most {most} were to be taken");
-        // Whoever comes from another address is served.
+        // A client at another address is served.
         let mut honest = connect("127.0.0.2", self.address).await;
         honest.write_all(b"GET /v1/tasks/d-honest HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
         let mut start = [0; 12];
@@ -116,7 +116,7 @@ async fn unread_lists_are_bounded_and_the_rest_is_told() {
     }
     until_metric(small.admin, "taskgate_requests_total{route=\"list\",outcome=\"listed\"}", 10).await;
     small.assert_bounded(before).await;
-    // Who asks for more than there is room for is told, item by item.
+    // A client that asks for more than there is room for is told, item by item.
     drop(held);
     let answer = get(small.address, &list("d", 0, 30)).await;
     assert_eq!(answer.status, 200);

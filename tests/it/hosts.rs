@@ -62,7 +62,7 @@ const FOREIGN: &[&str] = &[
     "%6cocalhost",
 ];
 
-/// What is no host and port.
+/// Texts that are no host and port.
 const BROKEN: &[&str] = &[
     "",
     " ",

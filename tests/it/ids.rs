@@ -189,7 +189,7 @@ async fn a_body_is_refused_and_its_bytes_are_no_second_request() {
     }
     let empty = request(gateway.address, "GET", "/v1/tasks/a", "Content-Length: 0\r\n").await;
     assert_eq!(empty.status, 200, "no body at all is fine");
-    // What had been taken for a request before would have been asked before.
+    // A body taken for a request would have reached the upstream before this one.
     assert_eq!(upstream.count(), 1, "{:?}", upstream.heard());
 }
 

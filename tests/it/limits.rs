@@ -32,7 +32,7 @@ async fn behind_a_trusted_proxy_each_address_is_a_client_and_nobody_else_is_beli
     let plain = gateway(&upstream, &[limit]).await;
     let mut refused = [0; 2];
     for number in 0..12 {
-        // What stands left of the proxy's own entry is the client's invention.
+        // Entries left of the proxy's own are the client's invention.
         let header = format!("X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-For: 192.0.2.{number}\r\n");
         for (gateway, refused) in [&trusting, &plain].into_iter().zip(&mut refused) {
             let answer = get_with(gateway.address, "/v1/tasks/a", &header).await;

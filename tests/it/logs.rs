@@ -43,7 +43,7 @@ fn events(log: &str) -> Vec<Value> {
     log.lines().map(event).collect()
 }
 
-/// What requests leave behind that somebody meant harm with.
+/// The log of requests that were sent to do harm.
 async fn hostile(address: SocketAddr) {
     for (path, headers) in [
         ("/v1/tasks/%0a%1b[31mforged", ""),
@@ -56,7 +56,7 @@ async fn hostile(address: SocketAddr) {
     ] {
         get_with(address, path, headers).await;
     }
-    // What is no HTTP: refused before anything is logged of it, or logged harmlessly.
+    // Bytes that are no HTTP: refused before anything is logged of it, or logged harmlessly.
     for bytes in [
         &b"GET /v1/tasks/a\x1b[31m HTTP/1.1\r\nHost: localhost\r\n\r\n"[..],
         b"GET /v1/tasks/a HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: a\x1b[31m\nforged\r\n\r\n",

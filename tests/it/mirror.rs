@@ -1,4 +1,4 @@
-//! What the client gets is what the upstream sent: byte for byte, for every medium and state.
+//! The client gets the bytes that the upstream sent, for every medium and state.
 
 use taskgate::sandbox::{Course, Medium, Options, Pin, Plan};
 

@@ -209,7 +209,7 @@ async fn the_demo_runs_the_main_job_and_its_lines_work() {
     let dashboard = said.iter().rev().find_map(|line| line.strip_prefix("  http://")).unwrap();
     let html = get(dashboard.trim_end_matches('/').parse().unwrap(), "/").await;
     assert!(html.status == 200 && html.text().contains("<title>taskgate</title>"), "{dashboard}");
-    // What the page then asks, from where it is.
+    // The request that the page then makes, with its origin.
     let (gateway, ids) = query.split_once('&').unwrap();
     let origin = format!("Origin: http://{site}\r\n");
     let list = get_with(gateway.parse().unwrap(), &format!("/v1/tasks?{ids}"), &origin).await;

@@ -1,4 +1,4 @@
-//! What ends a connection, and what does not; and who is answered while all places are taken (scorecard R13).
+//! The timeouts that end a connection, the activity that does not, and the answers while all places are taken.
 //! Each rule is short where it is tried, and all others are too long to have ended anything.
 
 use std::net::SocketAddr;

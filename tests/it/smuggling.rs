@@ -40,7 +40,7 @@ fn answers(mut bytes: &[u8], heads_only: usize) -> Vec<String> {
 }
 
 const HOST: &str = "Host: localhost\r\n";
-/// What a parser that is misled would take for a request of its own.
+/// Bytes that a misled parser would take for a request.
 const INNER: &str = "GET /v1/tasks/smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const MARKER: &str = "GET /v1/tasks/marker HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 

@@ -21,7 +21,7 @@ pub struct Places {
     is_proxy: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
 }
 
-/// There is no place, or no room, and nobody has to give way.
+/// There is no place, or no room, and no other client has to give way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full;
 

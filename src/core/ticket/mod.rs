@@ -98,7 +98,7 @@ pub enum TicketFault {
     #[error("its signature is not by a secret of this gateway")]
     Signature,
     /// The ticket names an audience.
-    #[error("it has an `aud`, so it is meant for somebody else; leave `aud` out")]
+    #[error("it has an `aud`, so it is meant for another recipient; leave `aud` out")]
     Audience,
     /// `exp` is reached.
     #[error("it has expired; get a new one")]

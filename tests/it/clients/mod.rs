@@ -286,7 +286,7 @@ fn message(body: &str) -> Value {
     json!({"event": "message", "id": tag(body), "data": body})
 }
 
-/// What a state's `ETag` has to be.
+/// The `ETag` that a state must have.
 fn tag(body: &str) -> String {
     let hex: String =
         sha256::hash(body.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect();

@@ -75,7 +75,7 @@ impl Watching {
         }
     }
 
-    /// What it says at the end, when it is asked to.
+    /// Its last words, when it is asked for them.
     #[track_caller]
     pub fn last_words(mut self) -> Value {
         self.program.close_stdin();

@@ -259,7 +259,7 @@ async fn the_last_failure_is_remembered_however_many_there_were() {
         let again = core.ask("x", &id).await;
         assert!(!again.is_waiting(), "{id} is forgotten");
         assert_eq!(again.got().await.unwrap_err().reason, Reason::Upstream(refused));
-        // What lingers is refreshed once more and gone.
+        // Interest that lingers is refreshed once more and ends.
         pass(5.0).await;
         for call in core.calls() {
             call.answer(terminal("done")).await;

@@ -134,7 +134,7 @@ async fn no_room_for_a_task_is_a_stand_in_or_a_refusal() {
     assert_spread(refusal.retry_after, 5.0);
     let known = core.ask("y", "known").await.got().await;
     assert_eq!((stands_in(&known), body(&known)), ((Reason::Overloaded, false), "1"));
-    // Whoever asks for what others wait for already is welcome.
+    // A request for a task that others wait for already is admitted.
     let third = core.ask("y", "a").await;
     core.call("a").answer(terminal("done")).await;
     core.call("b").answer(terminal("done")).await;

@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Duration, Instant, sleep};
 
-/// What a test may set; the defaults are the settings' own.
+/// The settings that a test may change; the defaults are the settings' own.
 pub struct Setup {
     pub policy: Policy,
     pub rate: Rate,
@@ -160,14 +160,14 @@ impl Asked {
         !self.0.is_finished()
     }
 
-    /// What it got, by now.
+    /// The answer, which must be there by now.
     #[track_caller]
     pub fn got(self) -> impl Future<Output = Got> {
         assert!(self.0.is_finished(), "it still waits for its answer");
         async move { self.0.await.unwrap() }
     }
 
-    /// What it gets, however long that takes.
+    /// The answer, however long it takes.
     pub async fn wait(self) -> Got {
         self.0.await.unwrap()
     }

@@ -48,7 +48,7 @@ impl Page {
         self.0.iter().filter(|(name, _)| name.starts_with(&labelled)).map(|(name, _)| self.count(name)).sum()
     }
 
-    /// What answers there were, and how many of them cost a request.
+    /// The answers, and the number of them that cost a request.
     fn answers(&self) -> (u64, u64) {
         let answers = self.count("taskgate_answer_age_seconds_count");
         (answers, answers - self.count("taskgate_upstream_requests_saved_total"))
@@ -176,7 +176,7 @@ async fn every_request_is_counted_once_under_what_became_of_it() {
     ] {
         assert_eq!(page.requests(route, outcome), count, "{route} {outcome}: {:#?}", page.0);
     }
-    // Who of the crowd came late found it fresh.
+    // Late members of the crowd found it fresh.
     assert_eq!(page.requests("task", "collapsed") + page.requests("task", "hit"), 19 + 2 + fresh);
     assert_eq!(page.sum("taskgate_requests_total"), 4 + 20 + 1 + 2 + 1 + 4 + 8 + fresh);
 

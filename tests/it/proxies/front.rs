@@ -17,7 +17,7 @@ pub enum Kind {
     Caddy,
 }
 
-/// What the proxies' longest silence is set to, where there is one.
+/// The value of the proxies' read timeout, where they have one.
 pub const SILENCE: Duration = Duration::from_secs(2);
 
 /// The programs these tests need, all there.
@@ -137,7 +137,7 @@ impl Tools {
     }
 }
 
-/// What stands around a site's file on a real system, with nothing outside the test's directory.
+/// The configuration around a site's file, with nothing outside the test's directory.
 const NGINX_AROUND: &str = "
 daemon off;
 master_process off;

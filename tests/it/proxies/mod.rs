@@ -80,7 +80,7 @@ async fn hands_on(kind: Kind) {
     assert!(request.starts_with("get /v1/tasks/a?wait=3&ticket=t http/1.1\r\n"), "{request}");
     let forwarded_for = match kind {
         Kind::Nginx => "203.0.113.9, 127.0.0.1",
-        // What the client claims is dropped, as Caddy has no reason to believe it.
+        // The client's own claim is dropped: Caddy has no reason to believe it.
         Kind::Caddy => "127.0.0.1",
     };
     let host = format!("host: localhost:{}", proxy.address.port());

@@ -36,7 +36,7 @@ pub struct Events {
     last_id: String,
 }
 
-/// What the lines up to an empty one have said so far.
+/// The fields of the lines so far, up to an empty one.
 #[derive(Default)]
 struct Block {
     name: String,

@@ -17,7 +17,7 @@ pub struct Relay {
     connections: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
-/// What went over one connection, each way.
+/// The bytes that one connection carried, each way.
 #[derive(Debug, Default)]
 struct Passed {
     requests: Vec<u8>,

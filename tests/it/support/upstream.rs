@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::until;
 
-/// What comes after the bytes.
+/// The end of the connection after the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     /// The next request on the same connection.

@@ -7,7 +7,7 @@ use taskgate::core::snapshot::Phase;
 use super::{CLIENTS, IDS};
 use crate::core::test_core::limited;
 
-/// What can happen. Numbers choose among what is there at the moment.
+/// One event of a history. Numbers choose among the things that exist at the moment.
 #[derive(Debug, Clone)]
 pub enum Step {
     Ask { client: usize, id: usize },

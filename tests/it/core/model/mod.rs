@@ -49,7 +49,7 @@ struct Case {
     calls: Vec<(usize, Instant, Call)>,
     /// All states, by the number in their bodies.
     states: Vec<Sent>,
-    /// What may be handed out for a task without asking: the number of its last state.
+    /// The state that may be handed out for a task without asking: the number of its last state.
     known: BTreeMap<usize, usize>,
     first_seen: BTreeMap<usize, Instant>,
     /// Flights that a purge has overtaken.
