@@ -223,7 +223,7 @@ impl Mirror {
     pub fn event(&self, grant: &Grant, state: &Arc<State>, render: impl FnOnce() -> Bytes) -> Bytes {
         let (event, is_new) = state.delivery.event(render);
         if is_new {
-            self.coordinator.store.reweigh(grant.key(), state);
+            self.coordinator.reweigh(grant.key(), state);
         }
         event
     }

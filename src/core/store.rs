@@ -154,10 +154,10 @@ impl Store {
         }
     }
 
-    /// Weighs a state again, whose event is kept from now on.
+    /// Weighs a state again, whose event is kept from now on. Under the coordinator's lock only: moka does not exclude
+    /// a put between the look and the write.
     pub fn reweigh(&self, key: &TaskKey, state: &Arc<State>) {
         let cache = if state.snapshot.phase == Phase::Missing { &self.missing } else { &self.known };
-        // Within one step: a newer state may not be lost.
         cache.entry_by_ref(key).and_compute_with(|held| match held {
             Some(held) if Arc::ptr_eq(held.value(), state) => Op::Put(Arc::clone(state)),
             Some(_) | None => Op::Nop,

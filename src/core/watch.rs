@@ -95,13 +95,16 @@ impl Watch {
                 return event;
             }
             if self.waiter.is_evicted() {
-                let retry_after = spread(self.coordinator.policy.patience);
-                return WatchEvent::Evicted(Refusal { reason: Reason::Overloaded, retry_after });
+                return self.evicted();
             }
             tokio::select! {
                 biased;
-                // It fails only where the watch is evicted, and the picture with it.
-                _ = self.waiter.frames.changed() => {}
+                changed = self.waiter.frames.changed() => {
+                    // The picture is gone, and with it whatever could still land.
+                    if changed.is_err() {
+                        return self.evicted();
+                    }
+                }
                 () = sleep_until(self.check_at) => {
                     if let Some(event) = self.explain() {
                         return event;
@@ -128,6 +131,11 @@ impl Watch {
             .store
             .fresh(key, now)
             .or_else(|| self.coordinator.store.stand_in(key, now).filter(live))
+    }
+
+    fn evicted(&self) -> WatchEvent {
+        let retry_after = spread(self.coordinator.policy.patience);
+        WatchEvent::Evicted(Refusal { reason: Reason::Overloaded, retry_after })
     }
 
     fn landing(&mut self) -> Option<WatchEvent> {

@@ -97,6 +97,13 @@ impl Book {
         true
     }
 
+    /// Ends a lingering interest for a client whose holding is small. False where its own may not linger.
+    pub(super) fn end_lingering_of_largest(&mut self, newcomer: &Client) -> bool {
+        let Some(key) = self.schedule.end_lingering_of_largest(newcomer) else { return false };
+        self.drop_unwanted(&key);
+        true
+    }
+
     /// Drops the picture of a key that has neither interest nor a flight.
     pub(super) fn drop_unwanted(&mut self, key: &TaskKey) -> Option<Picture> {
         if self.schedule.contains(key) { None } else { self.pictures.remove(key) }

@@ -21,6 +21,7 @@ use crate::core::failure::Failure;
 use crate::core::grant::Client;
 use crate::core::policy::Policy;
 use crate::core::ports::Source;
+use crate::core::state::State;
 use crate::core::store::Store;
 use crate::core::task::{Routes, TaskKey};
 use crate::lifecycle::Lifecycle;
@@ -99,7 +100,7 @@ impl Coordinator {
         let now = Instant::now();
         let room = linger.is_some()
             && (book.schedule.lingering() < self.policy.max_tasks.saturating_mul(LINGERING_PER_TASK)
-                || book.schedule.end_lingering_of_largest(client));
+                || book.end_lingering_of_largest(client));
         let until = linger.filter(|_| room).map(|linger| now + linger);
         book.schedule.release(key, client, number, until, now);
         if let Some(ended) = book.drop_unwanted(key).and_then(|picture| picture.ended()) {
@@ -150,6 +151,13 @@ impl Coordinator {
     pub(in crate::core) fn hasten(&self, key: &TaskKey) {
         self.book().schedule.hasten(key, Instant::now());
         self.nudge();
+    }
+
+    /// Weighs a state again, whose event is kept from now on.
+    pub(in crate::core) fn reweigh(&self, key: &TaskKey, state: &Arc<State>) {
+        // Under the lock, as all writes of the store: a newer state may not be overwritten.
+        let _book = self.book();
+        self.store.reweigh(key, state);
     }
 
     /// Makes the driver dispatch at once.

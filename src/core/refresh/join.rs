@@ -61,7 +61,10 @@ impl Coordinator {
         }
         let known = held.newest().map_or(now, |state| state.fresh_until);
         let barred = book.backoffs.get(key).map_or(known, |backoff| backoff.until);
-        let number = book.schedule.want(key, client, known.max(barred), now);
+        let due = known.max(barred);
+        let number = book.schedule.want(key, client, due, now);
+        // A key with other interest may be due when a state expires that the store has lost meanwhile.
+        book.schedule.hasten(key, due);
         let closed = book.closed;
         let picture = book.pictures.entry(key.clone()).or_insert_with(Picture::new);
         picture.ask();

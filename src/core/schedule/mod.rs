@@ -168,26 +168,26 @@ impl Schedule {
         Some(key)
     }
 
-    /// Ends the newest lingering interest of the largest holder, for a client that holds less. False where there is
-    /// none.
-    pub fn end_lingering_of_largest(&mut self, newcomer: &Client) -> bool {
-        let Some((size, largest)) = self.holdings.largest() else { return false };
+    /// Ends the newest lingering interest of the largest holder, for a client that holds less. Returns its key, which
+    /// may have left the schedule; `None` where there is no such interest.
+    pub fn end_lingering_of_largest(&mut self, newcomer: &Client) -> Option<TaskKey> {
+        let (size, largest) = self.holdings.largest()?;
         if self.holdings.of(newcomer) >= size {
-            return false;
+            return None;
         }
         let largest = largest.clone();
         let lingers = |key: &&TaskKey| {
             let want = self.keys.get(*key).and_then(|entry| entry.wants.get(&largest));
             want.is_some_and(|want| want.lingers.is_some())
         };
-        let Some(key) = self.holdings.candidates(&largest).find(lingers).cloned() else { return false };
+        let key = self.holdings.candidates(&largest).find(lingers)?.clone();
         if let Some(want) = self.keys.get_mut(&key).and_then(|entry| entry.wants.get_mut(&largest))
             && let Some(end) = want.lingers.take()
         {
             self.lingering.remove(&(end, key.clone(), largest.clone()));
         }
         self.drop_if_unwanted(&key, &largest);
-        true
+        Some(key)
     }
 
     fn evict(&mut self, key: &TaskKey) {

@@ -406,7 +406,8 @@ fn one_clients_lingering_gives_way_to_anothers() {
         bench.release("big", &id.to_string(), Some(100), 0);
     }
     bench.want("small", "s", 0);
-    assert!(bench.schedule.end_lingering_of_largest(&named("small")));
+    let ended = bench.schedule.end_lingering_of_largest(&named("small")).expect("one gives way");
+    assert!(!bench.schedule.contains(&ended), "nobody else wants it");
     assert_eq!((bench.schedule.lingering(), bench.schedule.len()), (4, 5));
-    assert!(!bench.schedule.end_lingering_of_largest(&named("big")), "not its own");
+    assert_eq!(bench.schedule.end_lingering_of_largest(&named("big")), None, "not its own");
 }

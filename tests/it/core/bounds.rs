@@ -239,3 +239,17 @@ async fn states_of_watched_tasks_are_held_by_the_store_alone() {
     let WatchEvent::State(state, _) = late.next().await else { panic!("the end is missed") };
     assert_eq!(state.snapshot.body, "end");
 }
+
+/// A key stays in the schedule as long as one slow stream wants it, due when its terminal state expires.
+#[tokio::test(start_paused = true)]
+async fn a_terminal_state_that_the_store_has_lost_is_asked_for_again() {
+    let core = TestCore::with(|setup| setup.max_bytes = 1 << 20);
+    let _slow = core.mirror.watch(&core.grant("slow", "t"), None).unwrap();
+    settle().await;
+    // It is heavier than the store may be.
+    core.call("t").answer(terminal(&"x".repeat(2 << 20))).await;
+    let asked = core.ask("next", "t").await;
+    settle().await;
+    core.call("t").answer(terminal("end")).await;
+    assert_eq!(asked.got().await.unwrap().state.snapshot.body, "end");
+}
