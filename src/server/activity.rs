@@ -26,8 +26,8 @@ struct Counts {
     heard: AtomicBool,
     /// A write waits for the client to read.
     blocked: AtomicBool,
-    /// The latest request has its response, whose body may still have to come.
-    responded: AtomicBool,
+    /// The server has all bytes of the answer that there are.
+    handed_over: AtomicBool,
 }
 
 /// The activity of a connection. `after` is the number of requests answered on it.
@@ -43,8 +43,8 @@ pub(super) enum Activity {
 
 impl Tracker {
     pub(super) fn new(place: Arc<Place>) -> Self {
-        let (begun, ended, heard, blocked, responded) = Default::default();
-        Self(Arc::new(Counts { place, begun, ended, heard, blocked, responded }))
+        let (begun, ended, heard, blocked, handed_over) = Default::default();
+        Self(Arc::new(Counts { place, begun, ended, heard, blocked, handed_over }))
     }
 
     /// Requests whose head was read.
@@ -77,6 +77,8 @@ impl Tracker {
     pub(super) fn heard(&self) {
         if !self.is_answering() {
             self.0.heard.store(true, Relaxed);
+            // What is flushed from now on says nothing about the head that is being read.
+            self.0.handed_over.store(false, Relaxed);
         }
     }
 
@@ -85,20 +87,20 @@ impl Tracker {
         self.0.blocked.store(is_blocked, Relaxed);
     }
 
-    /// The latest request has its response.
-    pub(super) fn respond(&self) {
-        self.0.responded.store(true, Relaxed);
+    /// Whether a write waits for room in the socket.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.0.blocked.load(Relaxed)
     }
 
-    /// Whether the latest request has its response: what is flushed from then on is that.
-    pub(super) fn has_responded(&self) -> bool {
-        self.0.responded.load(Relaxed)
+    /// Whether hyper has all bytes of the answer that there are: once they are flushed, the answer holds nothing.
+    pub(super) fn has_handed_over(&self) -> bool {
+        self.0.handed_over.load(Relaxed)
     }
 
     /// A request was read. Its answer ends when the guard is dropped.
     pub(super) fn begin(&self) -> AnswerGuard {
         self.0.heard.store(false, Relaxed);
-        self.0.responded.store(false, Relaxed);
+        self.0.handed_over.store(false, Relaxed);
         self.0.begun.fetch_add(1, Relaxed);
         self.0.place.begin();
         AnswerGuard(self.clone())
@@ -108,15 +110,9 @@ impl Tracker {
 /// Counts an answer as ended when dropped.
 pub(super) struct AnswerGuard(Tracker);
 
-impl AnswerGuard {
-    /// The response is there; its body may still have to come.
-    pub(super) fn respond(&self) {
-        self.0.respond();
-    }
-}
-
 impl Drop for AnswerGuard {
     fn drop(&mut self) {
+        self.0.0.handed_over.store(true, Relaxed);
         self.0.0.ended.fetch_add(1, Relaxed);
     }
 }
@@ -136,6 +132,7 @@ impl<B: Body + Unpin> Body for TrackedBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
+        self.answer.0.0.handed_over.store(frame.is_pending(), Relaxed);
         if frame.is_pending() {
             // The bytes to come are not known yet: a stream, which lasts as long as its client stays.
             self.answer.0.0.place.must_stay();
@@ -149,5 +146,34 @@ impl<B: Body + Unpin> Body for TrackedBody<B> {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::places::Places;
+    use bytes::Bytes;
+    use http_body_util::{BodyExt as _, StreamBody};
+    use std::convert::Infallible;
+
+    /// The first piece of a list was flushed, and the rest counted as written.
+    #[tokio::test]
+    async fn an_answer_is_handed_over_when_no_more_of_it_is_to_come() {
+        let tracker = Tracker::new(Places::new(1, 0, |_| false).open(([127, 0, 0, 1], 1).into()));
+        let pieces = ["a", "b"].map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::from(piece))));
+        let body = StreamBody::new(futures_util::stream::iter(pieces));
+        let mut body = TrackedBody { body, answer: tracker.begin() };
+        for _ in 0..2 {
+            body.frame().await.unwrap().unwrap();
+            assert!(!tracker.has_handed_over());
+        }
+        drop(body);
+        assert!(tracker.has_handed_over() && !tracker.is_answering());
+        let stream = StreamBody::new(futures_util::stream::pending::<Result<Frame<Bytes>, Infallible>>());
+        let mut stream = TrackedBody { body: stream, answer: tracker.begin() };
+        assert!(!tracker.has_handed_over());
+        assert!(futures_util::FutureExt::now_or_never(stream.frame()).is_none());
+        assert!(tracker.has_handed_over(), "there is nothing yet");
     }
 }

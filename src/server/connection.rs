@@ -1,6 +1,7 @@
 //! Owns one connection: HTTP/1.1, and the end by an error, a timeout or the stop of the process.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::body::{Body, HttpBody};
@@ -12,19 +13,18 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::time::{Duration, Sleep, sleep};
 
 use super::activity::{Activity, TrackedBody, Tracker};
 use super::departure::Watched;
 use super::idle;
-use super::limits::ConnectionLimits;
+use super::limits::{ConnectionLimits, MAX_HEAD};
 use super::write_timeout::WriteTimeout;
 use crate::core::places::{Manner, Place};
 use crate::lifecycle::Lifecycle;
 
-/// The longest request head, and the most that is buffered of an answer whose client reads slowly, in bytes.
-/// Enough for a list of a hundred of the longest paths beside a ticket of 8 KiB. (hyper also takes at most a
-/// hundred header fields.)
-const MAX_HEAD: usize = 32 * 1024;
+/// The time that a connection which gives way has to write its answer, until it is looked at whether its client reads.
+const GIVING_WAY: Duration = Duration::from_secs(5);
 
 /// Serves the connection until either side closes it, a timeout ends it, or the process stops.
 pub(super) async fn run<A, F, B>(
@@ -54,7 +54,6 @@ pub(super) async fn run<A, F, B>(
         let response = answer(request, Arc::clone(&asking));
         async {
             let response = response.await;
-            guard.respond();
             Ok::<_, Infallible>(response.map(|body| TrackedBody { body, answer: guard }))
         }
     });
@@ -70,6 +69,7 @@ pub(super) async fn run<A, F, B>(
     let mut expired = std::pin::pin!(idle::expired(&tracker, limits));
     let mut stopped = std::pin::pin!(lifecycle.stopped_meanwhile());
     let mut leave = std::pin::pin!(place.leave(Manner::Politely));
+    let mut overdue: Option<Pin<Box<Sleep>>> = None;
     let mut is_stopping = false;
     let result = loop {
         tokio::select! {
@@ -85,11 +85,20 @@ pub(super) async fn run<A, F, B>(
                 }
                 connection.as_mut().graceful_shutdown();
                 leave.set(place.leave(Manner::AtOnce));
+                overdue = Some(Box::pin(sleep(GIVING_WAY)));
             }
             result = &mut connection => break result,
             () = &mut expired => {
                 tracing::debug!(peer = %place.peer(), "a connection timed out: its client sent no complete request head");
                 return;
+            }
+            () = async { if let Some(timer) = &mut overdue { timer.await } }, if overdue.is_some() => {
+                // Others wait for its socket, and its client does not read.
+                if tracker.is_blocked() {
+                    place.give_up();
+                    return;
+                }
+                overdue = Some(Box::pin(sleep(GIVING_WAY)));
             }
             () = &mut stopped, if !is_stopping => {
                 // hyper regards a connection as idle only after its first request, and would wait for that

@@ -8,6 +8,11 @@ pub fn sockets_beyond(max_connections: usize) -> usize {
     (max_connections / 2).min(128)
 }
 
+/// The longest request head, and the most that is buffered of an answer whose client reads slowly, in bytes.
+/// Enough for a list of a hundred of the longest paths beside a ticket of 8 KiB. (hyper also takes at most a
+/// hundred header fields.)
+pub(super) const MAX_HEAD: usize = 32 * 1024;
+
 /// The limits of a listener's connections.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectionLimits {

@@ -12,6 +12,7 @@ use tokio::time::{Duration, Sleep, sleep};
 
 use super::activity::Tracker;
 use super::gather;
+use super::limits::MAX_HEAD;
 use crate::core::places::{Manner, Place};
 
 /// Larger heads are counted, in bytes.
@@ -80,10 +81,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
         if length > 0 {
             self.tracker.heard();
             let requests = self.tracker.requests();
-            self.head = if self.requests == requests { self.head + length } else { length };
+            let before = if self.requests == requests { self.head } else { 0 };
+            self.head = before + length;
             self.requests = requests;
-            // The buffer for an ordinary head is a part of what each connection may take.
-            if self.head > ORDINARY_HEAD && self.place.hold_head(self.head).is_err() {
+            // The buffer for an ordinary head is a part of what each connection may take. A larger one is held once,
+            // as the largest that may come.
+            let grows_large = before <= ORDINARY_HEAD && self.head > ORDINARY_HEAD;
+            if grows_large && self.place.hold_head(MAX_HEAD).is_err() {
                 let full = io::Error::new(io::ErrorKind::OutOfMemory, "too many large heads are being read");
                 return Poll::Ready(Err(full));
             }
@@ -113,8 +117,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flush = Pin::new(&mut self.stream).poll_flush(cx);
-        // hyper flushes when its own buffer is written, also while a handler is still at work.
-        if flush.is_ready() && self.tracker.has_responded() {
+        // hyper flushes when its own buffer is written, also while a handler is still at work or more of a body is to
+        // come.
+        if flush.is_ready() && self.tracker.has_handed_over() {
             self.place.written();
         }
         self.judge(cx, flush)
@@ -146,6 +151,36 @@ mod tests {
         let error = near.write_all(&[0; 9]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!((TIMEOUT..TIMEOUT + Duration::from_secs(1)).contains(&start.elapsed()));
+    }
+
+    /// They counted with the length of their first part, and nothing behind an answer that was written.
+    #[tokio::test]
+    async fn large_heads_count_until_they_are_read() {
+        let places = Places::new(9, MAX_HEAD as u64 + 1, |_| false);
+        let connection = |port: u16| {
+            let place = places.open(([127, 0, 0, 1], port).into());
+            let (near, far) = duplex(2 * MAX_HEAD);
+            let tracker = Tracker::new(Arc::clone(&place));
+            (WriteTimeout::new(near, TIMEOUT, tracker.clone(), place, |_| {}), far, tracker)
+        };
+        let mut part = vec![0; ORDINARY_HEAD / 2 + 1];
+        let (mut first, mut client, tracker) = connection(1);
+        drop(tracker.begin());
+        first.flush().await.unwrap();
+        client.write_all(&vec![b'x'; ORDINARY_HEAD + 2]).await.unwrap();
+        first.read_exact(&mut part).await.unwrap();
+        first.read_exact(&mut part).await.unwrap();
+        first.flush().await.unwrap();
+        let (mut second, mut client, _) = connection(2);
+        client.write_all(&vec![b'x'; ORDINARY_HEAD + 2]).await.unwrap();
+        second.read_exact(&mut part).await.unwrap();
+        let error = second.read_exact(&mut part).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
+        drop((first, tracker));
+        let (mut third, mut client, _) = connection(3);
+        client.write_all(&vec![b'x'; ORDINARY_HEAD + 2]).await.unwrap();
+        third.read_exact(&mut part).await.unwrap();
+        third.read_exact(&mut part).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]

@@ -162,6 +162,11 @@ impl Place {
         self.leave.asked()
     }
 
+    /// The connection has given way too slowly: it ends at once.
+    pub fn give_up(&self) {
+        self.leave.ask(Manner::AtOnce);
+    }
+
     /// Resolves when the connection has to give way, at least in this manner. For a task that other things wake often:
     /// to go on waiting costs it a look. Not to be handed to another task.
     pub async fn leave(&self, manner: Manner) {

@@ -151,11 +151,8 @@ impl Table {
     fn give_way(&mut self, newcomer: &Client) -> bool {
         let after = self.holdings.of(newcomer);
         let largest = self.holdings.largest().filter(|(size, _)| after < *size).map(|(_, client)| client);
-        let victim = match largest {
-            Some(largest) => self.idle(largest).or_else(|| self.waiting(largest)),
-            None => self.idle(newcomer),
-        };
-        let Some(victim) = victim else { return false };
+        let of_largest = largest.and_then(|largest| self.idle(largest).or_else(|| self.waiting(largest)));
+        let Some(victim) = of_largest.or_else(|| self.idle(newcomer)) else { return false };
         self.dismiss(victim);
         true
     }
