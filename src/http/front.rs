@@ -44,7 +44,7 @@ impl Gateway {
         if let Some((method, uri)) = logged {
             request_log::write(&method, uri.path(), response.status());
         }
-        if leaves_body {
+        if leaves_body || place.has_to_leave() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response

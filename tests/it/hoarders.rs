@@ -180,6 +180,22 @@ async fn behind_a_trusted_proxy_each_client_has_its_part_of_the_connections() {
     until_metric(gateway.admin, "taskgate_watchers", 8).await;
     let refused = get_with(gateway.address, "/v1/tasks/a", greedy).await;
     assert_eq!((refused.status, refused.error_code().as_str()), (503, "overloaded"));
+    // The proxy is told to send no further request by it.
+    let mut answer = Vec::new();
+    unread(gateway.address, "/v1/tasks/a", greedy).await.read_to_end(&mut answer).await.unwrap();
+    let text = String::from_utf8(answer).unwrap().to_lowercase();
+    assert!(text.starts_with("http/1.1 503") && text.contains("connection: close"), "{text}");
+    // An `EventSource` would never come back after a 503.
+    for path in ["/v1/tasks/a", "/v1/tasks?id=a"] {
+        let stream = format!("{greedy}Accept: text/event-stream\r\n");
+        let told = get_with(gateway.address, path, &stream).await;
+        assert!(
+            told.status == 200 && told.text().contains("retry:"),
+            "{path}: {} {}",
+            told.status,
+            told.text()
+        );
+    }
     // Another one is served at once, within patience.
     let honest = get_with(gateway.address, "/v1/tasks/a", "X-Forwarded-For: 192.0.2.2\r\n");
     assert_eq!(timeout(Duration::from_secs(5), honest).await.expect("it waits").status, 200);
@@ -188,6 +204,30 @@ async fn behind_a_trusted_proxy_each_client_has_its_part_of_the_connections() {
     timeout(LIMIT, held[0].read_to_end(&mut answer)).await.expect("it is not told").unwrap();
     let text = String::from_utf8(answer).unwrap().to_lowercase();
     assert!(text.starts_with("http/1.1 200") && text.contains("connection: close"), "{text}");
+}
+
+/// Connections that have to give way held their sockets as long as their clients read a little now and then, and nobody
+/// else was accepted.
+#[tokio::test]
+async fn connections_that_give_way_do_so_soon() {
+    let upstream = large().await;
+    let mut settings = QUICK.to_vec();
+    settings.extend([("server.max_connections", "8"), ("server.write_stall_timeout", "10m")]);
+    let gateway = gateway(&upstream, &settings).await;
+    get(gateway.address, "/v1/tasks?id=d1&id=d2").await;
+    let mut held = Vec::new();
+    for _ in 0..8 {
+        held.push(unread(gateway.address, "/v1/tasks?id=d1&id=d2", "").await);
+    }
+    until_metric(gateway.admin, "taskgate_requests_total{route=\"list\",outcome=\"listed\"}", 9).await;
+    // Four sockets may be open beyond the limit. The next ones wait for those that give way.
+    for number in 2..9 {
+        let mut honest = connect(&format!("127.0.0.{number}"), gateway.address).await;
+        honest.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        let mut start = [0; 12];
+        timeout(LIMIT, honest.read_exact(&mut start)).await.expect("it is not accepted").unwrap();
+        held.push(honest);
+    }
 }
 
 /// Two hundred streams of a hundred tasks each filled `max_tasks`, and nobody else got one.

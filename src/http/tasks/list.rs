@@ -42,6 +42,7 @@ pub(in crate::http) async fn read(
 struct ListQuery {
     ids: Vec<String>,
     caller: Caller,
+    claimed: Result<(), Full>,
     mode: ReadMode,
     has_seen_the_end: bool,
 }
@@ -51,11 +52,12 @@ impl ListQuery {
         gateway.methods.check_reading(request)?;
         let caller = gateway.access.caller(request, place.peer())?;
         request_log::client(caller.client());
-        place.claim(caller.client()).map_err(|Full| gateway.overloaded())?;
+        let claimed = place.claim(caller.client());
         let seen = stream::last_event_id(request.headers());
         Ok(Self {
             ids: ids(request.uri().query().unwrap_or_default())?,
             caller,
+            claimed,
             mode: read_mode::of(request, gateway.max_wait)?,
             has_seen_the_end: seen.is_some_and(|id| id.as_bytes() == END),
         })
@@ -63,8 +65,10 @@ impl ListQuery {
 }
 
 async fn answer(gateway: &Parts, query: ListQuery, place: &Arc<Place>) -> Result<Response, Error> {
-    let ListQuery { ids, caller, mode, has_seen_the_end } = query;
-    let limited = gateway.limits.request(caller.client(), Instant::now());
+    let ListQuery { ids, caller, claimed, mode, has_seen_the_end } = query;
+    let limited = claimed
+        .map_err(|Full| gateway.overloaded())
+        .and_then(|()| gateway.limits.request(caller.client(), Instant::now()));
     if mode == ReadMode::Stream {
         request_log::kind(RequestKind::ListStream);
         return Ok(match limited {

@@ -31,8 +31,9 @@ pub(in crate::http) async fn read(
     request_log::kind(RequestKind::Task);
     let caller = gateway.access.caller(&request, place.peer())?;
     request_log::client(caller.client());
-    place.claim(caller.client()).map_err(|Full| gateway.overloaded())?;
+    let claimed = place.claim(caller.client());
     if *request.method() == Method::DELETE {
+        claimed.map_err(|Full| gateway.overloaded())?;
         method::check_cancelling(&gateway.routes, &key)?;
         request_log::kind(RequestKind::Cancel);
         return Box::pin(cancel::answer(gateway, &caller, key)).await.map(other);
@@ -40,7 +41,7 @@ pub(in crate::http) async fn read(
     let grant = caller.grant(key)?;
     let mode = read_mode::of(&request, gateway.max_wait)?;
     request_log::kind(mode.into());
-    let limited = within_limits(gateway, &grant);
+    let limited = claimed.map_err(|Full| gateway.overloaded()).and_then(|()| within_limits(gateway, &grant));
     let unless = IfNoneMatch::of(request.headers());
     let time = match mode {
         ReadMode::Stream if limited.is_err() => return Ok(other(stream::come_back())),
