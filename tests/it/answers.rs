@@ -2,17 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Answer, End, Gateway, Reply, Upstream, gateway, get, until};
+use crate::support::{Answer, EAGER, End, Gateway, Reply, Upstream, gateway, get, until};
 
 const KNOWN: &str = r#"{"status":"processing","progress":40}"#;
-/// Every look asks again, and the budget is never what is short.
-const EAGER: &[(&str, &str)] = &[
-    ("polling.fresh_for", "10ms"),
-    ("polling.max_interval", "10ms"),
-    ("budget.requests_per_minute", "1000000"),
-    ("budget.burst", "10000"),
-    ("upstream.max_body", "64KiB"),
-];
 /// For an upstream that hangs. Where it answers, a busy machine may take longer.
 const SHORT: &[(&str, &str)] = &[("upstream.timeout", "2s"), ("upstream.connect_timeout", "2s")];
 
@@ -30,7 +22,9 @@ fn row(reply: Reply, status: u16, code: &'static str, forwarded: impl Into<Optio
 
 /// The settings with which the row's error comes soon.
 fn settings(code: &str) -> Vec<(&'static str, &'static str)> {
-    if code == "upstream_timeout" { [EAGER, SHORT].concat() } else { EAGER.to_vec() }
+    let small = &[("upstream.max_body", "64KiB")];
+    let short = if code == "upstream_timeout" { SHORT } else { &[] };
+    [EAGER, small, short].concat()
 }
 
 fn rows() -> Vec<Row> {

@@ -37,9 +37,7 @@ fn serve(env: &[(&str, &str)], files: &[(&str, &str)]) -> (Program, SocketAddr, 
     let mut all = vec![("TASKGATE_SERVER__LISTEN", "127.0.0.1:0"), ("TASKGATE_ADMIN__LISTEN", "127.0.0.1:0")];
     all.extend_from_slice(env);
     let program = program(&["serve"], &all, files);
-    let ready = program.wait_for_log("listen=").pop().unwrap();
-    let at = |mark: &str| ready.split(mark).nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
-    let (main, admin) = (at("listen="), at("admin="));
+    let (main, admin) = program.addresses();
     (program, main, admin)
 }
 

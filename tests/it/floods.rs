@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::support::{KEY, Program, get, program};
+use crate::support::{Program, get, serve};
 
 const MIB: u64 = 1024 * 1024;
 /// Requests at once.
@@ -48,35 +48,16 @@ impl Flood {
     }
 }
 
-fn serve(upstream: SocketAddr, max_body: &str) -> (Program, SocketAddr) {
-    let base_url = format!("http://{upstream}");
-    let env = [
-        ("LEMONDATA_API_KEY", KEY),
-        ("TASKGATE_ACCESS__MODE", "open"),
-        ("TASKGATE_UPSTREAM__BASE_URL", &base_url),
-        ("TASKGATE_UPSTREAM__MAX_BODY", max_body),
-        ("TASKGATE_UPSTREAM__TIMEOUT", "20s"),
-        ("TASKGATE_SERVER__LISTEN", "127.0.0.1:0"),
-        ("TASKGATE_ADMIN__LISTEN", "off"),
-    ];
-    let program = program(&["serve"], &env, &[]);
-    let log = program.wait_for_log("listen=");
-    let address = log.last().unwrap().split("listen=").nth(1).unwrap().split(' ').next().unwrap();
-    let address = address.parse().unwrap();
-    (program, address)
-}
-
 /// The most memory that it ever had, in bytes.
 fn peak(program: &Program) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", program.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    program.memory_kib("VmHWM") * 1024
 }
 
 /// Asks for several tasks at once: what each got, how much memory that took, and what the upstream got rid of.
 async fn drink(flood: Flood, max_body: &str) -> (Vec<(u16, String)>, u64, u64) {
     let (upstream, taken) = flood.start().await;
-    let (program, address) = serve(upstream, max_body);
+    let extra = [("TASKGATE_UPSTREAM__MAX_BODY", max_body), ("TASKGATE_UPSTREAM__TIMEOUT", "20s")];
+    let (program, address, _) = serve(&format!("http://{upstream}"), &extra);
     assert_eq!(get(address, "/livez").await.status, 200);
     let before = peak(&program);
     let mut requests = JoinSet::new();

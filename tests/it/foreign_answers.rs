@@ -14,16 +14,8 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::support::{
-    Answer, KEY, Reply, Upstream, gateway, gateway_at, get, get_with, program, request, until,
+    Answer, EAGER, Reply, Upstream, gateway, gateway_at, get, get_with, request, serve, until,
 };
-
-/// Every look asks again, and the budget is never what is short.
-const EAGER: &[(&str, &str)] = &[
-    ("polling.fresh_for", "10ms"),
-    ("polling.max_interval", "10ms"),
-    ("budget.requests_per_minute", "1000000"),
-    ("budget.burst", "10000"),
-];
 
 /// When the second response to a request comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -348,18 +340,7 @@ async fn bodies_without_ids_pass_as_before() {
 async fn a_refusal_closes_every_kept_connection_and_is_logged_once() {
     // Every task is shown as the first one.
     let upstream = Upstream::always(Reply::json(&shown("first", "completed"))).await;
-    let base_url = upstream.base_url();
-    let env = [
-        ("LEMONDATA_API_KEY", KEY),
-        ("TASKGATE_ACCESS__MODE", "open"),
-        ("TASKGATE_UPSTREAM__BASE_URL", base_url.as_str()),
-        ("TASKGATE_SERVER__LISTEN", "127.0.0.1:0"),
-        ("TASKGATE_ADMIN__LISTEN", "off"),
-    ];
-    let program = program(&["serve"], &env, &[]);
-    let ready = program.wait_for_log("is ready").pop().unwrap();
-    let listen = ready.split_once("listen").unwrap().1.trim_start_matches(['"', ':', '=']);
-    let address = listen.split(['"', ' ']).next().unwrap().parse().unwrap();
+    let (program, address, _) = serve(&upstream.base_url(), &[]);
     assert_eq!(get(address, "/v1/tasks/first").await.status, 200);
     assert_eq!(upstream.open(), 1, "kept");
     for number in 0..5 {

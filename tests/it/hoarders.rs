@@ -8,7 +8,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::support::{
-    Events, KEY, Program, QUICK, Reply, Seen, Upstream, gateway, get, get_with, program, until, until_metric,
+    Events, Program, QUICK, Reply, Seen, Upstream, gateway, get, get_with, serve, until, until_metric,
 };
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -34,27 +34,17 @@ struct Small {
 
 impl Small {
     fn start(upstream: &Upstream) -> Self {
-        let base_url = upstream.base_url();
-        let env = [
-            ("LEMONDATA_API_KEY", KEY),
-            ("TASKGATE_ACCESS__MODE", "open"),
-            ("TASKGATE_UPSTREAM__BASE_URL", base_url.as_str()),
+        let extra = [
             ("TASKGATE_UPSTREAM__MAX_IN_FLIGHT", "8"),
-            ("TASKGATE_SERVER__LISTEN", "127.0.0.1:0"),
-            ("TASKGATE_ADMIN__LISTEN", "127.0.0.1:0"),
             ("TASKGATE_BUDGET__REQUESTS_PER_MINUTE", "1000000"),
             ("TASKGATE_CACHE__MAX_BYTES", "32MiB"),
         ];
-        let program = program(&["serve"], &env, &[]);
-        let ready = program.wait_for_log("is ready").pop().unwrap();
-        let word = |mark: &str| ready.split(mark).nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
-        Self { address: word("listen="), admin: word("admin="), program }
+        let (program, address, admin) = serve(&upstream.base_url(), &extra);
+        Self { program, address, admin }
     }
 
     fn resident_mib(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.program.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
+        self.program.memory_kib("VmRSS") as f64 / 1024.0
     }
 
     /// The bound: `max_bytes` and a fifth, what may be in flight, and room for what an allocator keeps.

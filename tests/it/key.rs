@@ -1,34 +1,18 @@
 //! The API key occurs nowhere but in the upstream request (scorecard S1, invariant 7).
 
-use crate::support::{End, KEY, Reply, Upstream, exchange, get, program, request};
+use crate::support::{End, KEY, Reply, Upstream, exchange, get, program, request, serve};
 
-/// A program that logs everything it can, in front of this upstream, and its address.
-fn serve(upstream: &Upstream) -> (crate::support::Program, std::net::SocketAddr) {
-    let base_url = upstream.base_url();
-    let program = program(
-        &["serve"],
-        &[
-            ("LEMONDATA_API_KEY", KEY),
-            ("TASKGATE_ACCESS__MODE", "open"),
-            ("TASKGATE_UPSTREAM__BASE_URL", &base_url),
-            ("TASKGATE_UPSTREAM__TIMEOUT", "500ms"),
-            ("TASKGATE_UPSTREAM__CONNECT_TIMEOUT", "500ms"),
-            ("TASKGATE_SERVER__LISTEN", "127.0.0.1:0"),
-            ("TASKGATE_ADMIN__LISTEN", "127.0.0.1:0"),
-            ("TASKGATE_LOG__FILTER", "trace"),
-            ("TASKGATE_LOG__ACCESS", "true"),
-            ("TASKGATE_POLLING__FRESH_FOR", "10ms"),
-            ("TASKGATE_POLLING__MAX_INTERVAL", "10ms"),
-            ("TASKGATE_POLLING__PATIENCE", "2s"),
-            ("RUST_BACKTRACE", "full"),
-        ],
-        &[],
-    );
-    let ready = program.wait_for_log("listen=").pop().unwrap();
-    let address = ready.split("listen=").nth(1).unwrap().split(' ').next().unwrap();
-    let address = address.parse().unwrap();
-    (program, address)
-}
+/// It logs everything it can.
+const TALKATIVE: &[(&str, &str)] = &[
+    ("TASKGATE_UPSTREAM__TIMEOUT", "500ms"),
+    ("TASKGATE_UPSTREAM__CONNECT_TIMEOUT", "500ms"),
+    ("TASKGATE_LOG__FILTER", "trace"),
+    ("TASKGATE_LOG__ACCESS", "true"),
+    ("TASKGATE_POLLING__FRESH_FOR", "10ms"),
+    ("TASKGATE_POLLING__MAX_INTERVAL", "10ms"),
+    ("TASKGATE_POLLING__PATIENCE", "2s"),
+    ("RUST_BACKTRACE", "full"),
+];
 
 /// Everything an upstream can do with the key it was sent.
 fn echoes() -> Vec<Reply> {
@@ -59,7 +43,7 @@ fn echoes() -> Vec<Reply> {
 async fn the_key_shows_nowhere() {
     for (number, reply) in echoes().into_iter().enumerate() {
         let upstream = Upstream::always(reply).await;
-        let (program, address) = serve(&upstream);
+        let (program, address, _) = serve(&upstream.base_url(), TALKATIVE);
         let mut shown = Vec::new();
         for method in ["GET", "HEAD", "OPTIONS", "POST"] {
             for path in ["/v1/tasks/a", "/v1/images/a", "/nowhere", "/livez"] {
@@ -104,7 +88,7 @@ async fn proxy_variables_do_not_lead_the_key_astray() {
             ("TASKGATE_ACCESS__MODE", "open"),
             ("TASKGATE_UPSTREAM__BASE_URL", &base_url),
             ("TASKGATE_SERVER__LISTEN", "127.0.0.1:0"),
-            ("TASKGATE_ADMIN__LISTEN", "off"),
+            ("TASKGATE_ADMIN__LISTEN", "127.0.0.1:0"),
             ("HTTP_PROXY", &proxy),
             ("http_proxy", &proxy),
             ("ALL_PROXY", &proxy),
@@ -112,8 +96,7 @@ async fn proxy_variables_do_not_lead_the_key_astray() {
         ],
         &[],
     );
-    let ready = program.wait_for_log("listen=").pop().unwrap();
-    let address = ready.split("listen=").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    let (address, _) = program.addresses();
     assert_eq!(get(address, "/v1/tasks/a").await.status, 200);
     assert_eq!((upstream.count(), thief.count()), (1, 0));
 }

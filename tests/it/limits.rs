@@ -1,6 +1,6 @@
 //! The limits per client: honest refusals, and nobody pays for another.
 
-use crate::support::{KEY, Reply, Upstream, exchange, gateway, get, get_with, program};
+use crate::support::{Reply, Upstream, exchange, gateway, get, get_with, serve};
 
 #[tokio::test]
 async fn requests_a_second_are_limited_with_an_honest_retry_after() {
@@ -46,21 +46,8 @@ async fn behind_a_trusted_proxy_each_address_is_a_client_and_nobody_else_is_beli
 #[tokio::test]
 async fn a_proxy_that_nobody_named_is_hinted_at_once() {
     let upstream = Upstream::always(Reply::json(r#"{"status":"completed"}"#)).await;
-    let base_url = upstream.base_url();
-    let program = program(
-        &["serve"],
-        &[
-            ("LEMONDATA_API_KEY", KEY),
-            ("TASKGATE_ACCESS__MODE", "open"),
-            ("TASKGATE_UPSTREAM__BASE_URL", &base_url),
-            ("TASKGATE_SERVER__LISTEN", "127.0.0.1:0"),
-            ("TASKGATE_ADMIN__LISTEN", "off"),
-            ("TASKGATE_LIMITS__REQUESTS_PER_SECOND", "1000000"),
-        ],
-        &[],
-    );
-    let ready = program.wait_for_log("listen=").pop().unwrap();
-    let address = ready.split("listen=").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    let extra = [("TASKGATE_LIMITS__REQUESTS_PER_SECOND", "1000000")];
+    let (program, address, _) = serve(&upstream.base_url(), &extra);
     let many = "GET /v1/tasks/a HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(2999);
     let last = "GET /v1/tasks/a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let answers = exchange(address, format!("{many}{last}").as_bytes()).await;

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use crate::access::jwt;
-use crate::support::{KEY, Program, Reply, Upstream, exchange, get_with, program};
+use crate::support::{KEY, Reply, Upstream, address, exchange, get_with, serve};
 
 const DONE: &str = r#"{"status":"completed"}"#;
 const JSON: (&str, &str) = ("TASKGATE_LOG__FORMAT", "json");
@@ -17,24 +17,6 @@ const ACCESS: (&str, &str) = ("TASKGATE_LOG__ACCESS", "true");
 
 fn id(name: &str) -> String {
     format!("X-Request-Id: {name}\r\n")
-}
-
-/// The program, and where it listens, whatever its log looks like.
-fn serve(upstream: &Upstream, extra: &[(&str, &str)]) -> (Program, SocketAddr) {
-    let base_url = upstream.base_url();
-    let mut env = vec![
-        ("LEMONDATA_API_KEY", KEY),
-        ("TASKGATE_ACCESS__MODE", "open"),
-        ("TASKGATE_UPSTREAM__BASE_URL", base_url.as_str()),
-        ("TASKGATE_SERVER__LISTEN", "127.0.0.1:0"),
-        ("TASKGATE_ADMIN__LISTEN", "off"),
-    ];
-    env.extend_from_slice(extra);
-    let program = program(&["serve"], &env, &[]);
-    let ready = program.wait_for_log("is ready").pop().unwrap();
-    let listen = ready.split_once("listen").unwrap().1.trim_start_matches(['"', ':', '=']);
-    let address = listen.split(['"', ' ']).next().unwrap().parse().unwrap();
-    (program, address)
 }
 
 /// Each line is one event.
@@ -71,7 +53,7 @@ async fn an_access_line_says_who_asked_for_what_and_what_became_of_it() {
     let upstream = Upstream::always(Reply::json(DONE)).await;
     for json in [true, false] {
         let format = if json { JSON } else { ("TASKGATE_LOG__FORMAT", "text") };
-        let (program, at) = serve(&upstream, &[format, ACCESS]);
+        let (program, at, _) = serve(&upstream.base_url(), &[format, ACCESS]);
         get_with(at, "/v1/tasks/done?ticket=ticket-canary", &id("web-1")).await;
         get_with(at, "/v1/tasks/done", &id("web-2")).await;
         get_with(at, "/v1/tasks?id=done&ticket=ticket-canary", &id("web-3")).await;
@@ -116,8 +98,8 @@ async fn clients_are_named_without_their_secrets() {
     let hash = taskgate::core::hex::encode(&taskgate::core::token::hash(TOKEN));
     std::fs::write(&tokens, format!("program {hash}\n")).unwrap();
     std::fs::write(&secrets, SECRET).unwrap();
-    let (program, at) = serve(
-        &upstream,
+    let (program, at, _) = serve(
+        &upstream.base_url(),
         &[
             JSON,
             ACCESS,
@@ -152,7 +134,8 @@ async fn nothing_a_client_sends_can_end_a_line_or_colour_it() {
     let upstream = Upstream::always(Reply::json(DONE)).await;
     for json in [true, false] {
         let format = if json { JSON } else { ("TASKGATE_LOG__FORMAT", "text") };
-        let (program, at) = serve(&upstream, &[format, ACCESS, ("TASKGATE_LOG__FILTER", "debug")]);
+        let (program, at, _) =
+            serve(&upstream.base_url(), &[format, ACCESS, ("TASKGATE_LOG__FILTER", "debug")]);
         hostile(at).await;
         get_with(at, "/v1/tasks/a", &id("last")).await;
         program.signal("TERM");
@@ -189,7 +172,7 @@ async fn what_a_request_causes_upstream_is_logged_under_its_name() {
     })
     .await;
     let nobody = Upstream::always(Reply::json("{}")).await.base_url();
-    let (program, at) = serve(&upstream, &[JSON]);
+    let (program, at, _) = serve(&upstream.base_url(), &[JSON]);
     get_with(at, "/v1/tasks/limited", &id("web-429")).await;
     program.signal("TERM");
     let (_, _, log) = program.end();
@@ -211,7 +194,7 @@ async fn what_a_request_causes_upstream_is_logged_under_its_name() {
             ("TASKGATE_LOG__FILTER", "warn,taskgate::cli=info"),
             ("TASKGATE_POLLING__MAX_STREAM", "1s"),
         ];
-        let (program, at) = serve(&upstream, &settings);
+        let (program, at, _) = serve(&upstream.base_url(), &settings);
         let name = format!("web-{number}");
         get_with(at, path, &format!("{headers}{}", id(&name))).await;
         let line = program.wait_for_log("no answer from the upstream").pop().unwrap();
@@ -224,7 +207,7 @@ async fn what_a_request_causes_upstream_is_logged_under_its_name() {
         assert!(event["span"]["name"] == "request" && event["level"] == "WARN", "{event}");
     }
     let text = [("TASKGATE_UPSTREAM__BASE_URL", nobody.as_str())];
-    let (program, at) = serve(&upstream, &text);
+    let (program, at, _) = serve(&upstream.base_url(), &text);
     get_with(at, "/v1/tasks/a", &id("web-text")).await;
     let line = program.wait_for_log("no answer from the upstream").pop().unwrap();
     assert!(line.contains("request{request_id=\"web-text\"}"), "{line}");
@@ -257,8 +240,8 @@ fn unread(upstream: &Upstream) -> (std::process::Child, BufReader<ChildStderr>, 
         line.clear();
         assert!(log.read_line(&mut line).unwrap() > 0, "it ends early");
     }
-    let address = |mark: &str| line.split(mark).nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
-    (child, log, address("listen="), address("admin="))
+    let (main, admin) = (address("listen", &line), address("admin", &line));
+    (child, log, main, admin)
 }
 
 fn lost(page: &str, reason: &str) -> u64 {

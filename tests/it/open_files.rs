@@ -27,10 +27,7 @@ fn serve(upstream: &Upstream, descriptors: u32) -> (Program, SocketAddr, SocketA
         .env("TASKGATE_ADMIN__LISTEN", "127.0.0.1:0");
     let program = run(command);
     program.wait_for_log("fewer open files than the settings need");
-    let log = program.wait_for_log("listen=");
-    let line = log.last().unwrap();
-    let address = |mark: &str| line.split(mark).nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
-    let (main, admin) = (address("listen="), address("admin="));
+    let (main, admin) = program.addresses();
     (program, main, admin)
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use crate::support::{End, KEY, Program, Reply, Upstream, get, get_with, program, request};
+use crate::support::{End, KEY, Reply, Upstream, get, get_with, program, request, serve};
 
 fn after<'l>(lines: &'l [String], mark: &str) -> &'l str {
     let line =
@@ -16,22 +16,6 @@ fn after<'l>(lines: &'l [String], mark: &str) -> &'l str {
 /// The rest of the line after a mark.
 fn after_line<'l>(lines: &'l [String], mark: &str) -> &'l str {
     lines.iter().find_map(|line| line.split_once(mark)).unwrap_or_else(|| panic!("no {mark} in {lines:?}")).1
-}
-
-fn serve(upstream: &Upstream, extra: &[(&str, &str)]) -> (Program, SocketAddr, SocketAddr) {
-    let base_url = upstream.base_url();
-    let mut env = vec![
-        ("LEMONDATA_API_KEY", KEY),
-        ("TASKGATE_ACCESS__MODE", "open"),
-        ("TASKGATE_UPSTREAM__BASE_URL", &base_url),
-        ("TASKGATE_SERVER__LISTEN", "127.0.0.1:0"),
-        ("TASKGATE_ADMIN__LISTEN", "127.0.0.1:0"),
-    ];
-    env.extend_from_slice(extra);
-    let program = program(&["serve"], &env, &[]);
-    let log = program.wait_for_log("listen=");
-    let (main, admin) = (after(&log, "listen=").parse().unwrap(), after(&log, "admin=").parse().unwrap());
-    (program, main, admin)
 }
 
 #[test]
@@ -107,7 +91,7 @@ async fn a_taken_port_is_exit_1_and_names_the_setting() {
 #[tokio::test]
 async fn healthcheck_is_0_when_ready_and_1_otherwise() {
     let upstream = Upstream::always(Reply::json("{}")).await;
-    let (server, main, admin) = serve(&upstream, &[]);
+    let (server, main, admin) = serve(&upstream.base_url(), &[]);
     let check = |main: SocketAddr, admin: &str| {
         let main = main.to_string();
         let env = [
@@ -132,7 +116,7 @@ async fn sigterm_lets_requests_finish_and_sigint_ends_it_too() {
     for signal in ["TERM", "INT"] {
         let (reply, hold) = Reply::json(r#"{"status":"completed"}"#).held();
         let upstream = Upstream::always(reply).await;
-        let (server, main, _) = serve(&upstream, &[]);
+        let (server, main, _) = serve(&upstream.base_url(), &[]);
         let request = tokio::spawn(async move { get(main, "/v1/tasks/a").await });
         upstream.asked(1).await;
         server.signal(signal);
@@ -149,7 +133,7 @@ async fn sigterm_lets_requests_finish_and_sigint_ends_it_too() {
 #[tokio::test]
 async fn a_drain_answers_who_waits_for_a_hung_upstream() {
     let upstream = Upstream::always(Reply::raw("", End::Hang)).await;
-    let (server, main, _) = serve(&upstream, &[("TASKGATE_SERVER__SHUTDOWN_GRACE", "6s")]);
+    let (server, main, _) = serve(&upstream.base_url(), &[("TASKGATE_SERVER__SHUTDOWN_GRACE", "6s")]);
     let requests = ["/v1/tasks/a", "/v1/tasks/b?wait=30", "/v1/tasks?id=c"]
         .map(|path| tokio::spawn(async move { get(main, path).await }));
     upstream.asked(3).await;
@@ -171,7 +155,7 @@ async fn a_drain_does_not_wait_for_what_nobody_wants() {
     let upstream = Upstream::always(Reply::raw("", End::Hang)).await;
     // Far longer than the test waits for the program's end.
     let long = [("TASKGATE_SERVER__SHUTDOWN_GRACE", "10m"), ("TASKGATE_UPSTREAM__TIMEOUT", "10m")];
-    let (server, main, _) = serve(&upstream, &long);
+    let (server, main, _) = serve(&upstream.base_url(), &long);
     let mut client = TcpStream::connect(main).await.unwrap();
     client.write_all(b"GET /v1/tasks/a HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     upstream.asked(1).await;

@@ -18,7 +18,7 @@ use taskgate::server::{self, ConnectionLimits};
 
 pub use client::{Answer, exchange, get, get_with, request};
 pub use events::{Events, Seen};
-pub use process::{Program, program, run};
+pub use process::{Program, address, program, run, serve};
 pub use relay::Relay;
 pub use upstream::{End, Reply, Upstream};
 
@@ -32,6 +32,14 @@ pub const QUICK: &[(&str, &str)] = &[
     ("polling.patience", "1s"),
     ("cache.not_found_ttl", "100ms"),
     ("budget.requests_per_minute", "100000"),
+];
+
+/// A gateway that keeps nothing for long, and never lacks budget.
+pub const EAGER: &[(&str, &str)] = &[
+    ("polling.fresh_for", "10ms"),
+    ("polling.max_interval", "10ms"),
+    ("budget.requests_per_minute", "1000000"),
+    ("budget.burst", "10000"),
 ];
 
 /// A gateway in this process, on ports of its own. Dropped, it is gone.
@@ -83,13 +91,13 @@ pub async fn gateway_at(base_url: &str, extra: &[(&str, &str)]) -> Gateway {
 /// A sandbox that takes the tests' key, on a port of its own, and where it listens.
 pub async fn sandbox(options: Options) -> (Sandbox, SocketAddr, Lifecycle) {
     let sandbox = Sandbox::new(Options { api_key: KEY.to_owned(), ..options });
-    let (address, lifecycle) = serve(sandbox.router()).await;
+    let (address, lifecycle) = serve_router(sandbox.router()).await;
     (sandbox, address, lifecycle)
 }
 
 /// A sandbox that serves a page, as the demo's does.
 pub async fn site(page: &'static str) -> (SocketAddr, Lifecycle) {
-    serve(Sandbox::new(Options::default()).router_with(page)).await
+    serve_router(Sandbox::new(Options::default()).router_with(page)).await
 }
 
 /// Looks again and again until there is something to see. Only what never comes takes the whole minute.
@@ -125,7 +133,7 @@ pub async fn until_stale(address: SocketAddr, upstream: &Upstream, clock: &str, 
     until("the clock's task is asked about again", look).await;
 }
 
-async fn serve(router: axum::Router) -> (SocketAddr, Lifecycle) {
+async fn serve_router(router: axum::Router) -> (SocketAddr, Lifecycle) {
     let listener = listeners::listen("127.0.0.1:0".parse().unwrap(), "sandbox").await.unwrap();
     let address = listener.local_addr().unwrap();
     let lifecycle = Lifecycle::default();

@@ -1,10 +1,13 @@
 //! Owns processes: the program as a user runs it, and others, with arguments, variables, output and an exit code.
 
 use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
+
+use super::KEY;
 
 /// Far longer than any command takes: a test that reaches it has found a hang.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -26,6 +29,30 @@ pub fn program(arguments: &[&str], env: &[(&str, &str)], files: &[(&str, &str)])
     let mut command = command(dir.path());
     command.args(arguments).envs(env.iter().copied()).stdin(Stdio::null());
     start(command, dir)
+}
+
+/// Starts a gateway in open mode in front of this upstream, with these variables besides: the program, and the addresses
+/// of the main and the admin listener.
+#[track_caller]
+pub fn serve(base_url: &str, extra: &[(&str, &str)]) -> (Program, SocketAddr, SocketAddr) {
+    let mut env = vec![
+        ("LEMONDATA_API_KEY", KEY),
+        ("TASKGATE_ACCESS__MODE", "open"),
+        ("TASKGATE_UPSTREAM__BASE_URL", base_url),
+        ("TASKGATE_SERVER__LISTEN", "127.0.0.1:0"),
+        ("TASKGATE_ADMIN__LISTEN", "127.0.0.1:0"),
+    ];
+    env.extend_from_slice(extra);
+    let program = program(&["serve"], &env, &[]);
+    let (main, admin) = program.addresses();
+    (program, main, admin)
+}
+
+/// The address in this field of a log line of either format.
+#[track_caller]
+pub fn address(field: &str, line: &str) -> SocketAddr {
+    let (_, rest) = line.split_once(field).unwrap_or_else(|| panic!("no {field} in {line}"));
+    rest.trim_start_matches(['"', ':', '=']).split(['"', ' ']).next().unwrap().parse().unwrap()
 }
 
 /// Starts any command. What it leaves lying about goes with it.
@@ -75,6 +102,20 @@ impl Program {
     #[track_caller]
     pub fn wait_for_log(&self, part: &str) -> Vec<String> {
         wait_for(&self.stderr, part)
+    }
+
+    /// The addresses of the main and the admin listener, once a gateway is ready.
+    #[track_caller]
+    pub fn addresses(&self) -> (SocketAddr, SocketAddr) {
+        let ready = self.wait_for_log("is ready").pop().unwrap();
+        (address("listen", &ready), address("admin", &ready))
+    }
+
+    /// A figure of its memory in `/proc`, such as `VmRSS`, in KiB.
+    pub fn memory_kib(&self, figure: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(figure)?.strip_prefix(':')).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     /// The next line of standard output.
