@@ -21,7 +21,7 @@ pub struct Args {
     pub parts: Vec<Part>,
     /// A short run that only shows that everything works.
     pub quick: bool,
-    /// Whether the tables are written to docs/performance.md and README.md.
+    /// `true`: the tables are written to docs/performance.md and README.md.
     pub write: bool,
     pub rounds: usize,
     /// The number of tasks that the caches keep in the memory part.

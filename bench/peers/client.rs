@@ -101,7 +101,7 @@ impl Answer {
         self.headers().find(|(of, _)| of.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// Whether the connection stays open for another request.
+    /// The connection stays open for another request.
     pub fn goes_on(&self) -> bool {
         self.header("connection").is_none_or(|value| !value.eq_ignore_ascii_case("close"))
     }

@@ -55,7 +55,7 @@ impl Process {
         Ok(Self { child, log })
     }
 
-    /// Whether the process was successful; `None` while it runs.
+    /// `Some(true)` after a success; `None` while the process runs.
     pub fn ended(&mut self) -> Option<bool> {
         self.child.try_wait().ok().flatten().map(|status| status.success())
     }

@@ -24,9 +24,9 @@ struct Request {
     bytes: String,
     status: u16,
     shows: Shows,
-    /// Whether nothing behind it is answered.
+    /// It is the last request that is answered.
     is_last: bool,
-    /// Whether its client must wait for the answer with its own side open.
+    /// Its client has to keep its own side open until the answer.
     must_stay: bool,
 }
 

@@ -85,7 +85,7 @@ fn is_id(text: &str) -> bool {
     (1..=128).contains(&text.chars().count()) && text.chars().all(|letter| alphabet.contains(letter))
 }
 
-/// Whether a longer template has this word in the place of the id in `template`.
+/// True if a longer template has this word in the place of the id in `template`.
 fn is_word_of_a_sibling(template: &str, word: &str) -> bool {
     let Some((before, _)) = template.split_once("{id}") else { return false };
     TEMPLATES.iter().any(|other| other.starts_with(&format!("{before}{word}/")))
