@@ -28,6 +28,7 @@ use crate::upstream::{SetupError, Upstream};
 /// The most connections of the admin listener, apart from the main listener's: it answers when that one is
 /// full.
 const ADMIN_CONNECTIONS: usize = 64;
+
 /// Why the gateway cannot run.
 #[derive(Debug, Error)]
 pub enum StartError {
@@ -80,8 +81,8 @@ pub fn start(
         let gateway = gateway.clone();
         move |request, place| Box::pin(gateway.clone().answer(request, place))
     };
-    let proxies = settings.server.trusted_proxies.clone();
-    let is_proxy = move |peer| proxies.iter().any(|network| network.contains(&peer));
+    let known = Arc::clone(&access);
+    let is_proxy = move |address| known.is_proxy(address);
     let places = Places::new(limits.max_connections, unread_bytes(settings), is_proxy);
     let main = Listener::new("main", limits);
     let connections = Arc::clone(&main.connections);

@@ -158,10 +158,8 @@ impl Mirror {
     /// # Errors
     /// A [`Refusal`] where too many tasks have interest.
     pub fn watch(&self, grant: &Grant, told: Option<HeaderValue>) -> Result<Watch, Refusal> {
-        let waiter = self.coordinator.watch(grant).ok_or_else(|| Refusal {
-            reason: Reason::Overloaded,
-            retry_after: spread(self.coordinator.policy.patience),
-        })?;
+        let full = || Refusal::overloaded(self.coordinator.policy.patience);
+        let waiter = self.coordinator.watch(grant).ok_or_else(full)?;
         Ok(Watch::new(Arc::clone(&self.coordinator), grant.clone(), waiter, told))
     }
 

@@ -134,8 +134,7 @@ impl Watch {
     }
 
     fn evicted(&self) -> WatchEvent {
-        let retry_after = spread(self.coordinator.policy.patience);
-        WatchEvent::Evicted(Refusal { reason: Reason::Overloaded, retry_after })
+        WatchEvent::Evicted(Refusal::overloaded(self.coordinator.policy.patience))
     }
 
     fn landing(&mut self) -> Option<WatchEvent> {

@@ -5,17 +5,17 @@ use std::borrow::Cow;
 
 /// The elements of a list, which commas separate.
 pub(super) fn elements(field: &[u8]) -> impl Iterator<Item = &[u8]> {
-    Parts { rest: Some(field), separator: b',', has_escapes: true }
+    Split { rest: Some(field), separator: b',', has_escapes: true }
 }
 
 /// An element's own text, then its parameters, which semicolons separate.
 pub(super) fn parameters(element: &[u8]) -> impl Iterator<Item = &[u8]> {
-    Parts { rest: Some(element), separator: b';', has_escapes: true }
+    Split { rest: Some(element), separator: b';', has_escapes: true }
 }
 
 /// The tags of a list of entity tags. Their quotes know no escapes (RFC 9110, 8.8.3).
 pub(super) fn entity_tags(field: &[u8]) -> impl Iterator<Item = &[u8]> {
-    Parts { rest: Some(field), separator: b',', has_escapes: false }
+    Split { rest: Some(field), separator: b',', has_escapes: false }
 }
 
 /// The value of a token or a quoted string (RFC 9110, 5.6.4). `None` for a string whose quotes do not match.
@@ -34,13 +34,13 @@ pub(super) fn word(text: &[u8]) -> Option<Cow<'_, [u8]>> {
 
 /// The parts of a field, without the blanks around them. A quoted string without an end reaches to the end of
 /// the field: nothing behind its first quote is taken for a part of its own.
-struct Parts<'f> {
+struct Split<'f> {
     rest: Option<&'f [u8]>,
     separator: u8,
     has_escapes: bool,
 }
 
-impl<'f> Iterator for Parts<'f> {
+impl<'f> Iterator for Split<'f> {
     type Item = &'f [u8];
 
     fn next(&mut self) -> Option<&'f [u8]> {

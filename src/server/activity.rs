@@ -107,6 +107,14 @@ impl Tracker {
     }
 }
 
+#[cfg(test)]
+impl Tracker {
+    /// The tracker of a connection that has the only place.
+    pub(super) fn alone() -> Self {
+        Self::new(crate::core::places::Places::new(1, 0, |_| false).open(([127, 0, 0, 1], 1).into()))
+    }
+}
+
 /// Counts an answer as ended when dropped.
 pub(super) struct AnswerGuard(Tracker);
 
@@ -152,7 +160,6 @@ impl<B: Body + Unpin> Body for TrackedBody<B> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::places::Places;
     use bytes::Bytes;
     use http_body_util::{BodyExt as _, StreamBody};
     use std::convert::Infallible;
@@ -160,7 +167,7 @@ mod tests {
     /// The first piece of a list was flushed, and the rest counted as written.
     #[tokio::test]
     async fn an_answer_is_handed_over_when_no_more_of_it_is_to_come() {
-        let tracker = Tracker::new(Places::new(1, 0, |_| false).open(([127, 0, 0, 1], 1).into()));
+        let tracker = Tracker::alone();
         let pieces = ["a", "b"].map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::from(piece))));
         let body = StreamBody::new(futures_util::stream::iter(pieces));
         let mut body = TrackedBody { body, answer: tracker.begin() };

@@ -70,7 +70,6 @@ impl IdleTimer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::places::Places;
     use tokio::time::{Duration, sleep};
 
     const LIMITS: ConnectionLimits = ConnectionLimits {
@@ -82,8 +81,7 @@ mod tests {
 
     /// Simulates a connection. Returns the time from its start to its timeout, in whole seconds.
     async fn ended<L: Future<Output = ()>>(life: impl FnOnce(Tracker) -> L) -> u64 {
-        let (tracker, start) =
-            (Tracker::new(Places::new(1, 0, |_| false).open(([127, 0, 0, 1], 1).into())), Instant::now());
+        let (tracker, start) = (Tracker::alone(), Instant::now());
         let life = life(tracker.clone());
         tokio::select! {
             biased;

@@ -113,11 +113,6 @@ impl Place {
         Waiting(Arc::clone(self))
     }
 
-    /// A request waits until the value is dropped; resolves when the connection has to give way.
-    pub async fn leave_politely(&self) {
-        self.leave(Manner::Politely).await;
-    }
-
     /// An answer holds this body until it is written.
     ///
     /// # Errors

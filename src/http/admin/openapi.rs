@@ -82,6 +82,8 @@ fn describe(settings: &Settings) -> OpenApi {
         .build()
 }
 
+const LIMITED: &str = "The budget, a limit of this client or the upstream's limit is reached";
+
 /// GET and HEAD of a status path.
 fn read(settings: &Settings, template: &str) -> OperationBuilder {
     let none_match = "The ETag of the state that the client has: the answer is another state, or 304";
@@ -100,10 +102,7 @@ fn read(settings: &Settings, template: &str) -> OperationBuilder {
         .response("400", refusal("The id or a parameter is not valid, or there is a body"))
         .response("404", mirrored("The upstream knows no such task, or the path is no status path"))
         .response("4XX", mirrored("The upstream's own refusal"))
-        .response(
-            "429",
-            refused_for_now("The budget, a limit of this client or the upstream's limit is reached"),
-        )
+        .response("429", refused_for_now(LIMITED))
         .response("502", refused_for_now("The upstream failed, and no state is known"))
         .response("503", refused_for_now("Too many tasks are watched, or the gateway is stopping"))
         .response("504", refused_for_now("The upstream did not answer in time, and no state is known"))
@@ -122,10 +121,7 @@ fn cancel(settings: &Settings) -> OperationBuilder {
         .response("400", mirrored("The id is not valid, there is a body, or the task cannot be cancelled"))
         .response("404", mirrored("The upstream knows no such task"))
         .response("4XX", mirrored("The upstream's own refusal"))
-        .response(
-            "429",
-            refused_for_now("The budget, a limit of this client or the upstream's limit is reached"),
-        )
+        .response("429", refused_for_now(LIMITED))
         .response("502", refused_for_now("The upstream failed"))
         .response("503", refused_for_now("Too many cancellations are waiting, or the gateway is stopping"))
         .response("504", refused_for_now("The upstream did not answer in time"))

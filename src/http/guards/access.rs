@@ -4,7 +4,7 @@
 
 use parking_lot::RwLock;
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -64,6 +64,11 @@ impl Access {
     /// Replaces tokens and secrets. Requests and streams already accepted keep their rights until those end.
     pub fn renew(&self, settings: &config::Access) {
         *self.keys.write() = Arc::new(Keys::new(settings));
+    }
+
+    /// Whether a peer at this address is a trusted proxy, which carries the requests of many clients.
+    pub fn is_proxy(&self, address: IpAddr) -> bool {
+        self.proxies.trusts(address)
     }
 
     /// Judges the credentials of a request. Open mode accepts every client and ignores credentials: scripts

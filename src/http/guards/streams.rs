@@ -11,7 +11,7 @@ use tokio::time::{Duration, Instant, sleep_until};
 use crate::config;
 use crate::core::answer::Refusal;
 use crate::core::grant::Client;
-use crate::core::places::{Full, Place, Waiting};
+use crate::core::places::{Full, Manner, Place, Waiting};
 use crate::core::ticket::TicketFault;
 use crate::http::request_log::{RequestCounters, Strike};
 use crate::http::respond::error::{CredentialFault, Error};
@@ -114,7 +114,7 @@ impl Slot {
         tokio::select! {
             () = sleep_until(expires.unwrap_or(self.ends)) => {}
             () = self.streams.lifecycle.stopped() => return sse::retry(),
-            () = self.place.leave_politely() => return sse::retry(),
+            () = self.place.leave(Manner::Politely) => return sse::retry(),
         }
         if expires.is_none() {
             return sse::retry();

@@ -50,14 +50,14 @@ pub(in crate::http) struct Item<'a> {
 
 /// The beginning of an item.
 #[derive(Serialize)]
-struct Head<'a> {
+struct ItemHead<'a> {
     id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<&'a str>,
     code: u16,
 }
 
-impl Head<'_> {
+impl ItemHead<'_> {
     /// The item with this member, in pieces: the value is shared.
     fn with(&self, name: &str, value: Bytes, stale: bool) -> Vec<Bytes> {
         // A struct of strings and numbers always serializes.
@@ -71,7 +71,7 @@ impl Head<'_> {
 /// The item of a task whose state is known.
 pub(in crate::http) fn known(id: &str, path: &str, state: &State, stale: bool) -> Vec<Bytes> {
     let body = &state.snapshot.body;
-    let head = Head { id, path: Some(path), code: state.snapshot.status.as_u16() };
+    let head = ItemHead { id, path: Some(path), code: state.snapshot.status.as_u16() };
     // Every body that is kept is JSON; what surrounds it is not.
     let json = serde_json::from_slice::<&RawValue>(body).ok();
     match json {
@@ -88,7 +88,7 @@ pub(in crate::http) fn refused(id: &str, path: Option<&str>, error: &Error) -> V
     let envelope = Bytes::from(error.envelope());
     let json = serde_json::from_slice::<&RawValue>(&envelope).ok();
     let inner = json.map_or(&b"null"[..], |json| inner_error(json).get().as_bytes());
-    let head = Head { id, path, code: error.status().as_u16() };
+    let head = ItemHead { id, path, code: error.status().as_u16() };
     head.with("error", Bytes::copy_from_slice(inner), false)
 }
 

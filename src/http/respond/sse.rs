@@ -1,12 +1,13 @@
 //! Owns the wire form of server-sent events (HTML standard, 9.2.5).
 
+use std::collections::VecDeque;
+use std::convert::Infallible;
+
 use axum::body::Body;
 use axum::response::Response;
 use bytes::{Buf as _, BufMut, Bytes, BytesMut};
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt as _, stream};
 use http::{HeaderValue, StatusCode, header};
-use std::collections::VecDeque;
-use std::convert::Infallible;
 
 use crate::http::headers::X_ACCEL_BUFFERING;
 
@@ -155,7 +156,6 @@ pub(in crate::http) fn retry() -> Bytes {
 
 /// A stream of events as a response.
 pub(in crate::http) fn response(events: impl Stream<Item = Bytes> + Send + 'static) -> Response {
-    use futures_util::StreamExt as _;
     let mut response = Response::new(Body::from_stream(events.map(Ok::<_, Infallible>)));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -166,7 +166,7 @@ pub(in crate::http) fn response(events: impl Stream<Item = Bytes> + Send + 'stat
 
 /// A stream that only tells the client to reconnect later.
 pub(in crate::http) fn come_back() -> Response {
-    response(futures_util::stream::iter([retry()]))
+    response(stream::iter([retry()]))
 }
 
 /// 204, after which an `EventSource` stops reconnecting: its client has seen the end.

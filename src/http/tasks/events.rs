@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::response::Response;
+use bytes::Bytes;
 use futures_util::stream::{iter, unfold};
 use http::{HeaderMap, HeaderValue};
 use tokio::time::{Instant, sleep_until};
@@ -75,10 +76,13 @@ fn render(mirror: &Mirror, grant: &Grant, state: &Arc<State>) -> Event {
     }
 }
 
+fn trouble(refusal: Refusal) -> Bytes {
+    sse::event(Some("trouble"), None, &Error::Refused(refusal).envelope())
+}
+
 /// The last event of a stream for which there is no place, or no room: its client has to reconnect.
 fn overloaded(refusal: Refusal) -> Event {
-    let trouble = sse::event(Some("trouble"), None, &Error::Refused(refusal).envelope());
-    Event::written([trouble, sse::retry()].concat().into())
+    Event::written([trouble(refusal), sse::retry()].concat().into())
 }
 
 impl Events {
@@ -104,10 +108,7 @@ impl Events {
                 self.slot.counters().answer(&state, origin, Instant::now());
                 (render(&self.mirror, self.watch.grant(), &state), is_over)
             }
-            WatchEvent::Trouble(refusal) => {
-                let trouble = sse::event(Some("trouble"), None, &Error::Refused(refusal).envelope());
-                (Event::written(trouble), false)
-            }
+            WatchEvent::Trouble(refusal) => (Event::written(trouble(refusal)), false),
             WatchEvent::Evicted(refusal) => (overloaded(refusal), true),
             WatchEvent::Gone(state) => {
                 self.slot.counters().answer(&state, Origin::Hit, Instant::now());

@@ -13,7 +13,7 @@ use super::read_mode::{self, ReadMode};
 use super::stream;
 use crate::core::answer::{Answer, Origin, Refusal};
 use crate::core::grant::Grant;
-use crate::core::places::{Full, Place};
+use crate::core::places::{Full, Manner, Place};
 use crate::core::snapshot::Phase;
 use crate::core::watch::{Watch, WatchEvent};
 use crate::http::gateway::Parts;
@@ -119,7 +119,7 @@ async fn look(gateway: &Parts, id: &str, caller: &Caller, until: Instant, place:
         tokio::select! {
             () = sleep_until(until) => {}
             () = gateway.lifecycle.stopped() => {}
-            () = place.leave_politely() => {}
+            () = place.leave(Manner::Politely) => {}
         }
     };
     match grant(gateway, id, caller) {

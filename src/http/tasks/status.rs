@@ -9,7 +9,7 @@ use super::read_mode::{self, ReadMode};
 use super::{cancel, events, stream};
 use crate::core::answer::{Answer, Refusal};
 use crate::core::grant::Grant;
-use crate::core::places::{Full, Place};
+use crate::core::places::{Full, Manner, Place};
 use crate::core::state::State;
 use crate::http::gateway::Parts;
 use crate::http::guards::method;
@@ -132,6 +132,6 @@ async fn wait(
 async fn ended(grant: &Grant, place: &Place) {
     tokio::select! {
         () = grant.ended() => {}
-        () = place.leave_politely() => {}
+        () = place.leave(Manner::Politely) => {}
     }
 }
