@@ -106,7 +106,9 @@ async fn the_number_of_ids_is_bounded() {
         ("/v1/tasks".to_owned(), 400),
         ("/v1/tasks?x=1".to_owned(), 400),
         (format!("/v1/tasks?{}", ids(101)), 400),
+        (format!("/v1/tasks?{}", ["id=t0"; 101].join("&")), 400),
         (format!("/v1/tasks?{}", ids(100)), 200),
+        (format!("/v1/tasks?{}", ["id=t0"; 100].join("&")), 200),
     ] {
         let answer = get(gateway.address, &path).await;
         assert_eq!(answer.status, status);

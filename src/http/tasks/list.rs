@@ -87,18 +87,17 @@ async fn answer(gateway: &Parts, query: ListQuery, place: &Arc<Place>) -> Result
     Ok(list_body::response(items))
 }
 
+/// The listed ids, each once, at its first place. Repeated ids count towards the 100.
 fn ids(query: &str) -> Result<Vec<String>, Error> {
+    let mut asked = 0;
     let mut ids: Vec<String> = Vec::new();
-    for (_, id) in form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "id") {
-        // A repeated id is answered once, at its first place.
-        if ids.len() > MOST {
-            break;
-        }
+    for (_, id) in form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "id").take(MOST + 1) {
+        asked += 1;
         if !ids.iter().any(|known| **known == *id) {
             ids.push(id.into_owned());
         }
     }
-    if (1..=MOST).contains(&ids.len()) {
+    if (1..=MOST).contains(&asked) {
         Ok(ids)
     } else {
         Err(Error::InvalidParameter("A list has 1 to 100 tasks, such as /v1/tasks?id=ldtask_a&id=ldtask_b."))
