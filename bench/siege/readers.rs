@@ -105,7 +105,7 @@ async fn row(name: &str, besieger: Besieger, count: usize) -> Result<String, Fai
 
 /// One round of well-behaved clients on connections of their own: the duration of each request, and the
 /// number of failures.
-async fn load(address: SocketAddr) -> Result<(Vec<Duration>, usize), Failure> {
+pub async fn load(address: SocketAddr) -> Result<(Vec<Duration>, usize), Failure> {
     let mut clients = JoinSet::new();
     let end = Instant::now() + ROUND;
     for _ in 0..HONEST {
@@ -209,7 +209,7 @@ async fn besiege(address: SocketAddr, besieger: Besieger) -> Option<Duration> {
     ended.ok().map(|_| start.elapsed())
 }
 
-fn part(times: &[Duration], percent: usize) -> Duration {
+pub fn part(times: &[Duration], percent: usize) -> Duration {
     times.get(times.len() * percent / 100).copied().unwrap_or_default()
 }
 

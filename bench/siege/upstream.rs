@@ -10,6 +10,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// The body of a hit, in bytes.
 const SIZE: usize = 461;
+/// The body of a large task, in bytes.
+const LARGE: usize = 1_000_000;
 /// The body of a changing task, in bytes.
 const RESTLESS: usize = 200_000;
 
@@ -22,6 +24,8 @@ pub struct Asked {
     pub random: AtomicU64,
     /// `r`: a new state in each answer.
     pub restless: AtomicU64,
+    /// `d`: finished and large, `c`: finished and somewhat smaller, `b`: live and large.
+    pub large: AtomicU64,
 }
 
 /// Starts the upstream.
@@ -55,6 +59,9 @@ fn answer(kind: u8, asked: &Asked) -> String {
         b'h' => (&asked.hot, 200, "completed", SIZE),
         b'm' => (&asked.random, 404, "missing", 100),
         b'r' => (&asked.restless, 200, "processing", RESTLESS),
+        b'd' => (&asked.large, 200, "completed", LARGE),
+        b'c' => (&asked.large, 200, "completed", LARGE * 6 / 10),
+        b'b' => (&asked.large, 200, "processing", LARGE),
         _ => (&asked.random, 200, "processing", SIZE),
     };
     let number = count.fetch_add(1, Ordering::Relaxed);

@@ -15,6 +15,9 @@ use super::settings::{Access, AccessMode, AllowList};
 use super::target::{base_url, routes};
 use super::units::{duration, flag, size, size_text};
 
+/// The number of the largest answers for which `cache.max_bytes` needs room at least.
+const BODIES_IN_MEMORY: u64 = 8;
+
 pub(super) fn check(reader: &mut Reader, key: Option<&ApiKey>) {
     listeners(reader);
     protected_mode(reader);
@@ -152,16 +155,22 @@ fn not_longer(reader: &mut Reader, short: &str, long: &str) {
     }
 }
 
+/// One answer must fit in the part of the memory for answers that are being written, beside another.
 fn fitting_body(reader: &mut Reader) {
     let any = size::<u64>(0..=u64::MAX);
     if let (Some(body), Some(cache)) =
         (reader.again("upstream.max_body", &any), reader.again("cache.max_bytes", &any))
-        && body > cache
+        && body > cache / BODIES_IN_MEMORY
     {
+        let room = size_text(body.saturating_mul(BODIES_IN_MEMORY));
+        let fitting = size_text(cache / BODIES_IN_MEMORY);
         let (body, cache) = (size_text(body), size_text(cache));
         reader.fault(
             "upstream.max_body",
-            format!("\"{body}\" is larger than cache.max_bytes (\"{cache}\"); write \"{cache}\" or less"),
+            format!(
+                "cache.max_bytes (\"{cache}\") has no room for {BODIES_IN_MEMORY} answers of \"{body}\"; write \
+                 \"{fitting}\" or less, or \"{room}\" there"
+            ),
         );
     }
 }

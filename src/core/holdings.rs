@@ -60,7 +60,7 @@ impl<T> Holdings<T> {
     }
 
     /// The things of a client, the oldest first.
-    pub(super) fn oldest(&self, client: &Client) -> impl Iterator<Item = &T> {
+    pub(super) fn oldest(&self, client: &Client) -> impl DoubleEndedIterator<Item = &T> {
         self.clients.get(client).into_iter().flat_map(BTreeMap::values)
     }
 

@@ -263,7 +263,7 @@ async fn many_small_heads_on_one_connection_are_no_large_one() {
     let upstream = Upstream::always(Reply::json(r#"{"status":"completed"}"#)).await;
     let mut settings = QUICK.to_vec();
     // A quarter of it, 256 KiB, is for heads and answers.
-    settings.push(("cache.max_bytes", "1MiB"));
+    settings.extend([("cache.max_bytes", "1MiB"), ("upstream.max_body", "32KiB")]);
     let gateway = gateway(&upstream, &settings).await;
     let mut stream = TcpStream::connect(gateway.address).await.unwrap();
     let request = format!("GET /v1/tasks/a HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(4000));

@@ -10,8 +10,8 @@ use crate::core::holdings::Holdings;
 
 /// Connections beyond the limit, whose first head may show that their client holds few. A quarter of a small limit.
 const ON_PROBATION: usize = 64;
-/// The connections of the largest holder among which one is sought to give way: few, because the search is made under
-/// a lock.
+/// The connections of the largest holder among which one is sought to give way, its oldest and as many of its newest:
+/// few, because the search is made under a lock.
 const LOOKED_AT: usize = 256;
 
 /// All connections.
@@ -160,20 +160,22 @@ impl Table {
     /// A client's oldest connection that waits for nothing. One of a proxy's is spared: the proxy may send a request by it
     /// just now, and would answer 502.
     fn idle(&self, client: &Client) -> Option<u64> {
-        self.oldest(client, |connection| connection.waits == 0 && !connection.is_proxys)
+        self.find(client, |connection| connection.waits == 0 && !connection.is_proxys)
     }
 
     /// A client's oldest connection that waits for a state.
     fn waiting(&self, client: &Client) -> Option<u64> {
-        self.oldest(client, |connection| connection.waits > 0)
+        self.find(client, |connection| connection.waits > 0)
     }
 
-    fn oldest(&self, client: &Client, is_fit: impl Fn(&Connection) -> bool) -> Option<u64> {
+    fn find(&self, client: &Client, is_fit: impl Fn(&Connection) -> bool) -> Option<u64> {
         let fits = |id: &&u64| {
             let connection = self.connections.get(*id);
             connection.is_some_and(|connection| connection.is_admitted && is_fit(connection))
         };
-        self.holdings.oldest(client).take(LOOKED_AT).find(fits).copied()
+        let oldest = self.holdings.oldest(client).take(LOOKED_AT);
+        let newest = self.holdings.oldest(client).rev().take(LOOKED_AT);
+        oldest.chain(newest).find(fits).copied()
     }
 
     /// A connection has to end: its place is free from now on.

@@ -60,6 +60,15 @@ fn a_clients_own_idle_connection_gives_way_to_its_next() {
 }
 
 #[test]
+fn an_idle_connection_is_found_behind_many_that_wait() {
+    let places = places(400);
+    let held: Vec<_> = (0..400).map(|_| open(&places, "192.0.2.1")).collect();
+    let _waits: Vec<_> = held[..399].iter().map(Place::wait).collect();
+    assert!(!open(&places, "192.0.2.2").has_to_leave());
+    assert!(held[399].has_to_leave() && !held[0].has_to_leave());
+}
+
+#[test]
 fn who_comes_by_a_proxy_is_known_by_its_first_request() {
     let places = places(4);
     let idle = open(&places, "10.0.0.1");

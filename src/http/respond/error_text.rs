@@ -114,8 +114,8 @@ fn refused(refusal: &Refusal) -> String {
              place in the queue."
         ),
         Reason::Overloaded => format!(
-            "The gateway holds as much as it may at once. Ask again in {wait} s; the operator can raise \
-             polling.max_tasks, server.max_connections or cache.max_bytes."
+            "The gateway holds as much as it may at once. Ask again in {wait} s, for fewer tasks at once; the \
+             operator can raise polling.max_tasks, server.max_connections or cache.max_bytes."
         ),
         Reason::ShuttingDown => format!("The gateway is stopping or restarting. Ask again in {wait} s."),
         Reason::Upstream(failure) => {

@@ -6,6 +6,7 @@ use http::{HeaderValue, StatusCode, header};
 use tokio::time::Instant;
 
 use crate::core::answer::{Reason, Refusal};
+use crate::core::places::Place;
 use crate::core::ports::Reply;
 use crate::core::snapshot::Phase;
 use crate::core::task::TaskKey;
@@ -17,7 +18,12 @@ use crate::http::respond::error::Error;
 
 /// Answers a DELETE. No known state stands in for a failed cancellation, because a 200 would look like
 /// success.
-pub(super) async fn answer(gateway: &Parts, caller: &Caller, key: TaskKey) -> Result<Response, Error> {
+pub(super) async fn answer(
+    gateway: &Parts,
+    caller: &Caller,
+    key: TaskKey,
+    place: &Place,
+) -> Result<Response, Error> {
     let grant = caller.grant_cancel(key)?;
     gateway.limits.request(grant.client(), Instant::now())?;
     let reply = tokio::select! {
@@ -27,7 +33,11 @@ pub(super) async fn answer(gateway: &Parts, caller: &Caller, key: TaskKey) -> Re
     };
     let reply = reply.map_err(Error::NotCancelled)?;
     request_log::outcome(Ending::PassedOn);
-    Ok(render(reply))
+    Ok(render(match reply {
+        // The task is cancelled, which the status alone tells too.
+        Reply::Answer(snapshot) if place.hold(&snapshot.body).is_err() => Reply::Silent(snapshot.status),
+        reply => reply,
+    }))
 }
 
 fn render(reply: Reply) -> Response {

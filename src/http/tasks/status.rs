@@ -36,7 +36,7 @@ pub(in crate::http) async fn read(
         claimed.map_err(|Full| gateway.overloaded())?;
         method::check_cancelling(&gateway.routes, &key)?;
         request_log::kind(RequestKind::Cancel);
-        return Box::pin(cancel::answer(gateway, &caller, key)).await.map(other);
+        return Box::pin(cancel::answer(gateway, &caller, key, place)).await.map(other);
     }
     let grant = caller.grant(key)?;
     let mode = read_mode::of(&request, gateway.max_wait)?;

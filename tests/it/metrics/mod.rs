@@ -331,15 +331,15 @@ async fn attempts_without_an_answer_are_told_apart() {
 async fn what_has_to_make_room_is_counted() {
     let big = format!(r#"{{"status":"completed","x":"{}"}}"#, "x".repeat(100_000));
     let upstream = Upstream::always(Reply::json(&big)).await;
-    let gateway = gateway(&upstream, &[("cache.max_bytes", "1MiB")]).await;
-    for number in 0..30 {
+    let gateway = gateway(&upstream, &[("cache.max_bytes", "4MiB"), ("upstream.max_body", "128KiB")]).await;
+    for number in 0..60 {
         assert_eq!(get(gateway.address, &format!("/v1/tasks/t{number}")).await.status, 200);
     }
     let page = Page::of(gateway.admin).await;
     let known = |metric| page.count(&format!("taskgate_store_{metric}{{store=\"known\"}}"));
-    assert_eq!(known("limit_bytes") + page.count("taskgate_store_limit_bytes{store=\"missing\"}"), 3 << 18);
-    assert!((600_000..=known("limit_bytes")).contains(&known("bytes")), "{}", known("bytes"));
-    assert_eq!(known("entries") + known("evictions_total"), 30);
+    assert_eq!(known("limit_bytes") + page.count("taskgate_store_limit_bytes{store=\"missing\"}"), 3 << 20);
+    assert!((2_600_000..=known("limit_bytes")).contains(&known("bytes")), "{}", known("bytes"));
+    assert_eq!(known("entries") + known("evictions_total"), 60);
     assert_eq!(page.count("taskgate_store_evictions_total{store=\"missing\"}"), 0);
 }
 
