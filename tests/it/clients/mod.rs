@@ -238,13 +238,13 @@ async fn the_example_page_shows_tasks_live() {
     upstream.now("picture", Reply::json(&processing(55)));
     page.card("picture", |card| bar(card) == 0.55 && card["note"] == "");
     relay.cut();
-    page.wait_for(|line| line["connection"].as_str().is_some_and(|text| text.contains("Reconnecting")));
+    page.connection("Reconnecting");
     upstream.now("picture", Reply::json(&processing(90)));
     page.card("picture", |card| bar(card) == 0.9);
     page.card("lost", |card| card["status"] == "gone" && card["note"] == "Task not found.");
     upstream.now("picture", finished(json!({"data": [{"url": picture}]})));
     page.card("picture", |card| card["is"] == "finished" && card["picture"] == true);
-    page.wait_for(|line| line["connection"] == "All of them are over.");
+    page.connection("All of them are over.");
     let cards = page.end();
 
     let link = |url: &str| json!([url]);

@@ -7,22 +7,28 @@ use serde_json::{Value, json};
 
 use crate::support::{Program, run};
 
+/// Where the page's connection stands among its cards: no task has this id.
+const CONNECTION: &str = "";
+
 /// A client at work, and what it has shown.
 pub struct Watching {
     program: Program,
-    /// The page's cards as they were last shown.
+    /// The page's cards, and its connection, as they were last shown.
     cards: HashMap<String, Value>,
+    last: Value,
 }
 
 pub fn start(mut command: Command, url: &str) -> Watching {
     command.arg(url);
-    Watching { program: run(command), cards: HashMap::new() }
+    Watching { program: run(command), cards: HashMap::new(), last: Value::Null }
 }
 
 impl Watching {
     #[track_caller]
+    #[expect(clippy::print_stderr, reason = "shown where the test fails")]
     fn next(&mut self) -> Value {
         let line = self.program.next_line();
+        eprintln!("{line}");
         serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON: {line}"))
     }
 
@@ -52,18 +58,21 @@ impl Watching {
         (item["id"].as_str().unwrap().to_owned(), json!([seen["event"], item["code"], says]))
     }
 
-    /// Waits for such a line of the page.
+    /// Waits until the page says so of its connection, if it does not already.
+    #[track_caller]
+    pub fn connection(&mut self, part: &str) {
+        self.card(CONNECTION, |line| line["connection"].as_str().is_some_and(|text| text.contains(part)));
+    }
+
+    /// Waits for such a line of the page, unless the last one was such.
     #[track_caller]
     pub fn wait_for(&mut self, is_it: impl Fn(&Value) -> bool) {
-        loop {
+        while !is_it(&self.last) {
             let line = self.next();
             assert_eq!(line["broken"], Value::Null, "a script of the page failed");
-            if let Some(id) = line["id"].as_str() {
-                self.cards.insert(id.to_owned(), line.clone());
-            }
-            if is_it(&line) {
-                return;
-            }
+            let id = line["id"].as_str().unwrap_or(CONNECTION);
+            self.cards.insert(id.to_owned(), line.clone());
+            self.last = line;
         }
     }
 
@@ -71,7 +80,7 @@ impl Watching {
     #[track_caller]
     pub fn card(&mut self, id: &str, is_it: impl Fn(&Value) -> bool) {
         if !self.cards.get(id).is_some_and(&is_it) {
-            self.wait_for(|line| line["id"] == id && is_it(line));
+            self.wait_for(|line| line["id"].as_str().unwrap_or(CONNECTION) == id && is_it(line));
         }
     }
 
