@@ -257,7 +257,7 @@ async fn aliases_go_on_working_beside_second_responses() {
 async fn bytes_after_a_complete_response_close_the_connection() {
     // No ids: nothing but the connection shows that something is wrong.
     for second in SECONDS {
-        let body = |_: &str| r#"{"status":"processing"}"#.to_owned();
+        let body = |_: &str| r#"{"status":"completed"}"#.to_owned();
         let upstream = Stutterer::start(second, Duration::ZERO, body).await;
         let gateway = gateway_at(&upstream.base_url(), EAGER).await;
         for number in 0..10 {
@@ -298,11 +298,12 @@ async fn a_third_name_in_the_path_costs_one_more_request() {
     let upstream = naming("processing").await;
     let gateway = gateway(&upstream, EAGER).await;
     assert_eq!(get(gateway.address, "/v1/tasks/third").await.status, 200);
-    for look in 1..=5 {
+    for _ in 0..20 {
         tokio::time::sleep(Duration::from_millis(20)).await;
         assert_eq!(get(gateway.address, "/v1/tasks/third").await.status, 200);
-        assert_eq!(upstream.count(), 2 + look);
     }
+    // A look that takes long may be followed by another one. Two requests a look would be 42.
+    assert!((20..32).contains(&upstream.count()), "{}", upstream.count());
 }
 
 #[tokio::test]
@@ -328,7 +329,7 @@ async fn a_cancelled_task_may_have_a_third_name_too() {
 
 #[tokio::test]
 async fn bodies_without_ids_pass_as_before() {
-    let upstream = Upstream::always(Reply::json(r#"{"status":"processing","data":{"id":"x"}}"#)).await;
+    let upstream = Upstream::always(Reply::json(r#"{"status":"completed","data":{"id":"x"}}"#)).await;
     let gateway = gateway(&upstream, EAGER).await;
     for number in 0..20 {
         assert_eq!(get(gateway.address, &format!("/v1/tasks/t{number}")).await.status, 200);
