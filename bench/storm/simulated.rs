@@ -146,6 +146,7 @@ fn policy() -> Policy {
             stale_for: Duration::from_secs(600),
         },
         patience: Duration::from_secs(5),
+        gone_after: Duration::from_secs(15),
         timeout: Duration::from_secs(10),
         max_tasks: 20_000,
     }

@@ -192,6 +192,7 @@ fn policy(settings: &Settings) -> Policy {
             stale_for: settings.cache.stale_for,
         },
         patience: settings.polling.patience,
+        gone_after: settings.polling.gone_after,
         timeout: settings.upstream.timeout,
         max_tasks: settings.polling.max_tasks,
     }

@@ -55,6 +55,7 @@ pub fn render(settings: &Settings) -> String {
     page.section("polling");
     page.line("fresh_for", time(polling.fresh_for));
     page.line("max_interval", time(polling.max_interval));
+    page.line("gone_after", time(polling.gone_after));
     page.line("patience", time(polling.patience));
     page.line("max_wait", time(polling.max_wait));
     page.line("heartbeat", time(polling.heartbeat));

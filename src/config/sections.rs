@@ -128,6 +128,7 @@ pub(super) fn cache(reader: &mut Reader) -> Option<Cache> {
 pub(super) fn polling(reader: &mut Reader) -> Option<Polling> {
     let fresh_for = reader.take("polling.fresh_for", "2s", duration(SHORTEST..=HOUR));
     let max_interval = reader.take("polling.max_interval", "5s", duration(SHORTEST..=HOUR));
+    let gone_after = reader.take("polling.gone_after", "15s", duration(NOTHING..=10 * MINUTE));
     let patience = reader.take("polling.patience", "5s", duration(NOTHING..=10 * MINUTE));
     let max_wait = reader.take("polling.max_wait", "50s", duration(NOTHING..=HOUR));
     let heartbeat = reader.take("polling.heartbeat", "15s", duration(SHORTEST..=10 * MINUTE));
@@ -137,6 +138,7 @@ pub(super) fn polling(reader: &mut Reader) -> Option<Polling> {
         fresh_for: fresh_for?,
         max_interval: max_interval?,
         patience: patience?,
+        gone_after: gone_after?,
         max_wait: max_wait?,
         heartbeat: heartbeat?,
         max_stream: max_stream?,

@@ -141,6 +141,8 @@ pub struct Polling {
     pub max_interval: Duration,
     /// The longest time that a plain GET waits for its refresh to start. May be zero.
     pub patience: Duration,
+    /// The time for which a task must be missing before a stream says `gone`.
+    pub gone_after: Duration,
     /// The longest wait of a long-poll. May be zero.
     pub max_wait: Duration,
     /// The time between two comments on a stream without events.

@@ -24,6 +24,12 @@ pub enum Failure {
         /// The status code of the answer.
         status: u16,
     },
+    /// A 4xx other than 404 and 410: the upstream refuses the request for this task.
+    #[error("the upstream refused the request for this task")]
+    Refused {
+        /// The status code.
+        status: u16,
+    },
     /// 5xx: the upstream reports an error of its own.
     #[error("the upstream reported an error of its own")]
     ServerError {
@@ -55,7 +61,7 @@ impl Failure {
         match self {
             Self::KeyRejected | Self::QuotaExhausted | Self::RateLimited { .. } => Scope::Account,
             Self::ServerError { .. } | Self::Unreachable | Self::TimedOut => Scope::Service,
-            Self::InvalidResponse { .. } => Scope::Task,
+            Self::InvalidResponse { .. } | Self::Refused { .. } => Scope::Task,
         }
     }
 
@@ -65,7 +71,9 @@ impl Failure {
             Self::KeyRejected => Some(401),
             Self::QuotaExhausted => Some(402),
             Self::RateLimited { .. } => Some(429),
-            Self::InvalidResponse { status } | Self::ServerError { status } => Some(*status),
+            Self::InvalidResponse { status } | Self::Refused { status } | Self::ServerError { status } => {
+                Some(*status)
+            }
             Self::Unreachable | Self::TimedOut => None,
         }
     }

@@ -120,7 +120,7 @@ impl Mirror {
         let is_over = |state: &State| match state.snapshot.phase {
             Phase::Terminal => true,
             Phase::Live => is_news(state),
-            Phase::Missing => false,
+            Phase::Missing | Phase::Refused => false,
         };
         if let Some(state) = self.fresh(grant).filter(|state| is_over(state)) {
             return Ok(self.hit(state, Instant::now()));

@@ -13,8 +13,17 @@ pub enum Phase {
     Live,
     /// The task has a terminal status and will not change again.
     Terminal,
-    /// A 4xx: the task is gone, not there yet, or not visible to the API key.
+    /// 404 or 410: the task is gone, or not there yet.
     Missing,
+    /// Another 4xx: the upstream refuses the request, which tells nothing about the task.
+    Refused,
+}
+
+impl Phase {
+    /// Whether the answer describes the task.
+    pub fn is_known(self) -> bool {
+        matches!(self, Self::Live | Self::Terminal)
+    }
 }
 
 /// One answer of the upstream, complete and classified. The body is shared: a hit does not copy it.
@@ -35,8 +44,7 @@ pub struct Snapshot {
     /// The task's status in the upstream's words, where the answer has one, cut to a length that fits into a
     /// line.
     pub word: Option<Box<str>>,
-    /// The time for which the result's URL still works, counted from `fetched`; zero where the URL has
-    /// expired.
+    /// The time for which the results can still be had, counted from `fetched`, if the answer states it.
     pub result_lifetime: Option<Duration>,
 }
 

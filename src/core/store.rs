@@ -1,7 +1,7 @@
 //! Owns the store of states: bounded in bytes, least recently used first out.
 //!
 //! moka bounds and evicts. The deadlines are kept in the states, because moka's clock is not tokio's. Missing
-//! states have a small cache of their own, so that requests for random ids cannot evict finished tasks.
+//! states, and refusals, have a small cache of their own, so that requests for random ids cannot evict finished tasks.
 //! Eviction is by last use, not by frequency: a state that was just stored must be found.
 //!
 //! Only the coordinator writes, under its lock. Readers do not take that lock.
@@ -107,19 +107,19 @@ impl Store {
         {
             return Put::Absorbed(terminal);
         }
-        if state.snapshot.phase == Phase::Missing {
-            // A client that was told that a task is gone must not see it run again: only a terminal state may
-            // still stand in.
-            if is_live {
-                self.known.invalidate(key);
-            }
-            self.missing.insert(key.clone(), Arc::clone(state));
-        } else {
+        if state.snapshot.phase.is_known() {
             // The invalidation of an absent key has a cost too.
             if missing.is_some() {
                 self.missing.invalidate(key);
             }
             self.known.insert(key.clone(), Arc::clone(state));
+        } else {
+            // A client that was told that a task is gone must not see it run again: only a terminal state may
+            // still stand in.
+            if is_live && state.snapshot.phase == Phase::Missing {
+                self.known.invalidate(key);
+            }
+            self.missing.insert(key.clone(), Arc::clone(state));
         }
         if state.snapshot.body.len() > LARGE {
             self.let_go();
@@ -157,7 +157,7 @@ impl Store {
     /// Weighs a state again, whose event is kept from now on. Under the coordinator's lock only: moka does not exclude
     /// a put between the look and the write.
     pub fn reweigh(&self, key: &TaskKey, state: &Arc<State>) {
-        let cache = if state.snapshot.phase == Phase::Missing { &self.missing } else { &self.known };
+        let cache = if state.snapshot.phase.is_known() { &self.known } else { &self.missing };
         cache.entry_by_ref(key).and_compute_with(|held| match held {
             Some(held) if Arc::ptr_eq(held.value(), state) => Op::Put(Arc::clone(state)),
             Some(_) | None => Op::Nop,

@@ -10,13 +10,15 @@ use http::HeaderValue;
 use tokio::time::{Duration, Instant, sleep_until};
 
 use super::answer::{Origin, Reason, Refusal, spread};
+use super::failure::Failure;
 use super::grant::Grant;
 use super::refresh::{Coordinator, FlightResult, Waiter};
 use super::snapshot::Phase;
 use super::state::State;
 
-/// A task counts as gone after so many missing states in a row, which are `not_found_ttl` apart.
-const GONE_AFTER: u32 = 3;
+/// A task counts as gone after so many missing states in a row, which are `not_found_ttl` apart, and at least
+/// `gone_after` has passed from the first to the last.
+const MISSING_IN_A_ROW: u32 = 3;
 /// The shortest time without a landing after which a watch looks for the reason.
 const MIN_CHECK: Duration = Duration::from_secs(1);
 
@@ -43,7 +45,8 @@ pub struct Watch {
     /// The entity tag of the state that the client has.
     told: Option<HeaderValue>,
     trouble: Option<Reason>,
-    missing: u32,
+    /// The missing states in a row, and the fetch time of the first.
+    missing: Option<(u32, Instant)>,
     /// The fetch time of the state considered last: the store and the picture may show the same one.
     looked_at: Option<Instant>,
     begun: bool,
@@ -68,7 +71,7 @@ impl Watch {
             landed,
             told,
             trouble: None,
-            missing: 0,
+            missing: None,
             looked_at: None,
             begun: false,
             check_at,
@@ -167,12 +170,19 @@ impl Watch {
         }
         self.check_at =
             state.fresh_until.max(Instant::now()) + self.coordinator.policy.patience.max(MIN_CHECK);
+        if state.snapshot.phase == Phase::Refused {
+            self.missing = None;
+            let status = state.snapshot.status.as_u16();
+            return self.troubled(Reason::Upstream(Failure::Refused { status }));
+        }
         let was_troubled = matches!(self.trouble.take(), Some(Reason::Upstream(_)));
         if state.snapshot.phase == Phase::Missing {
-            self.missing += 1;
-            return (self.missing >= GONE_AFTER).then_some(WatchEvent::Gone(state));
+            let (before, since) = self.missing.unwrap_or((0, state.snapshot.fetched));
+            self.missing = Some((before + 1, since));
+            let has_lasted = state.snapshot.fetched - since >= self.coordinator.policy.gone_after;
+            return (before + 1 >= MISSING_IN_A_ROW && has_lasted).then_some(WatchEvent::Gone(state));
         }
-        self.missing = 0;
+        self.missing = None;
         let is_told = self.told.as_ref() == Some(&state.snapshot.etag);
         if is_told && !was_troubled && state.snapshot.phase != Phase::Terminal {
             return None;

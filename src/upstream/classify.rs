@@ -4,15 +4,14 @@
 //! lone surrogates and unusual spacing pass through unchanged.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
+use super::json::{is_array, item, members, pointer, step};
 use super::{expiry, retry_after};
 use crate::config;
 use crate::core::failure::Failure;
@@ -68,12 +67,13 @@ impl Judge {
         let document: &RawValue = serde_json::from_slice(&body).map_err(|_| invalid)?;
         if !status.is_success() {
             let foreign = foreign_ids(path_id, members(document, IDS));
-            let snapshot = Snapshot::new(status, content_type, body, fetched, Phase::Missing);
+            let is_missing = matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
+            let phase = if is_missing { Phase::Missing } else { Phase::Refused };
+            let snapshot = Snapshot::new(status, content_type, body, fetched, phase);
             return Ok(Fetched { snapshot, foreign });
         }
         let first = self.pointer.first().map_or("", String::as_str);
-        let names = [first, "error", "expires_at", IDS[0], IDS[1]];
-        let [first, error, expires_at, id, task_id] = members(document, names);
+        let [first, error, id, task_id] = members(document, [first, "error", IDS[0], IDS[1]]);
         let foreign = foreign_ids(path_id, [id, task_id]);
         let word = self.status(document, first);
         // An error envelope inside a 2xx. LemonData's failed tasks carry a *string* `error`, which is fine.
@@ -81,9 +81,7 @@ impl Judge {
             return Err(invalid);
         }
         let (phase, lifetime) = match &word {
-            Some(word) if self.is_terminal(word) => {
-                (Phase::Terminal, expiry::result_lifetime(document, expires_at, now))
-            }
+            Some(word) if self.is_terminal(word) => (Phase::Terminal, expiry::result_lifetime(document, now)),
             _ => (Phase::Live, None),
         };
         let mut snapshot = Snapshot::new(status, content_type, body, fetched, phase);
@@ -139,87 +137,6 @@ fn unquoted(text: &str) -> Option<&str> {
 /// The first [`MAX_WORD`] characters of a status word.
 fn cut(word: String) -> Box<str> {
     if word.len() <= MAX_WORD { word.into() } else { word.chars().take(MAX_WORD).collect() }
-}
-
-/// One step of a JSON pointer (RFC 6901, section 4).
-fn step<'d>(place: &'d RawValue, token: &str) -> Option<&'d RawValue> {
-    if is_array(place) {
-        return item(place, token);
-    }
-    let [found] = members(place, [token]);
-    found
-}
-
-fn is_array(place: &RawValue) -> bool {
-    place.get().starts_with('[')
-}
-
-fn item<'d>(array: &'d RawValue, token: &str) -> Option<&'d RawValue> {
-    let items: Vec<&RawValue> = serde_json::from_str(array.get()).ok()?;
-    let is_index = token == "0" || !token.starts_with('0');
-    is_index.then(|| token.parse::<usize>().ok())?.and_then(|index| items.get(index).copied())
-}
-
-/// The members of these names, found in one pass over an object. Of a repeated name the last member counts,
-/// as in most parsers.
-pub(super) fn members<'d, const N: usize>(
-    object: &'d RawValue,
-    names: [&str; N],
-) -> [Option<&'d RawValue>; N] {
-    serde_json::Deserializer::from_str(object.get()).deserialize_map(Members(names)).unwrap_or([None; N])
-}
-
-struct Members<'n, const N: usize>([&'n str; N]);
-
-impl<'de, const N: usize> Visitor<'de> for Members<'_, N> {
-    type Value = [Option<&'de RawValue>; N];
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        let mut found = [None; N];
-        while let Some(wanted) = members.next_key_seed(AnyOf(self.0))? {
-            if wanted.contains(&true) {
-                let value = members.next_value()?;
-                for (found, _) in found.iter_mut().zip(wanted).filter(|(_, is_it)| *is_it) {
-                    *found = Some(value);
-                }
-            } else {
-                members.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(found)
-    }
-}
-
-/// Compares a name of the object with the wanted ones, as bytes: a name that is no text, such as half an
-/// emoji, must not hide the others.
-struct AnyOf<'n, const N: usize>([&'n str; N]);
-
-impl<'de, const N: usize> DeserializeSeed<'de> for AnyOf<'_, N> {
-    type Value = [bool; N];
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_bytes(self)
-    }
-}
-
-impl<const N: usize> Visitor<'_> for AnyOf<'_, N> {
-    type Value = [bool; N];
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name")
-    }
-
-    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Self::Value, E> {
-        Ok(self.0.map(|name| bytes == name.as_bytes()))
-    }
-}
-
-fn pointer(text: &str) -> Vec<String> {
-    text.split('/').skip(1).map(|token| token.replace("~1", "/").replace("~0", "~")).collect()
 }
 
 #[cfg(test)]
@@ -291,9 +208,12 @@ mod tests {
     }
 
     #[test]
-    fn a_4xx_is_missing_whatever_it_says() {
+    fn a_404_or_410_is_missing_and_any_other_4xx_is_refused_whatever_it_says() {
         assert_eq!(phase(404, r#"{"error":{"code":"async_task_not_found"}}"#), Ok(Phase::Missing));
-        assert_eq!(phase(403, r#"{"status":"completed"}"#), Ok(Phase::Missing));
+        assert_eq!(phase(410, r#"{"status":"completed"}"#), Ok(Phase::Missing));
+        for code in [400, 403, 405, 408, 409, 412, 422, 423, 425, 451, 499] {
+            assert_eq!(phase(code, r#"{"status":"completed"}"#), Ok(Phase::Refused), "{code}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod connection_faults;
 mod connections;
 mod counters;
 mod expiry;
+mod json;
 mod retry_after;
 mod scrub;
 

@@ -145,8 +145,8 @@ async fn with_a_known_state_each_failure_is_that_state_marked_stale() {
 }
 
 #[tokio::test]
-async fn a_4xx_is_mirrored_and_kept_for_a_moment() {
-    for code in [400, 403, 404, 405, 410, 422, 451] {
+async fn a_404_is_mirrored_and_kept_for_a_moment() {
+    for code in [404, 410] {
         let body = format!(r#"{{"error":{{"message":"no {code}","code":"async_task_not_found"}}}}"#);
         let upstream = Upstream::always(Reply::new(code, "", &body)).await;
         let patient = gateway(&upstream, &[("cache.not_found_ttl", "1h")]).await;
@@ -165,6 +165,48 @@ async fn a_4xx_is_mirrored_and_kept_for_a_moment() {
         assert_eq!((again.status, again.text().as_str()), (code, body.as_str()));
         assert!(upstream.count() >= 3, "asked again after not_found_ttl");
     }
+}
+
+/// `403 {"detail":"User is locked"}` told every page that every task is gone.
+#[tokio::test]
+async fn a_refusal_is_mirrored_and_never_replaces_a_state() {
+    for code in [400, 403, 405, 408, 409, 412, 422, 423, 425, 451] {
+        let body = format!(r#"{{"detail":"User is locked ({code})"}}"#);
+        let upstream = Upstream::always(Reply::new(code, "", &body)).await;
+        let unknown = gateway(&upstream, EAGER).await;
+        let answer = get(unknown.address, "/v1/tasks/a").await;
+        assert_eq!((answer.status, answer.text().as_str()), (code, body.as_str()));
+        assert_eq!(answer.expect("cache-status"), format!("taskgate; fwd=miss; fwd-status={code}; stored"));
+        assert_eq!(answer.expect("cache-control"), "no-store");
+        let upstream = Upstream::start(move |number, _| match number {
+            0 => Reply::json(KNOWN),
+            _ => Reply::new(code, "", &body),
+        })
+        .await;
+        let known = gateway(&upstream, EAGER).await;
+        assert_eq!(get(known.address, "/v1/tasks/a").await.text(), KNOWN);
+        let answer = asked_anew(&known, "/v1/tasks/a").await;
+        assert_eq!((answer.status, answer.text().as_str()), (200, KNOWN));
+        let status = format!("taskgate; fwd=stale; fwd-status={code}; detail=upstream_refused");
+        assert_eq!(answer.expect("cache-status"), status);
+    }
+}
+
+/// As Replicate answers: the dead link of an input made each load of a page ask again.
+#[tokio::test]
+async fn a_dead_link_of_an_input_does_not_shorten_the_life_of_a_result() {
+    let upstream = Upstream::always(Reply::json(
+        r#"{"status":"succeeded","input":{"image":"https://in.example/i.png?Expires=1700000000&Signature=x"},"output":["https://out.example/o.mp4"]}"#,
+    ))
+    .await;
+    let gateway = gateway(&upstream, EAGER).await;
+    for number in 0..3 {
+        let answer = get(gateway.address, "/v1/tasks/a").await;
+        let status = answer.expect("cache-status");
+        assert!(number == 0 || status.starts_with("taskgate; hit; ttl=3"), "{status}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(upstream.count(), 1);
 }
 
 #[tokio::test]

@@ -95,6 +95,22 @@ async fn a_stream_that_begins_in_trouble_is_200_all_the_same() {
 }
 
 #[tokio::test]
+async fn a_refusal_is_trouble_and_the_stream_goes_on() {
+    let upstream = Upstream::start(|number, _| match number {
+        0 | 1 => Reply::new(403, "", r#"{"detail":"User is locked"}"#),
+        _ => Reply::json(r#"{"status":"completed"}"#),
+    })
+    .await;
+    let gateway = gateway(&upstream, QUICK).await;
+    let mut events = Events::open(gateway.address, "/v1/tasks/a", "").await;
+    let seen = events.next().await;
+    let Seen::Event { name, data, .. } = &seen else { panic!("{seen:?}") };
+    assert!(name == "trouble" && data.contains(r#""code":"upstream_refused""#), "{seen:?}");
+    assert_eq!(Events::data(&events.next().await), r#"{"status":"completed"}"#);
+    assert_eq!(events.next().await, Seen::End);
+}
+
+#[tokio::test]
 async fn a_task_that_stays_missing_is_gone() {
     let body = r#"{"error":{"code":"async_task_not_found"}}"#;
     let upstream = Upstream::always(Reply::new(404, "", body)).await;
@@ -143,14 +159,12 @@ async fn a_finished_state_past_its_time_is_shown_when_the_upstream_is_down() {
 }
 
 #[tokio::test]
-async fn who_has_seen_the_end_is_not_kept_by_a_dead_result_link() {
-    let upstream =
-        Upstream::always(Reply::json(r#"{"status":"completed","url":"https://x.example/v?Expires=1"}"#))
-            .await;
-    let gateway = gateway(&upstream, QUICK).await;
+async fn who_has_seen_the_end_is_not_kept_by_an_expired_state() {
+    let upstream = Upstream::always(Reply::json(r#"{"status":"completed"}"#)).await;
+    let gateway = gateway(&upstream, &[QUICK, &[("cache.terminal_ttl", "10ms")]].concat()).await;
     let mut events = Events::open(gateway.address, "/v1/tasks/a", "").await;
     let Seen::Event { id, .. } = events.next().await else { panic!() };
-    // The state is only fresh for a moment, as its link is dead; a browser comes back later than that.
+    // The state is only fresh for a moment; a browser comes back later than that.
     until_stale(gateway.address, &upstream, "/v1/tasks/clock", "").await;
     let header = format!("Last-Event-ID: {id}\r\nAccept: text/event-stream\r\n");
     assert_eq!(get_with(gateway.address, "/v1/tasks/a", &header).await.status, 204);

@@ -129,7 +129,7 @@ impl Coordinator {
                 let state = self.state(&held, own.clone());
                 book.end(&self.store, key, &state, held);
             }
-            Ok(Reply::Answer(own)) if own.snapshot.phase == Phase::Missing => {}
+            Ok(Reply::Answer(own)) if !own.snapshot.phase.is_known() => {}
             // The task has changed, and only the upstream knows how, unless the task was terminal before.
             Ok(_) if self.store.absorbing(key, now).is_none() => book.forget(&self.store, key, now),
             Ok(_) | Err(_) => {}

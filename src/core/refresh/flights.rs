@@ -15,6 +15,7 @@ use super::picture::{FlightResult, Picture};
 use crate::core::budget::{Change, Pass, Permit, Position, Readiness};
 use crate::core::cause::Cause;
 use crate::core::failure::{Failure, Scope};
+use crate::core::snapshot::Phase;
 use crate::core::state::State;
 use crate::core::store::{Held, Put};
 use crate::core::task::TaskKey;
@@ -114,6 +115,12 @@ impl Coordinator {
                 let (status, due) = (state.snapshot.status.as_u16(), state.fresh_until);
                 (FlightResult::State { state, status, stored: false }, due, true)
             }
+            (None, Ok(answer)) if answer.snapshot.phase == Phase::Refused => {
+                let failure = Failure::Refused { status: answer.snapshot.status.as_u16() };
+                let backoff = Backoff::after(book.backoffs.get(key), failure, now);
+                book.backoffs.insert(key.clone(), backoff);
+                (self.refusal(key, answer, failure, backoff.until, outdated), backoff.until, true)
+            }
             (None, Ok(answer)) => {
                 if book.backoffs.contains_key(key) {
                     book.backoffs.invalidate(key);
@@ -173,6 +180,32 @@ impl Coordinator {
                 (FlightResult::State { state: terminal, status, stored: false }, due)
             }
         }
+    }
+
+    /// The result of a flight that the upstream has refused: with nothing known its answer is handed out until the
+    /// task is due again, else it is a failure.
+    fn refusal(
+        &self,
+        key: &TaskKey,
+        answer: OwnAnswer,
+        failure: Failure,
+        until: Instant,
+        outdated: bool,
+    ) -> FlightResult {
+        let now = answer.snapshot.fetched;
+        let held = self.store.held(key);
+        if held.has_stand_in(now) {
+            return FlightResult::Failure(failure);
+        }
+        let status = answer.snapshot.status.as_u16();
+        let newest = held.newest();
+        let first_seen = newest.map_or(now, |known| known.first_seen);
+        let aliases = newest.map(|known| known.aliases.clone()).unwrap_or_default();
+        let state = State::refused(answer.snapshot, first_seen, aliases, until);
+        if !outdated {
+            self.store.put(key, &state, held, now);
+        }
+        FlightResult::State { state, status, stored: !outdated }
     }
 
     /// The state of a new answer, first seen when the held states were, with their aliases.

@@ -95,7 +95,7 @@ fn is_shown(now: Instant) -> impl Fn(&State) -> bool {
         let ago = now.saturating_duration_since(state.snapshot.fetched);
         match state.snapshot.phase {
             Phase::Live => ago <= LIVE_FOR,
-            Phase::Terminal | Phase::Missing => ago <= OVER_FOR,
+            Phase::Terminal | Phase::Missing | Phase::Refused => ago <= OVER_FOR,
         }
     }
 }

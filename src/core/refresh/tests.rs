@@ -66,6 +66,7 @@ impl Bench {
                 stale_for: Duration::from_secs(600),
             },
             patience: Duration::from_secs(5),
+            gone_after: Duration::from_secs(15),
             timeout: Duration::from_secs(10),
             max_tasks: 1000,
         };

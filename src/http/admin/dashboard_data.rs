@@ -217,6 +217,7 @@ impl TaskData {
                 Some(Phase::Live) => "live",
                 Some(Phase::Terminal) => "over",
                 Some(Phase::Missing) => "missing",
+                Some(Phase::Refused) => "refused",
             },
             age_s: state.map(|state| now.saturating_duration_since(state.first_seen).as_secs()),
             next_s: match row.next {

@@ -109,7 +109,8 @@ impl Health {
             Failure::ServerError { .. }
             | Failure::Unreachable
             | Failure::TimedOut
-            | Failure::InvalidResponse { .. } => (
+            | Failure::InvalidResponse { .. }
+            | Failure::Refused { .. } => (
                 Bad,
                 "The upstream is down",
                 "Known states are served. The gateway tries once a second, and goes on as \

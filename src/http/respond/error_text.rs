@@ -123,6 +123,7 @@ fn refused(refusal: &Refusal) -> String {
                 Failure::KeyRejected => "The operator has to set a valid key.".to_owned(),
                 Failure::QuotaExhausted => "The operator has to top up the account.".to_owned(),
                 Failure::InvalidResponse { .. }
+                | Failure::Refused { .. }
                 | Failure::RateLimited { .. }
                 | Failure::ServerError { .. }
                 | Failure::Unreachable

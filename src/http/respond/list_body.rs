@@ -12,7 +12,6 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::error::Error;
-use crate::core::snapshot::Phase;
 use crate::core::state::State;
 
 /// The most tasks that one request may name.
@@ -75,7 +74,7 @@ pub(in crate::http) fn known(id: &str, path: &str, state: &State, stale: bool) -
     // Every body that is kept is JSON; what surrounds it is not.
     let json = serde_json::from_slice::<&RawValue>(body).ok();
     match json {
-        Some(json) if state.snapshot.phase == Phase::Missing => {
+        Some(json) if !state.snapshot.phase.is_known() => {
             head.with("error", body.slice_ref(inner_error(json).get().as_bytes()), stale)
         }
         Some(json) => head.with("task", body.slice_ref(json.get().as_bytes()), stale),

@@ -75,7 +75,7 @@ pub(in crate::http) fn applied<B>(response: &mut Response<B>, wait: Duration) {
 fn cache_control(phase: Phase) -> HeaderValue {
     HeaderValue::from_static(match phase {
         Phase::Terminal => "private, no-cache",
-        Phase::Live | Phase::Missing => "no-store",
+        Phase::Live | Phase::Missing | Phase::Refused => "no-store",
     })
 }
 

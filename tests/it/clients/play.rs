@@ -45,6 +45,7 @@ impl Play {
             ("polling.fresh_for", "200ms"),
             ("polling.max_interval", "200ms"),
             ("cache.not_found_ttl", "200ms"),
+            ("polling.gone_after", "0s"),
         ];
         gateway(&self.upstream, &[&often[..], extra].concat()).await
     }

@@ -70,7 +70,7 @@ async fn a_cancellation_that_is_not_the_end_makes_the_upstream_be_asked_again() 
 
 #[tokio::test(start_paused = true)]
 async fn what_was_not_cancelled_stays_as_it_was() {
-    let refused = |status| Ok(Reply::Answer(snapshot(status, Phase::Missing, "no")));
+    let refused = |status| Ok(Reply::Answer(snapshot(status, Phase::Refused, "no")));
     for answer in [refused(400), refused(409), refused(404), Err(DOWN), Err(Failure::TimedOut)] {
         let core = TestCore::new();
         let _ = core.fetch("g", "a", live("running")).await;
@@ -219,7 +219,7 @@ async fn a_flood_of_cancellations_starves_nobody_who_reads() {
         }
         while let Some(call) = core.any_cancel() {
             cancelled += 1;
-            call.answer(Ok(Reply::Answer(snapshot(409, Phase::Missing, "no")))).await;
+            call.answer(Ok(Reply::Answer(snapshot(409, Phase::Refused, "no")))).await;
         }
     }
     let share = f64::from(flown) / f64::from(flown + cancelled);

@@ -10,6 +10,7 @@ mod missing;
 mod model;
 mod ownership;
 mod plain_get;
+mod refused;
 mod terminal;
 mod test_core;
 mod watching;

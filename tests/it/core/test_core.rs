@@ -18,10 +18,11 @@ use taskgate::core::ports::{Cancelling, Connection, Fetched, Fetching, Reply, So
 use taskgate::core::snapshot::{Phase, Snapshot};
 use taskgate::core::state::Retention;
 use taskgate::core::task::{Route, Routes, TaskKey};
+use taskgate::core::watch::{Watch, WatchEvent};
 use taskgate::lifecycle::Lifecycle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio::time::{Duration, Instant, sleep};
+use tokio::time::{Duration, Instant, sleep, timeout};
 
 /// The settings that a test may change; the defaults are the settings' own.
 pub struct Setup {
@@ -41,6 +42,7 @@ impl Default for Setup {
                 stale_for: seconds(600.0),
             },
             patience: seconds(5.0),
+            gone_after: seconds(15.0),
             timeout: seconds(10.0),
             max_tasks: 20_000,
         };
@@ -284,10 +286,24 @@ pub fn missing() -> Result<Snapshot, Failure> {
     Ok(snapshot(404, Phase::Missing, "gone"))
 }
 
+pub fn refused(code: u16) -> Result<Snapshot, Failure> {
+    Ok(snapshot(code, Phase::Refused, "refused"))
+}
+
 pub const DOWN: Failure = Failure::ServerError { status: 503 };
 
 pub fn limited(retry_after: Option<u64>) -> Failure {
     Failure::RateLimited { retry_after: retry_after.map(Duration::from_secs) }
+}
+
+pub fn watch(core: &TestCore, client: &str, id: &str) -> Watch {
+    core.mirror.watch(&core.grant(client, id), None).unwrap()
+}
+
+/// The next sight, if there is one without time passing.
+pub async fn next_sight(watch: &mut Watch) -> Option<WatchEvent> {
+    settle().await;
+    timeout(Duration::ZERO, watch.next()).await.ok()
 }
 
 /// The body of an answer.

@@ -18,16 +18,6 @@ use tokio::time::{Duration, Instant, timeout};
 
 use super::test_core::*;
 
-fn watch(core: &TestCore, client: &str, id: &str) -> Watch {
-    core.mirror.watch(&core.grant(client, id), None).unwrap()
-}
-
-/// The next sight, if there is one without time passing.
-async fn next_sight(watch: &mut Watch) -> Option<WatchEvent> {
-    settle().await;
-    timeout(Duration::ZERO, watch.next()).await.ok()
-}
-
 #[track_caller]
 fn shown(sight: Option<WatchEvent>) -> String {
     match sight {
@@ -172,7 +162,7 @@ async fn to_wait_for_a_turn_is_no_trouble() {
 
 #[tokio::test(start_paused = true)]
 async fn a_task_missing_three_times_in_a_row_is_gone() {
-    let core = TestCore::new();
+    let core = TestCore::with(|setup| setup.policy.gone_after = Duration::ZERO);
     let mut watch = watch(&core, "x", "a");
     for is_live in [false, false, true, false, false] {
         settle().await;

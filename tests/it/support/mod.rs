@@ -31,6 +31,7 @@ pub const QUICK: &[(&str, &str)] = &[
     ("polling.max_interval", "100ms"),
     ("polling.patience", "1s"),
     ("cache.not_found_ttl", "100ms"),
+    ("polling.gone_after", "0s"),
     ("budget.requests_per_minute", "100000"),
 ];
 

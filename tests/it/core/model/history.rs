@@ -39,6 +39,7 @@ fn reply() -> impl Strategy<Value = Reply> {
         6 => Just(Reply::State(Phase::Live)),
         4 => Just(Reply::State(Phase::Terminal)),
         2 => Just(Reply::State(Phase::Missing)),
+        1 => Just(Reply::State(Phase::Refused)),
         2 => prop_oneof![
             Just(Failure::ServerError { status: 503 }),
             Just(Failure::Unreachable),

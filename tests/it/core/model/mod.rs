@@ -172,6 +172,14 @@ impl Case {
         let now = Instant::now();
         self.lingers.remove(&id);
         self.failed.remove(&id);
+        if phase == Phase::Refused {
+            self.failed.insert(id, now + seconds(1.0));
+            let stands_in = self.known.get(&id).is_some_and(|known| now < self.states[*known].usable_until);
+            if stands_in {
+                self.overtaken.remove(&id);
+                return Ok(snapshot(403, phase, "it is not to be handed out"));
+            }
+        }
         let is_kept = !self.overtaken.remove(&id);
         let first_seen = self.first_seen.get(&id).copied().unwrap_or(now);
         let age = (now - first_seen).as_secs_f64();
@@ -179,6 +187,8 @@ impl Case {
             Phase::Live => ((age / 20.0).clamp(2.0, 5.0), STALE_FOR),
             Phase::Terminal => (TERMINAL_TTL, STALE_FOR),
             Phase::Missing => (NOT_FOUND_TTL, 0.0),
+            // Until its task is asked about again, at the latest after the longest pause.
+            Phase::Refused => (30.0, 0.0),
         };
         let number = self.states.len();
         let fresh_until = now + seconds(fresh);
@@ -187,14 +197,18 @@ impl Case {
         if is_kept {
             let before = self.known.get(&id).map(|number| self.states[*number].phase);
             // Missing: only what is finished can still stand in.
-            if phase != Phase::Missing {
+            if phase.is_known() {
                 self.known.insert(id, number);
-            } else if before == Some(Phase::Live) {
+            } else if phase == Phase::Missing && before == Some(Phase::Live) {
                 self.known.remove(&id);
             }
             self.first_seen.insert(id, first_seen);
         }
-        let code = if phase == Phase::Missing { 404 } else { 200 };
+        let code = match phase {
+            Phase::Live | Phase::Terminal => 200,
+            Phase::Missing => 404,
+            Phase::Refused => 403,
+        };
         Ok(snapshot(code, phase, &number.to_string()))
     }
 
