@@ -25,8 +25,8 @@ pub fn check(data: &[u8]) {
             panic!("a 429 is judged as {failure:?}");
         };
         assert_ne!(retry_after, Some(Duration::ZERO), "no time is none named");
-        match digits(data) {
-            Some(digits) => assert_eq!(retry_after, seconds(digits), "{digits}"),
+        match number(data) {
+            Some(number) => assert_eq!(retry_after, seconds(number), "{number}"),
             None => {
                 if let Some(wait) = retry_after {
                     // The header is a date: the date of `clock + wait` is the same second.
@@ -41,18 +41,16 @@ pub fn check(data: &[u8]) {
     }
 }
 
-/// The text of the header, if it is a number.
-fn digits(data: &[u8]) -> Option<&str> {
+/// The number in the header, if it is one.
+fn number(data: &[u8]) -> Option<f64> {
     let text = std::str::from_utf8(data).ok()?.trim_matches([' ', '\t']);
-    (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then_some(text)
+    text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.').then(|| text.parse().ok())?
 }
 
-/// The number of these digits; beyond `u64` it is `u32::MAX` seconds, a very long wait.
-fn seconds(digits: &str) -> Option<Duration> {
-    let number = digits
-        .bytes()
-        .try_fold(0_u64, |number, digit| number.checked_mul(10)?.checked_add(u64::from(digit - b'0')));
-    Some(number.unwrap_or(u64::from(u32::MAX))).filter(|number| *number > 0).map(Duration::from_secs)
+/// This number of seconds, rounded up; beyond `u32` it is `u32::MAX` seconds, a very long wait.
+fn seconds(number: f64) -> Option<Duration> {
+    let whole = number.ceil().min(f64::from(u32::MAX));
+    (whole > 0.0).then(|| Duration::from_secs_f64(whole))
 }
 
 fn gate_closes(retry_after: Option<Duration>) {

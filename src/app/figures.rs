@@ -46,7 +46,7 @@ const REASONS: [(Failure, &str); 6] = [
     (Failure::RateLimited { retry_after: None }, "rate_limited"),
     (Failure::KeyRejected, "key_rejected"),
     (Failure::QuotaExhausted, "quota_exhausted"),
-    (Failure::ServerError { status: 500 }, "server_error"),
+    (Failure::ServerError { status: 500, retry_after: None }, "server_error"),
     (Failure::Unreachable, "unreachable"),
     (Failure::TimedOut, "timeout"),
 ];

@@ -3,6 +3,9 @@
 use thiserror::Error;
 use tokio::time::Duration;
 
+/// The longest wait that the upstream can impose.
+pub const MAX_WAIT: Duration = Duration::from_secs(300);
+
 /// A failure of an upstream request. It holds no text from the upstream, so it can be shown to every client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Failure {
@@ -35,6 +38,8 @@ pub enum Failure {
     ServerError {
         /// The status code.
         status: u16,
+        /// The wait that it asks for; `None` where it asks for none.
+        retry_after: Option<Duration>,
     },
     /// The connection was refused, reset or cut off, or the host does not exist.
     #[error("the upstream cannot be reached")]
@@ -65,15 +70,30 @@ impl Failure {
         }
     }
 
+    /// The wait that the upstream asks for, where it does, at most [`MAX_WAIT`].
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after } | Self::ServerError { retry_after, .. } => {
+                retry_after.map(|wait| wait.min(MAX_WAIT))
+            }
+            Self::KeyRejected
+            | Self::QuotaExhausted
+            | Self::InvalidResponse { .. }
+            | Self::Refused { .. }
+            | Self::Unreachable
+            | Self::TimedOut => None,
+        }
+    }
+
     /// The upstream's status code, where one was received.
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::KeyRejected => Some(401),
             Self::QuotaExhausted => Some(402),
             Self::RateLimited { .. } => Some(429),
-            Self::InvalidResponse { status } | Self::Refused { status } | Self::ServerError { status } => {
-                Some(*status)
-            }
+            Self::InvalidResponse { status }
+            | Self::Refused { status }
+            | Self::ServerError { status, .. } => Some(*status),
             Self::Unreachable | Self::TimedOut => None,
         }
     }

@@ -44,6 +44,8 @@ pub struct Snapshot {
     /// The task's status in the upstream's words, where the answer has one, cut to a length that fits into a
     /// line.
     pub word: Option<Box<str>>,
+    /// The wait that a live answer asks for.
+    pub retry_after: Option<Duration>,
     /// The time for which the results can still be had, counted from `fetched`, if the answer states it.
     pub result_lifetime: Option<Duration>,
 }
@@ -58,8 +60,23 @@ impl Snapshot {
         phase: Phase,
     ) -> Self {
         let etag = entity_tag(&body);
-        Self { status, content_type, body, etag, fetched, phase, word: None, result_lifetime: None }
+        Self {
+            status,
+            content_type,
+            body,
+            etag,
+            fetched,
+            phase,
+            word: None,
+            retry_after: None,
+            result_lifetime: None,
+        }
     }
+}
+
+/// The body without its byte order mark, which JSON should not have, and some servers send.
+pub fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body)
 }
 
 /// 128 bits of SHA-256 in hex: equal tags mean equal bytes, on every replica and after a restart.

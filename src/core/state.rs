@@ -10,6 +10,9 @@ use super::pacing::Pacing;
 use super::snapshot::{Phase, Snapshot};
 use super::time::later;
 
+/// The longest interval that a live answer can impose by its `Retry-After`.
+const MAX_INTERVAL: Duration = Duration::from_secs(60);
+
 /// The lifetimes of states.
 #[derive(Debug, Clone, Copy)]
 pub struct Retention {
@@ -49,7 +52,10 @@ impl State {
     ) -> Arc<Self> {
         let age = snapshot.fetched.saturating_duration_since(first_seen);
         let (fresh_for, stale_for) = match snapshot.phase {
-            Phase::Live => (pacing.interval(age), retention.stale_for),
+            Phase::Live => {
+                let least = snapshot.retry_after.unwrap_or_default().min(MAX_INTERVAL);
+                (pacing.interval(age).max(least), retention.stale_for)
+            }
             Phase::Terminal => {
                 let lifetime = snapshot.result_lifetime.unwrap_or(Duration::MAX);
                 (lifetime.min(retention.terminal_ttl), retention.stale_for)
@@ -119,6 +125,12 @@ mod tests {
         State::new(snapshot, now, Aliases::default(), &RETENTION, &PACING)
     }
 
+    fn live(retry_after: u64) -> Arc<State> {
+        let mut snapshot = state(Phase::Live, None).snapshot.clone();
+        snapshot.retry_after = Some(Duration::from_secs(retry_after));
+        State::new(snapshot, Instant::now(), Aliases::default(), &RETENTION, &PACING)
+    }
+
     fn spans(state: &State) -> (u64, u64) {
         let from = state.snapshot.fetched;
         ((state.fresh_until - from).as_secs(), (state.usable_until - from).as_secs())
@@ -127,6 +139,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn deadlines_follow_the_phase() {
         assert_eq!(spans(&state(Phase::Live, None)), (2, 602));
+        assert_eq!([1, 30, 3600].map(|wait| spans(&live(wait)).0), [2, 30, 60]);
         assert_eq!(spans(&state(Phase::Terminal, None)), (3600, 4200));
         assert_eq!(spans(&state(Phase::Missing, None)), (2, 2));
     }

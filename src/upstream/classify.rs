@@ -17,7 +17,7 @@ use crate::config;
 use crate::core::failure::Failure;
 use crate::core::identity::ForeignIds;
 use crate::core::ports::Fetched;
-use crate::core::snapshot::{Phase, Snapshot};
+use crate::core::snapshot::{Phase, Snapshot, without_mark};
 
 /// The members that may name the task.
 const IDS: [&str; 2] = ["id", "task_id"];
@@ -30,9 +30,12 @@ pub fn by_status(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Op
     match status.as_u16() {
         401 => Some(Failure::KeyRejected),
         402 => Some(Failure::QuotaExhausted),
-        429 => Some(Failure::RateLimited { retry_after: retry_after::parse(headers, now) }),
+        429 => Some(Failure::RateLimited { retry_after: retry_after::of_refusal(headers, now) }),
         code @ (..200 | 300..400) => Some(Failure::InvalidResponse { status: code }),
-        code @ 500.. => Some(Failure::ServerError { status: code }),
+        code @ 500.. => {
+            let retry_after = retry_after::of_refusal(headers, now);
+            Some(Failure::ServerError { status: code, retry_after })
+        }
         200..300 | 400..500 => None,
     }
 }
@@ -53,7 +56,8 @@ impl Judge {
     /// `path_id` is the id in the path of the request.
     ///
     /// # Errors
-    /// [`Failure::InvalidResponse`], if the body is not complete JSON, or a 2xx holds an error envelope.
+    /// [`Failure::InvalidResponse`], if the body is not complete JSON, or a 2xx holds no status and is an error or no
+    /// object.
     pub fn answer(
         &self,
         path_id: &str,
@@ -64,7 +68,7 @@ impl Judge {
         now: SystemTime,
     ) -> Result<Fetched, Failure> {
         let invalid = Failure::InvalidResponse { status: status.as_u16() };
-        let document: &RawValue = serde_json::from_slice(&body).map_err(|_| invalid)?;
+        let document: &RawValue = serde_json::from_slice(without_mark(&body)).map_err(|_| invalid)?;
         if !status.is_success() {
             let foreign = foreign_ids(path_id, members(document, IDS));
             let is_missing = matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
@@ -76,8 +80,9 @@ impl Judge {
         let [first, error, id, task_id] = members(document, [first, "error", IDS[0], IDS[1]]);
         let foreign = foreign_ids(path_id, [id, task_id]);
         let word = self.status(document, first);
-        // An error envelope inside a 2xx. LemonData's failed tasks carry a *string* `error`, which is fine.
-        if word.is_none() && error.is_some_and(|error| error.get().starts_with('{')) {
+        // An error inside a 2xx. A failed task carries an `error` too, but beside its status.
+        let is_error = error.is_some_and(|error| error.get() != "null");
+        if word.is_none() && (is_error || !document.get().starts_with('{')) {
             return Err(invalid);
         }
         let (phase, lifetime) = match &word {
@@ -182,8 +187,6 @@ mod tests {
             r#"{"status":{"completed":1}}"#,
             r#"{"note":"\"status\":\"completed\""}"#,
             r"{}",
-            r"[]",
-            r#""completed""#,
             r#"{"status":"failed to start"}"#,
             r#"{"error":"soft","status":"x"}"#,
             r#"{"status":"processing","error":{"message":"retrying"}}"#,
@@ -200,11 +203,29 @@ mod tests {
             assert_eq!(phase(200, body), Err(Failure::InvalidResponse { status: 200 }), "{body:?}");
             assert_eq!(phase(404, body), Err(Failure::InvalidResponse { status: 404 }), "{body:?}");
         }
-        assert_eq!(
-            phase(200, r#"{"error":{"message":"no"}}"#),
-            Err(Failure::InvalidResponse { status: 200 }),
-            "an error envelope is not a task"
-        );
+    }
+
+    #[test]
+    fn an_error_or_no_object_is_no_state_unless_it_has_a_status() {
+        for body in [
+            r#"{"error":{"message":"no"}}"#,
+            r#"{"error":"no"}"#,
+            r#"{"code":500,"error":true}"#,
+            "null",
+            "[]",
+            "7",
+            r#""completed""#,
+        ] {
+            assert_eq!(phase(200, body), Err(Failure::InvalidResponse { status: 200 }), "{body}");
+        }
+        assert_eq!(phase(200, r#"{"error":null}"#), Ok(Phase::Live));
+        assert_eq!(phase(200, r#"{"error":"no","status":"failed"}"#), Ok(Phase::Terminal));
+        assert_eq!(phase_at("/0/status", 200, r#"[{"status":"failed"}]"#), Ok(Phase::Terminal));
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_skipped() {
+        assert_eq!(phase(200, "\u{feff}{\"status\":\"failed\"}"), Ok(Phase::Terminal));
     }
 
     #[test]
@@ -237,9 +258,7 @@ mod tests {
             r#"{"id":{"id":"8"},"task_id":["8"]}"#,
             r#"{"id":true}"#,
             r#"{"data":{"id":"8"},"request_id":"8"}"#,
-            r#"[{"id":"8"}]"#,
             "{}",
-            r#""8""#,
         ] {
             assert_eq!((foreign(200, own), foreign(404, own)), (None, None), "{own}");
         }
@@ -280,7 +299,7 @@ mod tests {
             assert_eq!(verdict(code), Some(Failure::InvalidResponse { status: code }));
         }
         for code in [500, 502, 503, 504, 599, 999] {
-            assert_eq!(verdict(code), Some(Failure::ServerError { status: code }));
+            assert_eq!(verdict(code), Some(Failure::ServerError { status: code, retry_after: None }));
         }
         for code in [200, 202, 299, 400, 403, 404, 410, 499] {
             assert_eq!(verdict(code), None);

@@ -46,7 +46,9 @@ impl Ends {
         if text.starts_with("\"http") {
             self.note(serde_json::from_str::<String>(text).ok().and_then(|link| link_end(&link)));
         } else if text.starts_with('[') {
-            items(place).into_iter().for_each(|item| self.search(item, depth + 1));
+            for item in items(place) {
+                self.search(item, depth + 1);
+            }
         } else if text.starts_with('{') {
             for (name, value) in all_members(place) {
                 let is_one_of =
@@ -67,7 +69,7 @@ impl Ends {
 }
 
 /// The end of a signed link: Amazon (`X-Amz-Date` + `X-Amz-Expires`), Google, Alibaba and Volcengine alike, Azure
-/// (`se`), Tencent (`q-sign-time`), CloudFront (`Policy`), a token (`_jwt`), or the older `Expires` in Unix seconds.
+/// (`se`), Tencent (`q-sign-time`), `CloudFront` (`Policy`), a token (`_jwt`), or the older `Expires` in Unix seconds.
 fn link_end(link: &str) -> Option<SystemTime> {
     let link = Url::parse(link).ok()?;
     let value = |name: &str| {
@@ -89,7 +91,7 @@ fn link_end(link: &str) -> Option<SystemTime> {
         .or_else(|| epoch(&value("Expires")?))
 }
 
-/// The end in a CloudFront policy, which is JSON in a base64 of its own (`-_~` for `+=/`).
+/// The end in a `CloudFront` policy, which is JSON in a base64 of its own (`-_~` for `+=/`).
 fn policy_end(policy: &str) -> Option<SystemTime> {
     let base64 = policy.replace('-', "+").replace('_', "=").replace('~', "/");
     let policy: Value = serde_json::from_slice(&BASE64_STANDARD.decode(base64).ok()?).ok()?;

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use reqwest::{Client, Request, Response};
 use thiserror::Error;
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant, timeout};
 use url::Url;
 
 use self::classify::Judge;
@@ -34,10 +34,14 @@ use crate::config::{self, ApiKey};
 use crate::core::budget::Permit;
 use crate::core::failure::Failure;
 use crate::core::ports::{Cancelling, Connection, Fetched, Fetching, Reply, Source};
+use crate::core::snapshot::Phase;
 use crate::core::task::TaskKey;
 
 /// The most memory reserved for a body on the word of its `Content-Length`, in bytes.
 const MAX_AHEAD: usize = 64 * 1024;
+
+/// The time to read the body of a 429 that names its wait nowhere else.
+const READING_429: Duration = Duration::from_secs(1);
 
 /// The failure to set up the upstream's client. It never shows the key.
 #[derive(Debug, Error)]
@@ -73,10 +77,12 @@ struct Credentials {
     key: ApiKey,
 }
 
-/// An answer without the key: status code, content type and body are all that is kept of it.
+/// An answer without the key: all that is kept of it.
 struct Received {
     status: StatusCode,
     content_type: HeaderValue,
+    /// The wait in `Retry-After`.
+    retry_after: Option<Duration>,
     body: Bytes,
 }
 
@@ -138,10 +144,19 @@ impl Upstream {
         sent: &Credentials,
     ) -> Result<Received, Failure> {
         let status = response.status();
-        if let Some(failure) = classify::by_status(status, response.headers(), (self.clock)()) {
+        let now = (self.clock)();
+        if let Some(failure) = classify::by_status(status, response.headers(), now) {
             attempt.answered(status);
-            return Err(failure);
+            return Err(match failure {
+                Failure::RateLimited { retry_after: None } => self.named_in_body(response).await,
+                failure => failure,
+            });
         }
+        if is_encoded(response.headers()) {
+            attempt.answered(status);
+            return Err(Failure::InvalidResponse { status: status.as_u16() });
+        }
+        let retry_after = retry_after::plain(response.headers(), now);
         let content_type = response.headers().get(header::CONTENT_TYPE).cloned();
         let body = match self.read(response, status).await {
             Err(Failure::Unreachable) => {
@@ -161,12 +176,25 @@ impl Upstream {
             content_type = now.scrub.content_type(Some(&content_type));
             body = now.scrub.body(body);
         }
-        Ok(Received { status, content_type, body })
+        Ok(Received { status, content_type, retry_after, body })
     }
 
     fn judge(&self, key: &TaskKey, answer: Received) -> Result<Fetched, Failure> {
-        let Received { status, content_type, body } = answer;
-        self.judge.answer(key.id(), status, content_type, body, Instant::now(), (self.clock)())
+        let Received { status, content_type, retry_after, body } = answer;
+        let mut fetched =
+            self.judge.answer(key.id(), status, content_type, body, Instant::now(), (self.clock)())?;
+        if fetched.snapshot.phase == Phase::Live {
+            fetched.snapshot.retry_after = retry_after;
+        }
+        Ok(fetched)
+    }
+
+    /// A 429 whose headers name no wait: its body may. It is read for a moment only, because the gate has to close.
+    async fn named_in_body(&self, response: Response) -> Failure {
+        let status = response.status();
+        let body = timeout(READING_429, self.read(response, status)).await;
+        let retry_after = body.ok().and_then(Result::ok).and_then(|body| retry_after::in_body(&body));
+        Failure::RateLimited { retry_after }
     }
 
     /// Sends a GET, and once more if its connection turned out dead: most often a pooled one that the
@@ -298,10 +326,19 @@ impl Credentials {
     }
 }
 
+/// Whether an answer is encoded, although `identity` was asked for.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_ENCODING)
+        .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
 /// The headers of every request, except `Authorization`.
 fn fixed_headers(settings: &config::Upstream) -> HeaderMap {
     let mut headers: HeaderMap = settings.headers.iter().cloned().collect();
     headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+    // Without it any coding is acceptable (RFC 9110, 12.5.3).
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers
         .entry(header::USER_AGENT)
         .or_insert(HeaderValue::from_static(concat!("taskgate/", env!("CARGO_PKG_VERSION"))));

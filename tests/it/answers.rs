@@ -39,6 +39,10 @@ fn rows() -> Vec<Row> {
         row(Reply::json(r#"{"status":"completed""#), 502, invalid, 200),
         row(Reply::json("<html>a proxy's page</html>"), 502, invalid, 200),
         row(Reply::json(error), 502, invalid, 200),
+        row(Reply::json(r#"{"error":"no"}"#), 502, invalid, 200),
+        row(Reply::json("null"), 502, invalid, 200),
+        row(Reply::json(r#""completed""#), 502, invalid, 200),
+        row(Reply::json("[]"), 502, invalid, 200),
         row(Reply::new(404, "", "Not Found"), 502, invalid, 404),
         row(Reply::raw("HTTP/1.1 204 No Content\r\n\r\n", End::KeepAlive), 502, invalid, 204),
         row(
@@ -207,6 +211,63 @@ async fn a_dead_link_of_an_input_does_not_shorten_the_life_of_a_result() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(upstream.count(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_without_a_status_is_no_state_of_a_task_that_had_one() {
+    for body in ["{}", r#"{"code":500,"message":"no"}"#, r#"{"detail":"no"}"#] {
+        let upstream =
+            Upstream::start(move |number, _| Reply::json(if number == 0 { KNOWN } else { body })).await;
+        let gateway = gateway(&upstream, EAGER).await;
+        assert_eq!(get(gateway.address, "/v1/tasks/a").await.text(), KNOWN);
+        let answer = asked_anew(&gateway, "/v1/tasks/a").await;
+        assert_eq!(answer.text(), KNOWN, "{body}");
+        assert!(answer.expect("cache-status").ends_with("detail=upstream_invalid_response"), "{body}");
+        // Where nothing was known, such an answer is all that there is.
+        let upstream = Upstream::always(Reply::json(body)).await;
+        let gateway = crate::support::gateway(&upstream, EAGER).await;
+        assert_eq!(get(gateway.address, "/v1/tasks/a").await.text(), body);
+    }
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_hides_no_end() {
+    let body = "\u{feff}{\"status\":\"completed\"}";
+    let upstream = Upstream::always(Reply::json(body)).await;
+    let gateway = gateway(&upstream, EAGER).await;
+    for _ in 0..2 {
+        assert_eq!(get(gateway.address, "/v1/tasks/a").await.text(), body);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(upstream.count(), 1, "it is finished");
+    let list = get(gateway.address, "/v1/tasks?id=a").await.text();
+    assert!(list.contains(r#""task":{"status":"completed"}"#), "{list}");
+}
+
+/// Every wait that an upstream names: the gate, a task's own pause, and the interval of a live one.
+#[tokio::test]
+async fn the_waits_that_an_upstream_names_are_heeded() {
+    let wait_of = async |reply: Reply| {
+        let upstream = Upstream::always(reply).await;
+        let gateway = gateway(&upstream, &[]).await;
+        let answer = get(gateway.address, "/v1/tasks/a").await;
+        let wait: u64 = answer.expect("retry-after").parse().unwrap();
+        (answer.status, wait)
+    };
+    for (reply, status) in [
+        (Reply::new(429, "Retry-After: 39.5\r\n", "{}"), 429),
+        (Reply::new(429, "retry-after-ms: 39500\r\n", "{}"), 429),
+        (Reply::new(429, "X-RateLimit-Reset: 40\r\n", "{}"), 429),
+        (Reply::new(429, "", r#"{"error":{"message":"slow","retry_after":40}}"#), 429),
+        (Reply::new(503, "Retry-After: 40\r\n", "{}"), 502),
+        (Reply::new(202, "Retry-After: 40\r\n", r#"{"status":"processing"}"#), 202),
+        // Longer waits of a live task are cut.
+        (Reply::new(200, "Retry-After: 4000\r\n", r#"{"status":"processing"}"#), 200),
+    ] {
+        let most = if status == 200 { 72 } else { 49 };
+        let (got, wait) = wait_of(reply.clone()).await;
+        assert!(got == status && (39..=most).contains(&wait), "{wait} s: {reply:?}");
+    }
 }
 
 #[tokio::test]

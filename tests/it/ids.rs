@@ -147,6 +147,7 @@ async fn the_upstream_gets_the_same_bytes_whatever_the_client_sends() {
         assert_eq!(
             headers,
             [
+                "accept-encoding: identity".to_owned(),
                 "accept: application/json".to_owned(),
                 format!("authorization: Bearer {KEY}"),
                 format!("host: {}", upstream.address),

@@ -51,10 +51,6 @@ async fn odd_json_survives_byte_for_byte() {
         "{\"status\":\"completed\",\"title\":\"雨の中のレモン🍋\",\"rtl\":\"\u{202e}abc\",\"nul\":\"\\u0000\"}",
         r#"{"status":"completed","prompt":"cut in half \ud83d","dup":1,"dup":2}"#,
         r#"{"status":"completed","slash":"\/","url":"https:\/\/x.example\/a?b=c&d"}"#,
-        "[1,2,3]",
-        "\"just a string\"",
-        "null",
-        "0",
     ];
     let upstream = Upstream::start(move |_, request| {
         let number: usize = request.split(['/', ' ']).nth(4).unwrap().parse().unwrap();

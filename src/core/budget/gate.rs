@@ -1,18 +1,16 @@
 //! Owns the gate: whether requests may go upstream at all, and the probes that open it again.
 //!
 //! The gate closes for a 429 (until the time in its `Retry-After`), for a rejected or exhausted key (a probe
-//! every 30 s) and for an upstream that is down (the breaker, a probe every second). Each closure ends with
+//! every 30 s) and for an upstream that is down (the breaker, a probe every second, or after its `Retry-After`). Each closure ends with
 //! one probe, whose answer opens the gate or closes it again.
 
 use std::collections::HashSet;
 
 use tokio::time::{Duration, Instant};
 
-use crate::core::failure::{Failure, Scope};
+use crate::core::failure::{Failure, MAX_WAIT, Scope};
 use crate::core::task::TaskKey;
 
-/// The longest wait a `Retry-After` can impose.
-const MAX_HOLD: Duration = Duration::from_secs(300);
 /// The time between probes with a rejected or exhausted key.
 const KEY_HOLD: Duration = Duration::from_secs(30);
 /// The time between probes of an upstream that is down.
@@ -156,10 +154,10 @@ impl Gate {
 
     fn turned_away(&mut self, now: Instant, pass: Pass, failure: Failure) -> Change {
         let is_current = pass.epoch == self.epoch;
-        let hold = match failure {
-            Failure::RateLimited { retry_after: Some(named) } => named.min(MAX_HOLD),
-            Failure::RateLimited { retry_after: None } => {
-                let hold = Duration::from_secs(1 << self.unnamed.min(9)).min(MAX_HOLD);
+        let hold = match (failure, failure.retry_after()) {
+            (Failure::RateLimited { .. }, Some(named)) => named,
+            (Failure::RateLimited { .. }, None) => {
+                let hold = Duration::from_secs(1 << self.unnamed.min(9)).min(MAX_WAIT);
                 self.unnamed += u32::from(is_current);
                 hold
             }
@@ -188,8 +186,9 @@ impl Gate {
         if pass.epoch != self.epoch {
             return Change::None;
         }
+        let hold = failure.retry_after().unwrap_or(BREAKER_HOLD).max(BREAKER_HOLD);
         if pass.probe && matches!(self.position, Position::Probing { .. }) {
-            return self.close(now + BREAKER_HOLD, failure);
+            return self.close(now + hold, failure);
         }
         self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
         if self.failed.len() < BREAKER_TASKS {
@@ -199,7 +198,7 @@ impl Gate {
             && self.failures_in_a_row >= BREAKER_FAILURES
             && self.failed.len() >= BREAKER_TASKS
         {
-            return self.close(now + BREAKER_HOLD, failure);
+            return self.close(now + hold, failure);
         }
         Change::None
     }

@@ -158,7 +158,7 @@ fn an_answer_in_between_keeps_the_breaker_shut() {
     let bench = Bench::new();
     for (task, failure) in [
         ("a", Some(Failure::TimedOut)),
-        ("b", Some(Failure::ServerError { status: 503 })),
+        ("b", Some(Failure::ServerError { status: 503, retry_after: None })),
         ("c", Some(Failure::Unreachable)),
         ("d", Some(Failure::Unreachable)),
         ("e", None),

@@ -20,12 +20,14 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    /// The backoff after another failure, with pauses of 1, 2, 4 … 30 s.
+    /// The backoff after another failure, with pauses of 1, 2, 4 … 30 s, or the wait that the upstream asks for where
+    /// that is longer.
     pub(super) fn after(before: Option<Self>, failure: Failure, now: Instant) -> Self {
         let in_a_row = before
             .filter(|before| now.saturating_duration_since(before.until) < FORGOTTEN)
             .map_or(0, |before| before.in_a_row.saturating_add(1));
         let pause = Duration::from_secs(1 << in_a_row.min(5)).min(MAX_PAUSE);
+        let pause = pause.max(failure.retry_after().unwrap_or_default());
         Self { failure, until: now + pause, in_a_row }
     }
 }
@@ -46,6 +48,8 @@ mod tests {
             backoff = Some(next);
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
+        let busy = Failure::ServerError { status: 503, retry_after: Some(Duration::from_secs(90)) };
+        assert_eq!((Backoff::after(backoff, busy, now).until - now).as_secs(), 90);
         let later = now + FORGOTTEN;
         assert_eq!((Backoff::after(backoff, Failure::TimedOut, later).until - later).as_secs(), 1);
     }

@@ -15,7 +15,7 @@ use super::picture::{FlightResult, Picture};
 use crate::core::budget::{Change, Pass, Permit, Position, Readiness};
 use crate::core::cause::Cause;
 use crate::core::failure::{Failure, Scope};
-use crate::core::snapshot::Phase;
+use crate::core::snapshot::{Phase, Snapshot};
 use crate::core::state::State;
 use crate::core::store::{Held, Put};
 use crate::core::task::TaskKey;
@@ -103,6 +103,7 @@ impl Coordinator {
 
     fn land(self: &Arc<Self>, key: &TaskKey, pass: Pass, result: Result<OwnAnswer, Failure>) {
         let now = Instant::now();
+        let result = result.and_then(|answer| self.with_status(key, answer, now));
         let mut book = self.book();
         let change = self.budget.settle(now, pass, key, result.as_ref().err().copied());
         // Before this flight's own backoff begins: an opened gate ends only older backoffs.
@@ -153,6 +154,16 @@ impl Coordinator {
         self.dispatch_beside(&mut book, now);
         drop(book);
         self.budget.report(change, now);
+    }
+
+    /// An answer without a status is no state of a task that had one before: it is an error in a 200.
+    fn with_status(&self, key: &TaskKey, answer: OwnAnswer, now: Instant) -> Result<OwnAnswer, Failure> {
+        let Snapshot { phase, word, status, .. } = &answer.snapshot;
+        let had_one = |state: Arc<State>| state.snapshot.word.is_some();
+        if *phase == Phase::Live && word.is_none() && self.store.stand_in(key, now).is_some_and(had_one) {
+            return Err(Failure::InvalidResponse { status: status.as_u16() });
+        }
+        Ok(answer)
     }
 
     /// Stores the snapshot of a flight. Returns the result to publish, and the time at which the key is due

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::error::Error;
+use crate::core::snapshot::without_mark;
 use crate::core::state::State;
 
 /// The most tasks that one request may name.
@@ -72,7 +73,7 @@ pub(in crate::http) fn known(id: &str, path: &str, state: &State, stale: bool) -
     let body = &state.snapshot.body;
     let head = ItemHead { id, path: Some(path), code: state.snapshot.status.as_u16() };
     // Every body that is kept is JSON; what surrounds it is not.
-    let json = serde_json::from_slice::<&RawValue>(body).ok();
+    let json = serde_json::from_slice::<&RawValue>(without_mark(body)).ok();
     match json {
         Some(json) if !state.snapshot.phase.is_known() => {
             head.with("error", body.slice_ref(inner_error(json).get().as_bytes()), stale)

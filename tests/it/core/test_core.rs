@@ -290,7 +290,7 @@ pub fn refused(code: u16) -> Result<Snapshot, Failure> {
     Ok(snapshot(code, Phase::Refused, "refused"))
 }
 
-pub const DOWN: Failure = Failure::ServerError { status: 503 };
+pub const DOWN: Failure = Failure::ServerError { status: 503, retry_after: None };
 
 pub fn limited(retry_after: Option<u64>) -> Failure {
     Failure::RateLimited { retry_after: retry_after.map(Duration::from_secs) }

@@ -110,12 +110,12 @@ async fn trouble_is_told_once_and_its_end_too() {
     let mut watch = watch(&core, "x", "a");
     assert_eq!(shown(next_sight(&mut watch).await), "1");
     pass(2.1).await;
-    core.call("a").answer(Err(Failure::ServerError { status: 500 })).await;
+    core.call("a").answer(Err(Failure::ServerError { status: 500, retry_after: None })).await;
     let seen = next_sight(&mut watch).await;
     let Some(WatchEvent::Trouble(refusal)) = seen else { panic!("{seen:?}") };
-    assert_eq!(refusal.reason, Reason::Upstream(Failure::ServerError { status: 500 }));
+    assert_eq!(refusal.reason, Reason::Upstream(Failure::ServerError { status: 500, retry_after: None }));
     pass(1.1).await;
-    core.call("a").answer(Err(Failure::ServerError { status: 503 })).await;
+    core.call("a").answer(Err(DOWN)).await;
     assert!(next_sight(&mut watch).await.is_none(), "the same trouble");
     pass(2.1).await;
     core.call("a").answer(live("1")).await;

@@ -5,7 +5,7 @@ use taskgate::core::failure::Failure;
 use taskgate::core::snapshot::Phase;
 
 use super::{CLIENTS, IDS};
-use crate::core::test_core::limited;
+use crate::core::test_core::{DOWN, limited};
 
 /// One event of a history. Numbers choose among the things that exist at the moment.
 #[derive(Debug, Clone)]
@@ -41,7 +41,7 @@ fn reply() -> impl Strategy<Value = Reply> {
         2 => Just(Reply::State(Phase::Missing)),
         1 => Just(Reply::State(Phase::Refused)),
         2 => prop_oneof![
-            Just(Failure::ServerError { status: 503 }),
+            Just(DOWN),
             Just(Failure::Unreachable),
             Just(Failure::InvalidResponse { status: 302 }),
         ].prop_map(Reply::Failure),
