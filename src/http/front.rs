@@ -78,6 +78,11 @@ async fn route(
             Ok(other(livez().await))
         }
         "/v1/tasks" => Box::pin(list::read(&gateway.0, &request, place)).await.map(other),
+        "/v1/tasks/" if request.uri().query().is_some_and(|query| query.contains("id=")) => {
+            Err(Error::InvalidParameter(
+                "Several tasks are /v1/tasks?id=ldtask_a&id=ldtask_b, without a slash before the question mark.",
+            ))
+        }
         // Every configured status path. The handler matches the raw bytes of the path.
         _ => status::read(&gateway.0, request, place).await,
     }

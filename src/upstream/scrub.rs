@@ -40,7 +40,8 @@ impl Scrub {
         })
     }
 
-    /// The content type. If there is none, or it holds a key, it becomes that of JSON, which the body is.
+    /// The content type, if it is one of JSON. If there is none, or it is another or holds a key, it becomes that of JSON,
+    /// which the body is.
     ///
     /// The value is copied: otherwise it would keep the whole buffer of the answer's head, 8 KiB and more,
     /// for as long as the state is stored.
@@ -51,8 +52,20 @@ impl Scrub {
             return HeaderValue::from_static(usual);
         }
         let holds_key = self.spellings.iter().any(|key| key.find(value.as_bytes()).is_some());
-        if holds_key { json } else { HeaderValue::from_bytes(value.as_bytes()).unwrap_or(json) }
+        if holds_key || !is_json(value) {
+            json
+        } else {
+            HeaderValue::from_bytes(value.as_bytes()).unwrap_or(json)
+        }
     }
+}
+
+/// Whether a content type is one of JSON (RFC 8259, 11; RFC 6839, 3.1).
+fn is_json(value: &HeaderValue) -> bool {
+    let essence =
+        value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    matches!(essence.as_str(), "application/json" | "text/json")
+        || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
 fn cover(text: &[u8], word: &Finder<'_>) -> Option<Vec<u8>> {
@@ -110,6 +123,17 @@ mod tests {
         assert_eq!(
             scrub.content_type(value("text/json; charset=utf-8").as_ref()),
             "text/json; charset=utf-8"
+        );
+        for other in ["text/html; charset=utf-8", "text/plain", "image/x+json", "application/jsonp", ""] {
+            assert_eq!(
+                scrub.content_type(Some(&HeaderValue::from_static(other))),
+                "application/json",
+                "{other}"
+            );
+        }
+        assert_eq!(
+            scrub.content_type(value("Application/Problem+JSON").as_ref()),
+            "Application/Problem+JSON"
         );
         assert_eq!(scrub.content_type(None), "application/json");
     }

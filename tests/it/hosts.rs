@@ -6,6 +6,8 @@ use crate::support::{Reply, Upstream, exchange, gateway};
 /// Values of `Host` that name this gateway, whatever their port.
 const OWN: &[&str] = &[
     "localhost",
+    "app.localhost",
+    "a.b.LOCALHOST",
     "LocalHost",
     "localhost:0",
     "localhost:65535",
@@ -31,7 +33,8 @@ const FOREIGN: &[&str] = &[
     "localhost.evil:8787",
     "localhost.",
     "localhost.:8787",
-    "a.localhost",
+    ".localhost",
+    "a..localhost",
     "localhostx",
     "xlocalhost",
     "local host.evil",
@@ -94,6 +97,23 @@ async fn status(address: std::net::SocketAddr, request: &str) -> (u16, String) {
     let answer = String::from_utf8(exchange(address, request.as_bytes()).await).unwrap();
     let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
     (status, answer.to_lowercase())
+}
+
+/// As HAProxy and Nagios ask by default.
+#[tokio::test]
+async fn a_health_check_needs_no_host() {
+    let upstream = Upstream::always(Reply::json("{}")).await;
+    let gateway = gateway(&upstream, &[]).await;
+    let of = async |address, request: &str| status(address, request).await.0;
+    for address in [gateway.address, gateway.admin] {
+        assert_eq!(of(address, "GET /livez HTTP/1.0\r\n\r\n").await, 200);
+        assert_eq!(of(address, "GET /livez HTTP/1.1\r\nConnection: close\r\n\r\n").await, 400);
+        assert_eq!(of(address, "GET /livez HTTP/1.0\r\nHost: evil.example\r\n\r\n").await, 403);
+    }
+    assert_eq!(of(gateway.admin, "GET /readyz HTTP/1.0\r\n\r\n").await, 200);
+    assert_eq!(of(gateway.admin, "GET /metrics HTTP/1.0\r\n\r\n").await, 400);
+    assert_eq!(of(gateway.address, "GET /v1/tasks/a HTTP/1.0\r\n\r\n").await, 400);
+    assert_eq!(upstream.count(), 0);
 }
 
 #[tokio::test]
@@ -161,9 +181,6 @@ async fn the_target_counts_where_it_names_a_host_and_there_is_one_host() {
                 status(address, &format!("{start} HTTP/1.1\r\n{headers}\r\nConnection: close\r\n\r\n")).await;
             assert_eq!(status, meant, "{start} {headers}: {answer}");
         }
-    }
-    for address in [gateway.address, gateway.admin] {
-        assert_eq!(status(address, "GET /livez HTTP/1.0\r\n\r\n").await.0, 400, "in HTTP/1.0 too");
     }
 }
 

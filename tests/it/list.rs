@@ -98,6 +98,15 @@ async fn a_stale_item_is_marked() {
 }
 
 #[tokio::test]
+async fn a_slash_too_many_is_told() {
+    let upstream = upstream().await;
+    let gateway = gateway(&upstream, QUICK).await;
+    let answer = get(gateway.address, "/v1/tasks/?id=a&id=b").await;
+    assert_eq!((answer.status, answer.error_code().as_str()), (400, "invalid_parameter"));
+    assert!(answer.text().contains("without a slash"), "{}", answer.text());
+}
+
+#[tokio::test]
 async fn the_number_of_ids_is_bounded() {
     let upstream = upstream().await;
     let gateway = gateway(&upstream, QUICK).await;

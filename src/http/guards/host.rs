@@ -1,5 +1,5 @@
 //! Owns the Host rule, against DNS rebinding: a request under a foreign name that resolves to this machine is
-//! refused. An address cannot be rebound, so IP literals and `localhost` are always accepted.
+//! refused. An address cannot be rebound, so IP literals, `localhost` and names under it are always accepted.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::uri::Authority;
-use http::{HeaderMap, Request, Uri, header};
+use http::{HeaderMap, Request, Uri, Version, header};
 
 use crate::config::{AccessMode, AllowList, Settings};
 use crate::http::respond::error::Error;
@@ -33,16 +33,34 @@ impl Hosts {
 
     /// Accepts a request whose authority names this gateway.
     pub(in crate::http) fn check<B>(&self, request: &Request<B>) -> Result<(), Error> {
+        if is_bare_probe(request) {
+            return Ok(());
+        }
         let authority = authority(request.uri(), request.headers())?;
         let AllowList::These(names) = &*self.0 else { return Ok(()) };
         let host = authority.host();
         let listed = names.iter().any(|name| name.eq_ignore_ascii_case(host));
-        if listed || host.eq_ignore_ascii_case("localhost") || is_address(host) {
+        if listed || is_localhost(host) || is_address(host) {
             Ok(())
         } else {
             Err(Error::HostNotAllowed(host.to_owned()))
         }
     }
+}
+
+/// Whether a request is a health check as HAProxy and Nagios send it by default: HTTP/1.0, without Host. It is told
+/// nothing that a page could use, and browsers do not speak HTTP/1.0.
+fn is_bare_probe<B>(request: &Request<B>) -> bool {
+    request.version() == Version::HTTP_10
+        && matches!(request.uri().path(), "/livez" | "/readyz")
+        && !request.headers().contains_key(header::HOST)
+}
+
+/// Whether a host is `localhost` or a name under it: both are this machine (RFC 6761, 6.3).
+fn is_localhost(host: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    host == "localhost"
+        || host.strip_suffix(".localhost").is_some_and(|name| !name.is_empty() && !name.ends_with('.'))
 }
 
 /// Whether a host is an IP literal. Brackets stand around IPv6 and nothing else (RFC 3986, 3.2.2): in brackets,
