@@ -40,6 +40,11 @@ pub fn by_status(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Op
     }
 }
 
+/// Whether a body is complete JSON.
+pub(super) fn is_json(body: &[u8]) -> bool {
+    serde_json::from_slice::<&RawValue>(without_mark(body)).is_ok()
+}
+
 /// Classifies answers by the status pointer and the terminal statuses of the settings.
 pub struct Judge {
     pointer: Vec<String>,

@@ -130,8 +130,14 @@ impl Upstream {
         };
         let answer = self.receive(response, attempt, &credentials).await?;
         drop(permit);
-        if answer.status.is_success() && answer.body.is_empty() {
-            return Ok(Reply::Silent(answer.status));
+        if !classify::is_json(&answer.body) {
+            // "OK" is a word of success; an error page says that there is no such thing.
+            let status = answer.status;
+            return if status.is_success() {
+                Ok(Reply::Silent(status))
+            } else {
+                Err(Failure::Refused { status: status.as_u16() })
+            };
         }
         self.judge(key, answer).map(Reply::Answer)
     }

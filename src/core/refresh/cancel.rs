@@ -130,9 +130,9 @@ impl Coordinator {
                 book.end(&self.store, key, &state, held);
             }
             Ok(Reply::Answer(own)) if !own.snapshot.phase.is_known() => {}
-            // The task has changed, and only the upstream knows how, unless the task was terminal before.
-            Ok(_) if self.store.absorbing(key, now).is_none() => book.forget(&self.store, key, now),
-            Ok(_) | Err(_) => {}
+            // The task has changed, or a finished one is deleted: only the upstream knows.
+            Ok(_) => book.forget(&self.store, key, now),
+            Err(_) => {}
         }
         self.dispatch_beside(&mut book, now);
         drop(book);

@@ -102,6 +102,10 @@ fn not_cancelled(refusal: &Refusal) -> String {
             "{} The task may be cancelled all the same: read its state to find out.",
             refused(refusal).split(". ").next().map_or(String::new(), |what| format!("{what}."))
         ),
+        Reason::Upstream(Failure::Refused { .. }) => {
+            "The upstream cannot cancel this task: it refused without a reason. Read the task's state."
+                .to_owned()
+        }
         Reason::Upstream(_) => refused(refusal),
     }
 }
