@@ -1,15 +1,17 @@
 //! An upstream that sends without end (scorecard R14): refused at `upstream.max_body`, whatever it says about its
 //! length, and memory stays where it was.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::support::{Program, get, serve};
+use crate::support::{Program, get, serve, until};
 
 const MIB: u64 = 1024 * 1024;
 /// Requests at once.
@@ -144,4 +146,56 @@ async fn a_bomb_is_not_unpacked() {
         // Unpacked it is 1.6 GB, eight times.
         assert!(grown <= most, "{} MiB under {max_body}", grown / MIB);
     }
+}
+
+/// hyper reads informational responses as long as they come. One such connection, all that a probe opens, may hold up
+/// nobody; and it ends with its flight.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn endless_informational_responses_end_with_the_timeout() {
+    const TIMEOUT: Duration = Duration::from_secs(3);
+    let open = Arc::new(AtomicU64::new(0));
+    let upstream = early_hints(Arc::clone(&open));
+    let (_program, address, _) =
+        serve(&format!("http://{upstream}"), &[("TASKGATE_UPSTREAM__TIMEOUT", "3s")]);
+    assert_eq!(get(address, "/v1/tasks/good").await.status, 200);
+    let start = Instant::now();
+    let flood = tokio::spawn(async move { get(address, "/v1/tasks/flood").await });
+    until("the flood is on", async || (open.load(Ordering::Relaxed) > 0).then_some(())).await;
+    while !flood.is_finished() {
+        let asked = Instant::now();
+        assert_eq!(get(address, "/v1/tasks/good").await.status, 200);
+        assert!(asked.elapsed() < TIMEOUT / 3, "a hit waits for no flood: {:?}", asked.elapsed());
+    }
+    let answer = flood.await.unwrap();
+    assert_eq!((answer.status, answer.error_code().as_str()), (504, "upstream_timeout"));
+    assert!(start.elapsed() < TIMEOUT * 2, "{:?}", start.elapsed());
+    until("the connection is closed", async || (open.load(Ordering::Relaxed) == 0).then_some(())).await;
+}
+
+/// An upstream that has one answer, and 103s without end for every other task. It runs on threads of its own, as
+/// another machine would.
+fn early_hints(open: Arc<AtomicU64>) -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, open) = (stream.unwrap(), Arc::clone(&open));
+            std::thread::spawn(move || {
+                let mut request = [0; 4096];
+                let length = std::io::Read::read(&mut stream, &mut request).unwrap_or(0);
+                if String::from_utf8_lossy(&request[..length]).contains("/good") {
+                    let body = r#"{"status":"completed"}"#;
+                    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+                    let _ = stream.write_all((head + body).as_bytes());
+                    let _ = std::io::Read::read(&mut stream, &mut request);
+                    return;
+                }
+                let hints = "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(20_000);
+                open.fetch_add(1, Ordering::Relaxed);
+                while stream.write_all(hints.as_bytes()).is_ok() {}
+                open.fetch_sub(1, Ordering::Relaxed);
+            });
+        }
+    });
+    address
 }
