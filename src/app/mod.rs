@@ -143,6 +143,7 @@ impl Running {
         if self.upstream.renew_key(&new.upstream)? {
             tracing::info!("a new API key is in use");
             self.budget.retry_key(now);
+            self.mirror.forgive();
         }
         let now_in_force = &mut self.settings;
         now_in_force.upstream.api_key = new.upstream.api_key;

@@ -70,6 +70,11 @@ impl Failure {
         }
     }
 
+    /// Whether the upstream turns the key away, or its account.
+    pub fn is_of_key(&self) -> bool {
+        matches!(self, Self::KeyRejected | Self::QuotaExhausted)
+    }
+
     /// The wait that the upstream asks for, where it does, at most [`MAX_WAIT`].
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

@@ -212,6 +212,11 @@ impl Mirror {
         self.coordinator.close();
     }
 
+    /// There is a new API key: every task may be asked about again.
+    pub fn forgive(&self) {
+        self.coordinator.forgive();
+    }
+
     /// Tells the driver that the budget has changed.
     pub fn nudge(&self) {
         self.coordinator.nudge();

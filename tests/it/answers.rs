@@ -348,6 +348,33 @@ async fn a_429_closes_the_gate_for_every_task_and_loses_no_known_state() {
     assert_eq!(upstream.count(), 2, "nothing goes out while the gate is closed");
 }
 
+/// It shut out everybody for 30 s.
+#[tokio::test]
+async fn a_401_of_one_task_shuts_out_nobody() {
+    let upstream = Upstream::start(|_, request| {
+        if request.contains("/bad ") {
+            Reply::new(401, "", "{}")
+        } else {
+            Reply::json(r#"{"status":"completed"}"#)
+        }
+    })
+    .await;
+    let gateway = gateway(&upstream, &[]).await;
+    assert_eq!(get(gateway.address, "/v1/tasks/bad").await.error_code(), "upstream_key_rejected");
+    let start = Instant::now();
+    assert_eq!(get(gateway.address, "/v1/tasks/good").await.status, 200);
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    // From now on the bad one is known to be alone.
+    until("it is asked about again", async || {
+        let answer = get(gateway.address, "/v1/tasks/bad").await;
+        assert_eq!(answer.error_code(), "upstream_key_rejected");
+        let asked = upstream.heard().iter().filter(|request| request.contains("/bad ")).count();
+        (asked > 1).then_some(())
+    })
+    .await;
+    assert_eq!(get(gateway.admin, "/readyz").await.text(), "ready\n");
+}
+
 #[tokio::test]
 async fn a_dead_upstream_loses_no_known_state() {
     let upstream = Upstream::always(Reply::json(KNOWN)).await;

@@ -1,7 +1,7 @@
 //! Owns the gate: whether requests may go upstream at all, and the probes that open it again.
 //!
 //! The gate closes for a 429 (until the time in its `Retry-After`), for a rejected or exhausted key (a probe
-//! every 30 s) and for an upstream that is down (the breaker, a probe every second, or after its `Retry-After`). Each closure ends with
+//! after a second, then every 30 s) and for an upstream that is down (the breaker, a probe every second, or after its `Retry-After`). Each closure ends with
 //! one probe, whose answer opens the gate or closes it again.
 
 use std::collections::HashSet;
@@ -11,8 +11,13 @@ use tokio::time::{Duration, Instant};
 use crate::core::failure::{Failure, MAX_WAIT, Scope};
 use crate::core::task::TaskKey;
 
-/// The time between probes with a rejected or exhausted key.
+/// The time until the first probe after the key was turned away: by another task, if there is one, because it may be
+/// that one task's matter …
+const FIRST_KEY_HOLD: Duration = Duration::from_secs(1);
+/// … and the time between probes once a second task was turned away too.
 const KEY_HOLD: Duration = Duration::from_secs(30);
+/// The most tasks that are known to be turned away by themselves. If there are more, it is the key's matter again.
+const MOST_LONE: usize = 100;
 /// The time between probes of an upstream that is down.
 const BREAKER_HOLD: Duration = Duration::from_secs(1);
 /// The breaker opens after so many failures of the upstream in a row …
@@ -82,12 +87,24 @@ pub struct Gate {
     unnamed: u32,
     failures_in_a_row: u32,
     failed: HashSet<TaskKey>,
+    /// The only task that was turned away since the gate closed for the key.
+    suspect: Option<TaskKey>,
+    /// Tasks that were turned away while another one was not. They close the gate no more.
+    lone: HashSet<TaskKey>,
 }
 
 impl Gate {
     /// An open gate.
     pub fn new() -> Self {
-        Self { position: Position::Open, epoch: 0, unnamed: 0, failures_in_a_row: 0, failed: HashSet::new() }
+        Self {
+            position: Position::Open,
+            epoch: 0,
+            unnamed: 0,
+            failures_in_a_row: 0,
+            failed: HashSet::new(),
+            suspect: None,
+            lone: HashSet::new(),
+        }
     }
 
     /// The position of the gate.
@@ -131,10 +148,36 @@ impl Gate {
     /// Records the result of a request.
     pub fn settle(&mut self, now: Instant, pass: Pass, task: &TaskKey, failure: Option<Failure>) -> Change {
         match failure.map(|failure| (failure, failure.scope())) {
-            None | Some((_, Scope::Task)) => self.answered(pass),
-            Some((failure, Scope::Account)) => self.turned_away(now, pass, failure),
+            None => {
+                self.lone.remove(task);
+                let change = self.answered(pass);
+                if matches!(change, Change::Opened { .. })
+                    && let Some(suspect) = self.suspect.take().filter(|suspect| suspect != task)
+                    && self.lone.len() < MOST_LONE
+                {
+                    self.lone.insert(suspect);
+                }
+                change
+            }
+            Some((_, Scope::Task)) => self.answered(pass),
+            Some((failure, Scope::Account)) if failure.is_of_key() && self.lone.contains(task) => {
+                self.says_nothing(now, pass)
+            }
+            Some((failure, Scope::Account)) => self.turned_away(now, pass, task, failure),
             Some((failure, Scope::Service)) => self.failed(now, pass, task, failure),
         }
+    }
+
+    /// A task was turned away that always is: as a probe it has found out nothing.
+    fn says_nothing(&mut self, now: Instant, pass: Pass) -> Change {
+        if let Position::Probing { because } = self.position
+            && pass.probe
+            && pass.epoch == self.epoch
+        {
+            self.position = Position::Closed { until: now + FIRST_KEY_HOLD, because };
+            self.epoch += 1;
+        }
+        Change::None
     }
 
     fn answered(&mut self, pass: Pass) -> Change {
@@ -152,7 +195,7 @@ impl Gate {
         }
     }
 
-    fn turned_away(&mut self, now: Instant, pass: Pass, failure: Failure) -> Change {
+    fn turned_away(&mut self, now: Instant, pass: Pass, task: &TaskKey, failure: Failure) -> Change {
         let is_current = pass.epoch == self.epoch;
         let hold = match (failure, failure.retry_after()) {
             (Failure::RateLimited { .. }, Some(named)) => named,
@@ -161,7 +204,7 @@ impl Gate {
                 self.unnamed += u32::from(is_current);
                 hold
             }
-            _ => KEY_HOLD,
+            _ => self.key_hold(task),
         };
         match self.position {
             // The upstream refuses the key during an outage: the refusal must be obeyed.
@@ -180,6 +223,22 @@ impl Gate {
             }
             _ => self.close(now + hold, failure),
         }
+    }
+
+    /// A key was turned away for a task. While that has happened to no other one, the task's own pauses are enough.
+    fn key_hold(&mut self, task: &TaskKey) -> Duration {
+        let is_first = match self.position {
+            Position::Open => true,
+            Position::Closed { because, .. } | Position::Probing { because } => !because.is_of_key(),
+        };
+        if is_first {
+            self.suspect = Some(task.clone());
+        }
+        if self.suspect.as_ref() == Some(task) {
+            return FIRST_KEY_HOLD;
+        }
+        self.suspect = None;
+        KEY_HOLD
     }
 
     fn failed(&mut self, now: Instant, pass: Pass, task: &TaskKey, failure: Failure) -> Change {

@@ -125,15 +125,48 @@ fn a_429_without_a_time_backs_off_and_absurd_ones_are_capped() {
 fn a_rejected_or_exhausted_key_is_tried_every_thirty_seconds() {
     for failure in [Failure::KeyRejected, Failure::QuotaExhausted] {
         let bench = Bench::new();
-        let mut now = 0.0;
-        for _ in 0..3 {
+        let pass = bench.take(0.0).unwrap();
+        bench.settle(0.0, pass, "a", Some(failure));
+        assert!(bench.take(0.9).is_none());
+        // It may be that one task's matter, until a second one is turned away too.
+        let mut now = 1.0;
+        for task in ["b", "a", "b"] {
             let pass = bench.take(now).unwrap();
-            bench.settle(now, pass, "a", Some(failure));
+            bench.settle(now, pass, task, Some(failure));
             assert!(bench.take(now + 29.9).is_none());
             now += 30.0;
         }
         assert!((bench.effective_per_minute() - 60.0).abs() < 1e-6, "not a matter of rate");
     }
+}
+
+#[test]
+fn a_task_that_is_turned_away_alone_shuts_nobody_out() {
+    let bench = Bench::new();
+    let rejected = Some(Failure::KeyRejected);
+    let pass = bench.take(0.0).unwrap();
+    bench.settle(0.0, pass, "a", rejected);
+    // While it is the only one that is asked about, its own pauses are enough.
+    let pass = bench.take(1.0).unwrap();
+    bench.settle(1.0, pass, "a", rejected);
+    let probe = bench.take(2.0).expect("another task can find out");
+    assert!(matches!(bench.settle(2.0, probe, "b", None), Change::Opened { .. }));
+    let pass = bench.take(3.0).unwrap();
+    assert_eq!(bench.settle(3.0, pass, "a", rejected), Change::None);
+    assert_eq!(bench.budget.gate(), Position::Open);
+    // As the probe of a gate that closed for something else it finds out nothing.
+    let pass = bench.take(4.0).unwrap();
+    bench.settle(4.0, pass, "b", limited(Some(2)));
+    let probe = bench.take(6.0).unwrap();
+    assert_eq!(bench.settle(6.0, probe, "a", rejected), Change::None);
+    assert!(bench.take(6.9).is_none());
+    let probe = bench.take(8.0).unwrap();
+    assert!(matches!(bench.settle(8.0, probe, "b", None), Change::Opened { .. }));
+    // Once it has succeeded itself, it counts again.
+    let pass = bench.take(10.0).unwrap();
+    bench.settle(10.0, pass, "a", None);
+    let pass = bench.take(12.0).unwrap();
+    assert!(matches!(bench.settle(12.0, pass, "a", rejected), Change::Closed { .. }));
 }
 
 #[test]

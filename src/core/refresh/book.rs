@@ -109,7 +109,7 @@ impl Book {
         if self.schedule.contains(key) { None } else { self.pictures.remove(key) }
     }
 
-    /// Ends all backoffs, because the upstream is back: the tasks that failed with it are due at once.
+    /// Ends all backoffs, because the upstream is back, or the key is a new one: the tasks that failed are due at once.
     pub(super) fn forgive(&mut self, now: Instant) {
         let barred: Vec<TaskKey> =
             self.schedule.queued().filter(|key| self.backoffs.contains_key(*key)).cloned().collect();

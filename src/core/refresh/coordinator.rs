@@ -147,6 +147,12 @@ impl Coordinator {
         book.pictures.values_mut().for_each(Picture::close);
     }
 
+    /// There is a new API key: tasks that wait because of the old one are due at once.
+    pub(in crate::core) fn forgive(&self) {
+        self.book().forgive(Instant::now());
+        self.nudge();
+    }
+
     /// Makes a key due at once: the store has lost its state.
     pub(in crate::core) fn hasten(&self, key: &TaskKey) {
         self.book().schedule.hasten(key, Instant::now());

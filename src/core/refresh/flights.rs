@@ -129,7 +129,8 @@ impl Coordinator {
                 let outcome = self.keep(key, answer, outdated, now);
                 (outcome.0, outcome.1, true)
             }
-            (None, Err(failure)) if failure.scope() == Scope::Account => {
+            // The whole key waits, and nothing is known of the task.
+            (None, Err(failure @ Failure::RateLimited { .. })) => {
                 let due = book.schedule.due(key).unwrap_or(now);
                 (FlightResult::Failure(failure), due, false)
             }
@@ -236,7 +237,7 @@ impl Coordinator {
         let Change::Opened { because } = change else { return };
         book.opened = Some(now);
         self.set_lag(Duration::ZERO);
-        if because.scope() == Scope::Service {
+        if because.scope() == Scope::Service || because.is_of_key() {
             book.forgive(now);
         }
     }

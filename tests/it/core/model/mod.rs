@@ -217,7 +217,6 @@ impl Case {
         let hold = match failure {
             Failure::RateLimited { retry_after: Some(named) } => named.as_secs_f64(),
             Failure::RateLimited { retry_after: None } => 1.0,
-            Failure::KeyRejected | Failure::QuotaExhausted => 30.0,
             _ => {
                 self.lingers.remove(&id);
                 self.failed.insert(id, now + seconds(1.0));
