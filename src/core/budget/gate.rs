@@ -50,6 +50,8 @@ pub enum Position {
 pub struct Pass {
     epoch: u64,
     probe: bool,
+    /// The number of answers before the request.
+    answers: u64,
 }
 
 impl Pass {
@@ -85,6 +87,8 @@ pub struct Gate {
     epoch: u64,
     /// Closures in a row by a 429 without `Retry-After`.
     unnamed: u32,
+    /// The number of requests that were answered.
+    answers: u64,
     failures_in_a_row: u32,
     failed: HashSet<TaskKey>,
     /// The only task that was turned away since the gate closed for the key.
@@ -100,6 +104,7 @@ impl Gate {
             position: Position::Open,
             epoch: 0,
             unnamed: 0,
+            answers: 0,
             failures_in_a_row: 0,
             failed: HashSet::new(),
             suspect: None,
@@ -132,7 +137,7 @@ impl Gate {
                 true
             }
         };
-        Pass { epoch: self.epoch, probe }
+        Pass { epoch: self.epoch, probe, answers: self.answers }
     }
 
     /// Lets the next probe go at once where a rejected or exhausted key had closed the gate: there may be a
@@ -181,6 +186,7 @@ impl Gate {
     }
 
     fn answered(&mut self, pass: Pass) -> Change {
+        self.answers += 1;
         if pass.epoch == self.epoch {
             self.failures_in_a_row = 0;
             self.failed.clear();
@@ -248,6 +254,10 @@ impl Gate {
         let hold = failure.retry_after().unwrap_or(BREAKER_HOLD).max(BREAKER_HOLD);
         if pass.probe && matches!(self.position, Position::Probing { .. }) {
             return self.close(now + hold, failure);
+        }
+        // An upstream that has answered others meanwhile is not down.
+        if pass.answers != self.answers {
+            return Change::None;
         }
         self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
         if self.failed.len() < BREAKER_TASKS {

@@ -93,6 +93,11 @@ impl Budget {
         })))
     }
 
+    /// The largest number of requests in flight.
+    pub fn max_in_flight(&self) -> usize {
+        self.ledger().max_in_flight
+    }
+
     /// Whether a permit is free now, and if not, when.
     pub fn readiness(&self, now: Instant) -> Readiness {
         self.ledger().readiness(now)

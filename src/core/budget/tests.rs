@@ -187,6 +187,18 @@ fn five_failures_in_a_row_over_three_tasks_open_the_breaker() {
 }
 
 #[test]
+fn requests_that_hang_while_others_are_answered_are_no_outage() {
+    let bench = Bench::new();
+    let hanging: Vec<Pass> = (0..8).map(|_| bench.take(0.0).unwrap()).collect();
+    let other = bench.take(0.0).unwrap();
+    bench.settle(1.0, other, "other", None);
+    for (pass, task) in hanging.into_iter().zip(["a", "b", "c", "d", "e", "f", "g", "h"]) {
+        assert_eq!(bench.settle(10.0, pass, task, Some(Failure::TimedOut)), Change::None);
+    }
+    assert_eq!(bench.budget.gate(), Position::Open);
+}
+
+#[test]
 fn an_answer_in_between_keeps_the_breaker_shut() {
     let bench = Bench::new();
     for (task, failure) in [

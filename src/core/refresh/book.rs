@@ -54,9 +54,9 @@ pub(super) struct Book {
 
 impl Book {
     /// An empty book. It holds as many backoffs as there may be tasks.
-    pub(super) fn new(max_tasks: usize) -> Self {
+    pub(super) fn new(max_tasks: usize, max_in_flight: usize) -> Self {
         Self {
-            schedule: Schedule::default(),
+            schedule: Schedule::new(max_in_flight),
             pictures: HashMap::default(),
             backoffs: Cache::builder()
                 .max_capacity(max_tasks as u64)

@@ -60,6 +60,7 @@ impl Coordinator {
         source: Arc<dyn Source>,
         lifecycle: Lifecycle,
     ) -> Self {
+        let max_in_flight = budget.max_in_flight();
         Self {
             store,
             policy,
@@ -70,7 +71,7 @@ impl Coordinator {
             lifecycle,
             routes,
             refusals: Refusals::new(policy.max_tasks),
-            book: Mutex::new(Book::new(policy.max_tasks)),
+            book: Mutex::new(Book::new(policy.max_tasks, max_in_flight)),
             sooner: Notify::new(),
             lag: AtomicU64::new(0),
         }

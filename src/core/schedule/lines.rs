@@ -1,9 +1,9 @@
 //! Owns the lines of the clients, and the order of their turns.
 //!
-//! A client with a due key stands in the ring, the others in `sleeping` by their first due time. A client
-//! without keys stands in neither, so that clients that come and go at a closed gate leave nothing behind.
+//! A client with a due key stands in the ring, the others in `sleeping` by their first due time. A client that is barred
+//! from turns stands in neither. A client without keys stands in neither, so that clients that come and go at a closed gate leave nothing behind.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use tokio::time::Instant;
 
@@ -18,6 +18,8 @@ pub(super) struct Lines {
     ring: BTreeMap<u64, Client>,
     /// The other clients, by the time at which their first key is due.
     sleeping: BTreeSet<(Instant, Client)>,
+    /// Clients that have no turns for now.
+    barred: HashSet<Client>,
     /// The client whose turn [`next`](Lines::next) began.
     at_turn: Option<Client>,
 }
@@ -53,11 +55,13 @@ impl Lines {
 
     /// Changes a line, and updates the ring and `sleeping`.
     fn change(&mut self, client: &Client, change: impl FnOnce(&mut BTreeSet<(Instant, TaskKey)>)) {
+        let is_barred = self.barred.contains(client);
         let line = self.lines.entry(client.clone()).or_default();
         let before = line.first_due();
         change(&mut line.keys);
         let after = line.first_due();
         match line.turn {
+            _ if is_barred => {}
             Some(turn) if after.is_none() => {
                 self.ring.remove(&turn);
             }
@@ -102,15 +106,37 @@ impl Lines {
         false
     }
 
-    /// The key whose turn it is. The caller takes it out of every line, then ends the turn.
-    pub(super) fn next(&mut self, now: Instant) -> Option<TaskKey> {
+    /// The client whose turn it is, and its key. The caller takes it out of every line, then ends the turn.
+    pub(super) fn next(&mut self, now: Instant) -> Option<(Client, TaskKey)> {
         if !self.has_due(now) {
             return None;
         }
         let (_, client) = self.ring.first_key_value()?;
-        let key = self.lines.get(client)?.keys.first().map(|(_, key)| key.clone());
+        let (_, key) = self.lines.get(client)?.keys.first()?;
+        let turn = (client.clone(), key.clone());
         self.at_turn = Some(client.clone());
-        key
+        Some(turn)
+    }
+
+    /// A client has no turns from now on. Its line is kept.
+    pub(super) fn bar(&mut self, client: Client) {
+        if let Some(line) = self.lines.get_mut(&client) {
+            if let Some(turn) = line.turn.take() {
+                self.ring.remove(&turn);
+            } else if let Some(due) = line.first_due() {
+                self.sleeping.remove(&(due, client.clone()));
+            }
+        }
+        self.barred.insert(client);
+    }
+
+    /// A client has turns again.
+    pub(super) fn unbar(&mut self, client: &Client) {
+        if self.barred.remove(client)
+            && let Some(due) = self.lines.get(client).and_then(Line::first_due)
+        {
+            self.sleeping.insert((due, client.clone()));
+        }
     }
 
     /// Ends the turn: a client with another due key goes to the back of the ring.

@@ -5,9 +5,13 @@
 //! stands in the line of each, is requested once and leaves all lines. A client whose keys were requested in
 //! the turns of others loses no turn.
 //!
+//! A client whose turns have as many keys in flight as there are places left waits for a landing ([`InFlight`]): keys that
+//! an upstream leaves without an answer cannot take the places of other clients.
+//!
 //! The schedule is a plain state machine: time is an argument, and it knows no runtime, no locks and no
 //! tokens.
 
+mod in_flight;
 mod lines;
 #[cfg(test)]
 mod tests;
@@ -16,16 +20,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tokio::time::Instant;
 
+use self::in_flight::InFlight;
 use self::lines::Lines;
 use super::grant::Client;
 use super::holdings::Holdings;
 use super::task::{ByKey, TaskKey};
 
 /// The keys with interest, and the turns of the clients.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Schedule {
     keys: HashMap<TaskKey, Entry, ByKey>,
     lines: Lines,
+    in_flight: InFlight,
     holdings: Holdings<TaskKey>,
     /// The lingering interest, by the time at which it ends.
     lingering: BTreeSet<(Instant, TaskKey, Client)>,
@@ -38,6 +44,8 @@ struct Entry {
     /// The time since which the key is in the schedule.
     wanted: Instant,
     in_flight: bool,
+    /// The client in whose turn the key in flight was started.
+    started_for: Option<Client>,
     /// A `BTreeMap`, because most keys have few clients: to compare their names costs less than to hash them.
     wants: BTreeMap<Client, Want>,
 }
@@ -54,6 +62,17 @@ struct Want {
 }
 
 impl Schedule {
+    /// An empty schedule, of which at most `max_in_flight` keys are in flight.
+    pub fn new(max_in_flight: usize) -> Self {
+        Self {
+            keys: HashMap::default(),
+            lines: Lines::default(),
+            in_flight: InFlight::new(max_in_flight),
+            holdings: Holdings::default(),
+            lingering: BTreeSet::new(),
+        }
+    }
+
     /// The number of keys with interest or in flight.
     pub fn len(&self) -> usize {
         self.keys.len()
@@ -86,6 +105,7 @@ impl Schedule {
             due,
             wanted: now,
             in_flight: false,
+            started_for: None,
             wants: BTreeMap::new(),
         });
         let wants = entry.wants.len();
@@ -235,16 +255,21 @@ impl Schedule {
     /// Takes the key whose turn it is, which is in flight from now on. Returns it with the time since which
     /// it waited.
     pub fn start(&mut self, now: Instant) -> Option<(TaskKey, Instant)> {
-        let key = self.lines.next(now)?;
+        let (client, key) = self.lines.next(now)?;
         let mut waited = now;
+        let barred = self.in_flight.start(&client);
         if let Some(entry) = self.keys.get_mut(&key) {
             waited = entry.due.max(entry.wanted);
             entry.in_flight = true;
+            entry.started_for = Some(client);
             for client in entry.wants.keys() {
                 self.lines.remove(client, &key, entry.due);
             }
         }
         self.lines.finish_turn(now);
+        for client in barred {
+            self.lines.bar(client);
+        }
         Some((key, waited))
     }
 
@@ -254,6 +279,11 @@ impl Schedule {
         let Some(entry) = self.keys.get_mut(key) else { return };
         entry.in_flight = false;
         entry.due = due;
+        if let Some(client) = entry.started_for.take() {
+            for client in self.in_flight.land(&client) {
+                self.lines.unbar(&client);
+            }
+        }
         if refreshed {
             for (client, want) in &mut entry.wants {
                 if let Some(end) = want.lingers.take() {

@@ -69,7 +69,9 @@ async fn the_dashboard_shows_the_gateway_at_work() {
 
     upstream.now("task_with_a_long_id_2", Reply::new(503, "", "canary-error-body"));
     page.wait_for(|seen| seen["failures"][0][0] == "503 upstream_error");
-    upstream.now("task_with_a_long_id_2", Reply::new(401, "", "{}"));
+    for task in ["task_with_a_long_id_1", "task_with_a_long_id_2"] {
+        upstream.now(task, Reply::new(401, "", "{}"));
+    }
     page.wait_for(|seen| {
         seen["headline"] == "The key is rejected"
             && seen["level"] == "bad"

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use taskgate::core::budget::Position;
 use tokio::time::Instant;
 
 use super::test_core::*;
@@ -141,4 +142,32 @@ async fn a_storm_uses_the_budget_and_starves_nobody() {
     assert!(share <= 0.01, "{share} of the time a state is older than 1.3 × {ideal} s");
     assert!(longest <= 1.2 * ideal * 3.0, "{longest} s: n·min(C, N) turns");
     assert_eq!(refreshed.len(), TASKS);
+}
+
+/// One client asked for ids that the upstream leaves without an answer: it held every place in flight until their time-out,
+/// and the breaker took that for an outage.
+#[tokio::test(start_paused = true)]
+async fn ids_that_hang_take_no_other_clients_place() {
+    let core = TestCore::with(|setup| {
+        setup.rate.per_minute = 6000.0;
+        setup.rate.burst = 100;
+    });
+    let _greedy: Vec<_> = (0..100)
+        .map(|id| core.mirror.watch(&core.grant("greedy", &format!("hang{id}")), None).unwrap())
+        .collect();
+    settle().await;
+    let hanging = core.calls();
+    assert_eq!(hanging.len(), 33, "half of the places");
+    for id in 0..50 {
+        let got = core.fetch("honest", &format!("t{id}"), live("1")).await;
+        assert_eq!(body(&got), "1");
+        pass(0.1).await;
+    }
+    // All time-outs come at once. The upstream has answered others meanwhile.
+    pass(5.1).await;
+    assert_eq!(core.budget.gate(), Position::Open);
+    let again = core.calls();
+    assert!(!again.is_empty(), "the places are taken again");
+    assert_eq!(body(&core.fetch("honest", "late", live("2")).await), "2");
+    drop((hanging, again));
 }
