@@ -16,7 +16,7 @@ use super::picture::Picture;
 use super::recent_requests::RecentRequests;
 use super::refusals::Refusals;
 use crate::core::answer::Reason;
-use crate::core::budget::Budget;
+use crate::core::budget::{Budget, Position};
 use crate::core::failure::Failure;
 use crate::core::grant::Client;
 use crate::core::policy::Policy;
@@ -116,8 +116,12 @@ impl Coordinator {
         }
         let mut book = self.book();
         if book.schedule.in_flight(key) {
-            // The refresh has started. A caller that still asks is waiting for a slow upstream.
-            return Forecast { start: now, reason: Reason::Upstream(Failure::TimedOut) };
+            // The refresh has started. A caller that still asks is waiting for a slow upstream, or for a probe.
+            let because = match self.budget.gate() {
+                Position::Open => Failure::TimedOut,
+                Position::Closed { because, .. } | Position::Probing { because } => because,
+            };
+            return Forecast { start: now, reason: Reason::Upstream(because) };
         }
         let estimate = self.budget.estimate(now, book.schedule.ahead(key, client, now));
         let reason = estimate.because.map_or(Reason::Budget, Reason::Upstream);
