@@ -9,12 +9,11 @@ use tokio::time::{Duration, Instant, sleep, timeout};
 
 use taskgate_bench::Gateway;
 
-use crate::readers::{load, part};
+use crate::readers::{load, ms, part};
 use crate::{Failure, upstream};
 
 /// The address of the greedy client. The other client has the one that connections have by themselves.
 const GREEDY: &str = "127.0.0.2:0";
-const MIB: f64 = 1024.0 * 1024.0;
 /// The default of `cache.max_bytes`, of `upstream.max_in_flight` × `upstream.max_body`, in MiB.
 const MAX_BYTES: f64 = 192.0;
 const IN_FLIGHT: f64 = 64.0;
@@ -177,7 +176,7 @@ async fn memory_row(attack: &Attack) -> Result<String, Failure> {
         }
     };
     let kib = (attack.count * 16 + attack.tasks) as f64;
-    let bound = before + 1.2 * MAX_BYTES + IN_FLIGHT + kib * 1024.0 / MIB;
+    let bound = before + 1.2 * MAX_BYTES + IN_FLIGHT + kib / 1024.0;
     let (p50, p99) = (part(&times, 50), part(&times, 99));
     Ok(format!(
         "| {} | {most:.0} MiB | {bound:.0} MiB | {:.2} ms | {:.2} ms | {:.2} ms | {:.2} | {errors} |",
@@ -246,8 +245,4 @@ async fn answered(to: SocketAddr, path: &str, headers: &str, word: &str) -> Resu
         Ok::<_, Failure>(start.elapsed())
     };
     timeout(PATIENCE, ask).await.map_err(|_| format!("{path}: no answer in time"))?
-}
-
-fn ms(time: Duration) -> f64 {
-    time.as_secs_f64() * 1000.0
 }

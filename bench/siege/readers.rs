@@ -91,7 +91,6 @@ async fn row(name: &str, besieger: Besieger, count: usize) -> Result<String, Fai
         slowest = slowest.max(ends.into_iter().max().unwrap_or_default());
     }
     let (control, p50, p99) = (median(controls), median(p50s), median(p99s));
-    let ms = |time: Duration| time.as_secs_f64() * 1000.0;
     Ok(format!(
         "| {name} | {closed} of {} | {:.1} s | {:.2} ms | {:.2} ms | {:.2} ms | {:.2} | {errors} | {unanswered} | {rss:.1} MiB |",
         count * ROUNDS,
@@ -211,6 +210,11 @@ async fn besiege(address: SocketAddr, besieger: Besieger) -> Option<Duration> {
 
 pub fn part(times: &[Duration], percent: usize) -> Duration {
     times.get(times.len() * percent / 100).copied().unwrap_or_default()
+}
+
+/// Milliseconds.
+pub fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {

@@ -14,6 +14,7 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use tokio::time::Instant;
 
+use super::identity::Aliases;
 use super::metric::Counter;
 use super::snapshot::Phase;
 use super::state::State;
@@ -180,6 +181,11 @@ impl Held {
     /// Whether a state may stand in when the upstream cannot answer.
     pub fn has_stand_in(&self, now: Instant) -> bool {
         self.known.as_ref().is_some_and(|state| state.is_usable(now))
+    }
+
+    /// The time at which the task was first seen, which is `now` for a new one, and its confirmed aliases.
+    pub fn history(&self, now: Instant) -> (Instant, Aliases) {
+        self.newest().map_or((now, Aliases::default()), |known| (known.first_seen, known.aliases.clone()))
     }
 
     /// The newest state, fresh or not. It tells when the task was first seen and when it is due.

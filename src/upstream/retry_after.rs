@@ -11,8 +11,8 @@ const EPOCH: f64 = 1e9;
 /// Larger numbers are Unix milliseconds.
 const MILLISECONDS: f64 = 1e11;
 
-/// The wait that the headers of a refusal ask for: `Retry-After`, else `retry-after-ms`, else `X-RateLimit-Reset`. `None`
-/// without a usable one: for zero, a past date and garbage the caller chooses the wait.
+/// The wait that the headers of a refusal ask for: `Retry-After`, else `retry-after-ms`, else `X-RateLimit-Reset`.
+/// `None` without a usable one: for zero, a past date and garbage the caller chooses the wait.
 pub(super) fn of_refusal(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     plain(headers, now)
         .or_else(|| whole_seconds(number(headers, "retry-after-ms")? / 1000.0))

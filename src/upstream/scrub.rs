@@ -52,7 +52,7 @@ impl Scrub {
             return HeaderValue::from_static(usual);
         }
         let holds_key = self.spellings.iter().any(|key| key.find(value.as_bytes()).is_some());
-        if holds_key || !is_json(value) {
+        if holds_key || !is_json_type(value) {
             json
         } else {
             HeaderValue::from_bytes(value.as_bytes()).unwrap_or(json)
@@ -61,7 +61,7 @@ impl Scrub {
 }
 
 /// Whether a content type is one of JSON (RFC 8259, 11; RFC 6839, 3.1).
-fn is_json(value: &HeaderValue) -> bool {
+fn is_json_type(value: &HeaderValue) -> bool {
     let essence =
         value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     matches!(essence.as_str(), "application/json" | "text/json")

@@ -1,8 +1,8 @@
 //! Owns the gate: whether requests may go upstream at all, and the probes that open it again.
 //!
 //! The gate closes for a 429 (until the time in its `Retry-After`), for a rejected or exhausted key (a probe
-//! after a second, then every 30 s) and for an upstream that is down (the breaker, a probe every second, or after its `Retry-After`). Each closure ends with
-//! one probe, whose answer opens the gate or closes it again.
+//! after a second, then every 30 s) and for an upstream that is down (the breaker, a probe every second, or after its
+//! `Retry-After`). Each closure ends with one probe, whose answer opens the gate or closes it again.
 
 use std::collections::HashSet;
 

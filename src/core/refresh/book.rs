@@ -109,6 +109,13 @@ impl Book {
         if self.schedule.contains(key) { None } else { self.pictures.remove(key) }
     }
 
+    /// Begins or lengthens the backoff of a key after a failure. Returns its end.
+    pub(super) fn back_off(&mut self, key: &TaskKey, failure: Failure, now: Instant) -> Instant {
+        let backoff = Backoff::after(self.backoffs.get(key), failure, now);
+        self.backoffs.insert(key.clone(), backoff);
+        backoff.until
+    }
+
     /// Ends all backoffs, because the upstream is back, or the key is a new one: the tasks that failed are due at once.
     pub(super) fn forgive(&mut self, now: Instant) {
         let barred: Vec<TaskKey> =

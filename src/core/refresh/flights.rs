@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering;
 
 use tokio::time::{Duration, Instant, sleep_until};
 
-use super::backoff::Backoff;
 use super::book::Book;
 use super::coordinator::Coordinator;
 use super::landing::Landing;
@@ -118,9 +117,8 @@ impl Coordinator {
             }
             (None, Ok(answer)) if answer.snapshot.phase == Phase::Refused => {
                 let failure = Failure::Refused { status: answer.snapshot.status.as_u16() };
-                let backoff = Backoff::after(book.backoffs.get(key), failure, now);
-                book.backoffs.insert(key.clone(), backoff);
-                (self.refusal(key, answer, failure, backoff.until, outdated), backoff.until, true)
+                let due = book.back_off(key, failure, now);
+                (self.refusal(key, answer, failure, due, outdated), due, true)
             }
             (None, Ok(answer)) => {
                 if book.backoffs.contains_key(key) {
@@ -134,11 +132,7 @@ impl Coordinator {
                 let due = book.schedule.due(key).unwrap_or(now);
                 (FlightResult::Failure(failure), due, false)
             }
-            (None, Err(failure)) => {
-                let backoff = Backoff::after(book.backoffs.get(key), failure, now);
-                book.backoffs.insert(key.clone(), backoff);
-                (FlightResult::Failure(failure), backoff.until, true)
-            }
+            (None, Err(failure)) => (FlightResult::Failure(failure), book.back_off(key, failure, now), true),
         };
         if let FlightResult::Failure(Failure::RateLimited { .. }) = outcome {
             self.counters.rate_limited.add();
@@ -210,9 +204,7 @@ impl Coordinator {
             return FlightResult::Failure(failure);
         }
         let status = answer.snapshot.status.as_u16();
-        let newest = held.newest();
-        let first_seen = newest.map_or(now, |known| known.first_seen);
-        let aliases = newest.map(|known| known.aliases.clone()).unwrap_or_default();
+        let (first_seen, aliases) = held.history(now);
         let state = State::refused(answer.snapshot, first_seen, aliases, until);
         if !outdated {
             self.store.put(key, &state, held, now);
@@ -223,9 +215,7 @@ impl Coordinator {
     /// The state of a new answer, first seen when the held states were, with their aliases.
     pub(super) fn state(&self, held: &Held, answer: OwnAnswer) -> Arc<State> {
         let OwnAnswer { snapshot, confirmed } = answer;
-        let known = held.newest();
-        let first_seen = known.map_or(snapshot.fetched, |known| known.first_seen);
-        let mut aliases = known.map(|known| known.aliases.clone()).unwrap_or_default();
+        let (first_seen, mut aliases) = held.history(snapshot.fetched);
         if let Some(ids) = confirmed {
             aliases = aliases.with(&ids);
         }

@@ -1,7 +1,8 @@
 //! Owns the lines of the clients, and the order of their turns.
 //!
-//! A client with a due key stands in the ring, the others in `sleeping` by their first due time. A client that is barred
-//! from turns stands in neither. A client without keys stands in neither, so that clients that come and go at a closed gate leave nothing behind.
+//! A client with a due key stands in the ring, the others in `sleeping` by their first due time. A client that is
+//! barred from turns stands in neither, and nor does one without keys, so that clients that come and go at a closed
+//! gate leave nothing behind.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -119,23 +120,26 @@ impl Lines {
     }
 
     /// A client has no turns from now on. Its line is kept.
-    pub(super) fn bar(&mut self, client: Client) {
-        if let Some(line) = self.lines.get_mut(&client) {
+    pub(super) fn bar(&mut self, client: &Client) {
+        if self.barred.contains(client) {
+            return;
+        }
+        if let Some(line) = self.lines.get_mut(client) {
             if let Some(turn) = line.turn.take() {
                 self.ring.remove(&turn);
             } else if let Some(due) = line.first_due() {
                 self.sleeping.remove(&(due, client.clone()));
             }
         }
-        self.barred.insert(client);
+        self.barred.insert(client.clone());
     }
 
-    /// A client has turns again.
-    pub(super) fn unbar(&mut self, client: &Client) {
-        if self.barred.remove(client)
-            && let Some(due) = self.lines.get(client).and_then(Line::first_due)
-        {
-            self.sleeping.insert((due, client.clone()));
+    /// The clients of which this is true have turns again.
+    pub(super) fn unbar(&mut self, may: impl Fn(&Client) -> bool) {
+        for client in self.barred.extract_if(|client| may(client)) {
+            if let Some(due) = self.lines.get(&client).and_then(Line::first_due) {
+                self.sleeping.insert((due, client));
+            }
         }
     }
 

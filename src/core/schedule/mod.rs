@@ -5,8 +5,8 @@
 //! stands in the line of each, is requested once and leaves all lines. A client whose keys were requested in
 //! the turns of others loses no turn.
 //!
-//! A client whose turns have as many keys in flight as there are places left waits for a landing ([`InFlight`]): keys that
-//! an upstream leaves without an answer cannot take the places of other clients.
+//! A client whose turns have as many keys in flight as there are places left waits for a landing ([`InFlight`]):
+//! keys that an upstream leaves without an answer cannot take the places of other clients.
 //!
 //! The schedule is a plain state machine: time is an argument, and it knows no runtime, no locks and no
 //! tokens.
@@ -43,8 +43,7 @@ struct Entry {
     due: Instant,
     /// The time since which the key is in the schedule.
     wanted: Instant,
-    in_flight: bool,
-    /// The client in whose turn the key in flight was started.
+    /// The client in whose turn the flight started, while the key is in flight.
     started_for: Option<Client>,
     /// A `BTreeMap`, because most keys have few clients: to compare their names costs less than to hash them.
     wants: BTreeMap<Client, Want>,
@@ -59,6 +58,12 @@ struct Want {
     lingers: Option<Instant>,
     /// The number of this interest: a guard of an earlier one releases nothing.
     number: u64,
+}
+
+impl Entry {
+    fn is_in_flight(&self) -> bool {
+        self.started_for.is_some()
+    }
 }
 
 impl Schedule {
@@ -90,7 +95,7 @@ impl Schedule {
 
     /// Whether the key is in flight.
     pub fn in_flight(&self, key: &TaskKey) -> bool {
-        self.keys.get(key).is_some_and(|entry| entry.in_flight)
+        self.keys.get(key).is_some_and(Entry::is_in_flight)
     }
 
     /// The time at which the key is due.
@@ -104,7 +109,6 @@ impl Schedule {
         let entry = self.keys.entry(key.clone()).or_insert_with(|| Entry {
             due,
             wanted: now,
-            in_flight: false,
             started_for: None,
             wants: BTreeMap::new(),
         });
@@ -122,7 +126,7 @@ impl Schedule {
         if let Some(want) = entry.wants.get_mut(client) {
             want.number = number;
         }
-        if !entry.in_flight {
+        if !entry.is_in_flight() {
             self.lines.insert(client, key, entry.due);
         }
         number
@@ -177,7 +181,7 @@ impl Schedule {
         };
         let gives_way = |key: &&TaskKey| {
             let entry = self.keys.get(*key);
-            entry.is_some_and(|entry| !entry.in_flight && entry.wants.keys().all(holds_much))
+            entry.is_some_and(|entry| !entry.is_in_flight() && entry.wants.keys().all(holds_much))
         };
         let lingers = |key: &&TaskKey| {
             self.keys.get(*key).is_some_and(|entry| entry.wants.values().all(|want| want.held == 0))
@@ -257,17 +261,16 @@ impl Schedule {
     pub fn start(&mut self, now: Instant) -> Option<(TaskKey, Instant)> {
         let (client, key) = self.lines.next(now)?;
         let mut waited = now;
-        let barred = self.in_flight.start(&client);
+        self.in_flight.start(&client);
         if let Some(entry) = self.keys.get_mut(&key) {
             waited = entry.due.max(entry.wanted);
-            entry.in_flight = true;
             entry.started_for = Some(client);
             for client in entry.wants.keys() {
                 self.lines.remove(client, &key, entry.due);
             }
         }
         self.lines.finish_turn(now);
-        for client in barred {
+        for client in self.in_flight.full() {
             self.lines.bar(client);
         }
         Some((key, waited))
@@ -277,12 +280,10 @@ impl Schedule {
     /// unless the upstream refused the account (`refreshed` is false).
     pub fn land(&mut self, key: &TaskKey, due: Instant, refreshed: bool) {
         let Some(entry) = self.keys.get_mut(key) else { return };
-        entry.in_flight = false;
         entry.due = due;
         if let Some(client) = entry.started_for.take() {
-            for client in self.in_flight.land(&client) {
-                self.lines.unbar(&client);
-            }
+            self.in_flight.land(&client);
+            self.lines.unbar(|client| !self.in_flight.is_full(client));
         }
         if refreshed {
             for (client, want) in &mut entry.wants {
@@ -315,7 +316,7 @@ impl Schedule {
     /// Makes a key due at `due`.
     pub fn reschedule(&mut self, key: &TaskKey, due: Instant) {
         let Some(entry) = self.keys.get_mut(key) else { return };
-        if !entry.in_flight {
+        if !entry.is_in_flight() {
             for client in entry.wants.keys() {
                 self.lines.remove(client, key, entry.due);
                 self.lines.insert(client, key, due);
@@ -331,12 +332,12 @@ impl Schedule {
 
     /// The keys with interest that are not in flight.
     pub fn queued(&self) -> impl Iterator<Item = &TaskKey> {
-        self.keys.iter().filter(|(_, entry)| !entry.in_flight).map(|(key, _)| key)
+        self.keys.iter().filter(|(_, entry)| !entry.is_in_flight()).map(|(key, _)| key)
     }
 
     /// The number of keys that are not in flight, and the number of those that are due.
     pub fn backlog(&self, now: Instant) -> (usize, usize) {
-        let queued = self.keys.values().filter(|entry| !entry.in_flight);
+        let queued = self.keys.values().filter(|entry| !entry.is_in_flight());
         queued.fold((0, 0), |(all, due), entry| (all + 1, due + usize::from(entry.due <= now)))
     }
 
@@ -345,13 +346,13 @@ impl Schedule {
     pub fn survey(&self, most: usize) -> impl Iterator<Item = (&TaskKey, Instant, bool, usize)> {
         self.keys.iter().take(most).map(|(key, entry)| {
             let held = entry.wants.values().map(|want| want.held).sum();
-            (key, entry.due, entry.in_flight, held)
+            (key, entry.due, entry.is_in_flight(), held)
         })
     }
 
     /// The largest number of requests that start before this client's turn reaches this key.
     pub fn ahead(&mut self, key: &TaskKey, client: &Client, now: Instant) -> u32 {
-        let Some(entry) = self.keys.get(key).filter(|entry| !entry.in_flight) else { return 0 };
+        let Some(entry) = self.keys.get(key).filter(|entry| !entry.is_in_flight()) else { return 0 };
         let ahead = self.lines.ahead(client, key, entry.due, self.keys.len(), now);
         u32::try_from(ahead).unwrap_or(u32::MAX)
     }
@@ -362,12 +363,12 @@ impl Schedule {
         if let Some(number) = want.map(|want| want.number) {
             entry.wants.remove(client);
             self.holdings.remove(client, number);
-            if !entry.in_flight {
+            if !entry.is_in_flight() {
                 self.lines.remove(client, key, entry.due);
             }
         }
         // A flight is never cancelled; its landing removes the key.
-        if entry.wants.is_empty() && !entry.in_flight {
+        if entry.wants.is_empty() && !entry.is_in_flight() {
             self.keys.remove(key);
         }
     }

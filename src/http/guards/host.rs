@@ -58,9 +58,12 @@ fn is_bare_probe<B>(request: &Request<B>) -> bool {
 
 /// Whether a host is `localhost` or a name under it: both are this machine (RFC 6761, 6.3).
 fn is_localhost(host: &str) -> bool {
-    let host = host.to_ascii_lowercase();
-    host == "localhost"
-        || host.strip_suffix(".localhost").is_some_and(|name| !name.is_empty() && !name.ends_with('.'))
+    match host.rsplit_once('.') {
+        None => host.eq_ignore_ascii_case("localhost"),
+        Some((name, last)) => {
+            last.eq_ignore_ascii_case("localhost") && !name.is_empty() && !name.ends_with('.')
+        }
+    }
 }
 
 /// Whether a host is an IP literal. Brackets stand around IPv6 and nothing else (RFC 3986, 3.2.2): in brackets,
