@@ -15,7 +15,7 @@ use taskgate::config::{self, Sources};
 use taskgate::core::failure::Failure;
 use taskgate::core::ports::Fetched;
 use taskgate::core::snapshot::Phase;
-use taskgate::upstream::classify::{self, Judge};
+use taskgate::upstream::classify::{self, Judge, Unreadable};
 use tokio::time::Instant;
 
 const POINTERS: [&str; 4] = ["/status", "", "/data/0/a~1b", "/~0"];
@@ -50,7 +50,8 @@ pub fn check(data: &[u8]) {
             document.pointer(pointer).and_then(Value::as_str).is_none_or(|word| !word.contains('\u{fffd}'))
         };
         if let Some(document) = opinion.as_ref().filter(is_clear) {
-            let phase = verdict.as_ref().map(|answer| answer.snapshot.phase).map_err(|failure| *failure);
+            let phase =
+                verdict.as_ref().map(|answer| answer.snapshot.phase).map_err(|unreadable| *unreadable);
             assert_eq!(phase, phase_of(document, pointer, code), "{pointer:?}");
         }
         match verdict {
@@ -65,8 +66,8 @@ pub fn check(data: &[u8]) {
                     assert_eq!(foreign.is_some(), names_another(document));
                 }
             }
-            Err(failure) => {
-                assert_eq!(failure, Failure::InvalidResponse { status: code });
+            Err(unreadable) => {
+                assert_eq!(unreadable == Unreadable::NotJson, !is_complete);
                 // Complete JSON is refused only in a 2xx, if it is an error or no object.
                 assert!(!is_complete || code < 400, "complete JSON");
             }
@@ -107,7 +108,7 @@ fn by_the_table(code: u16) -> Option<Failure> {
     }
 }
 
-fn phase_of(document: &Value, pointer: &str, code: u16) -> Result<Phase, Failure> {
+fn phase_of(document: &Value, pointer: &str, code: u16) -> Result<Phase, Unreadable> {
     match code {
         404 | 410 => return Ok(Phase::Missing),
         400.. => return Ok(Phase::Refused),
@@ -117,7 +118,7 @@ fn phase_of(document: &Value, pointer: &str, code: u16) -> Result<Phase, Failure
         Some(word) if TERMINAL.contains(&word.to_lowercase().as_str()) => Ok(Phase::Terminal),
         Some(_) => Ok(Phase::Live),
         None if !document.is_object() || document.get("error").is_some_and(|error| !error.is_null()) => {
-            Err(Failure::InvalidResponse { status: code })
+            Err(Unreadable::NoState)
         }
         None => Ok(Phase::Live),
     }

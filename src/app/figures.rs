@@ -15,7 +15,7 @@ use crate::server::{ConnectionLimits, Connections};
 use crate::telemetry::exposition::{Metric, Page};
 use crate::telemetry::log_writer::LOST_LINES;
 use crate::telemetry::{metrics, process};
-use crate::upstream::UpstreamCounters;
+use crate::upstream::{UpstreamCounters, Usability};
 
 /// The parts with counters. They are read when `/metrics` is requested.
 pub(super) struct Figures {
@@ -23,6 +23,7 @@ pub(super) struct Figures {
     pub(super) mirror: Mirror,
     pub(super) budget: Budget,
     pub(super) upstream: Arc<UpstreamCounters>,
+    pub(super) usability: Arc<Usability>,
     pub(super) listeners: Vec<Listener>,
     pub(super) started: SystemTime,
 }
@@ -82,6 +83,7 @@ impl Figures {
             requests.sample(&[kind, &code], count);
         }
         histogram(page, &metrics::UPSTREAM_LATENCY, &self.upstream.latency);
+        page.single(&metrics::USABLE, u8::from(self.usability.trouble().is_none()));
         page.single(&metrics::IN_FLIGHT, budget.in_flight);
         page.single(&metrics::RATE_LIMITED, core.counters.rate_limited.get());
         page.single(&metrics::ABSORBED, core.counters.absorbed.get());

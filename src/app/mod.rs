@@ -95,7 +95,9 @@ pub fn start(
         connections,
     )));
     if let Some(listener) = listeners.admin {
-        let admin = Admin::new(settings, gateway.clone(), budget.clone(), lifecycle.clone());
+        let usability = Arc::clone(upstream.usability());
+        let unusable = Box::new(move || usability.trouble());
+        let admin = Admin::new(settings, gateway.clone(), budget.clone(), lifecycle.clone(), unusable);
         // The metrics include the admin listener that serves them, so that listener exists before the
         // figures.
         let figures = Arc::new(OnceLock::<Figures>::new());
@@ -119,6 +121,7 @@ pub fn start(
             mirror: mirror.clone(),
             budget: budget.clone(),
             upstream: Arc::clone(upstream.counters()),
+            usability: Arc::clone(upstream.usability()),
             listeners: vec![main, admin],
             started: clock(),
         });

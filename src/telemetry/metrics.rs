@@ -33,6 +33,9 @@ metrics! {
     UPSTREAM_REQUESTS: Counter "taskgate_upstream_requests_total" ["kind", "code"];
     /// Duration of requests to the upstream, failures and timeouts included.
     UPSTREAM_LATENCY: Histogram "taskgate_upstream_request_duration_seconds" [];
+    /// Whether the answers of the upstream can be used: 0 from the first that cannot after a start, later from the
+    /// third task in a row.
+    USABLE: Gauge "taskgate_upstream_usable" [];
     /// Requests to the upstream that are under way.
     IN_FLIGHT: Gauge "taskgate_upstream_requests_in_flight" [];
     /// Refreshes that the upstream answered with 429.

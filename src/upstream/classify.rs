@@ -40,6 +40,15 @@ pub fn by_status(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Op
     }
 }
 
+/// Why an answer is no snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unreadable {
+    /// The body is not complete JSON.
+    NotJson,
+    /// A 2xx holds no status, and is an error or no object.
+    NoState,
+}
+
 /// Whether a body is complete JSON.
 pub(super) fn is_json(body: &[u8]) -> bool {
     serde_json::from_slice::<&RawValue>(without_mark(body)).is_ok()
@@ -61,8 +70,7 @@ impl Judge {
     /// `path_id` is the id in the path of the request.
     ///
     /// # Errors
-    /// [`Failure::InvalidResponse`], if the body is not complete JSON, or a 2xx holds no status and is an error or no
-    /// object.
+    /// [`Unreadable`].
     pub fn answer(
         &self,
         path_id: &str,
@@ -71,9 +79,9 @@ impl Judge {
         body: Bytes,
         fetched: Instant,
         now: SystemTime,
-    ) -> Result<Fetched, Failure> {
-        let invalid = Failure::InvalidResponse { status: status.as_u16() };
-        let document: &RawValue = serde_json::from_slice(without_mark(&body)).map_err(|_| invalid)?;
+    ) -> Result<Fetched, Unreadable> {
+        let parsed = serde_json::from_slice(without_mark(&body));
+        let document: &RawValue = parsed.map_err(|_| Unreadable::NotJson)?;
         if !status.is_success() {
             let foreign = foreign_ids(path_id, members(document, IDS));
             let is_missing = matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
@@ -88,7 +96,7 @@ impl Judge {
         // An error inside a 2xx. A failed task carries an `error` too, but beside its status.
         let is_error = error.is_some_and(|error| error.get() != "null");
         if word.is_none() && (is_error || !document.get().starts_with('{')) {
-            return Err(invalid);
+            return Err(Unreadable::NoState);
         }
         let (phase, lifetime) = match &word {
             Some(word) if self.is_terminal(word) => (Phase::Terminal, expiry::result_lifetime(document, now)),
@@ -158,7 +166,7 @@ mod tests {
         Judge { pointer: pointer(pointer_text), terminal }
     }
 
-    fn phase_at(pointer_text: &str, code: u16, body: &str) -> Result<Phase, Failure> {
+    fn phase_at(pointer_text: &str, code: u16, body: &str) -> Result<Phase, Unreadable> {
         let status = StatusCode::from_u16(code).unwrap();
         let json = HeaderValue::from_static("application/json");
         let body = Bytes::copy_from_slice(body.as_bytes());
@@ -167,7 +175,7 @@ mod tests {
             .map(|answer| answer.snapshot.phase)
     }
 
-    fn phase(code: u16, body: &str) -> Result<Phase, Failure> {
+    fn phase(code: u16, body: &str) -> Result<Phase, Unreadable> {
         phase_at("/status", code, body)
     }
 
@@ -205,8 +213,8 @@ mod tests {
         let bodies =
             ["", " ", "{", r#"{"status":"completed""#, "<html>", "{} {}", "{\"a\":\"\u{1}\"}", "NaN"];
         for body in bodies {
-            assert_eq!(phase(200, body), Err(Failure::InvalidResponse { status: 200 }), "{body:?}");
-            assert_eq!(phase(404, body), Err(Failure::InvalidResponse { status: 404 }), "{body:?}");
+            assert_eq!(phase(200, body), Err(Unreadable::NotJson), "{body:?}");
+            assert_eq!(phase(404, body), Err(Unreadable::NotJson), "{body:?}");
         }
     }
 
@@ -221,7 +229,7 @@ mod tests {
             "7",
             r#""completed""#,
         ] {
-            assert_eq!(phase(200, body), Err(Failure::InvalidResponse { status: 200 }), "{body}");
+            assert_eq!(phase(200, body), Err(Unreadable::NoState), "{body}");
         }
         assert_eq!(phase(200, r#"{"error":null}"#), Ok(Phase::Live));
         assert_eq!(phase(200, r#"{"error":"no","status":"failed"}"#), Ok(Phase::Terminal));

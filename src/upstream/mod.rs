@@ -5,13 +5,15 @@
 //! answer is decompressed.
 
 pub mod classify;
-mod connection_faults;
+mod connection_errors;
 mod connections;
 mod counters;
 mod expiry;
 mod json;
 mod retry_after;
 mod scrub;
+mod unusable;
+mod usability;
 
 use parking_lot::RwLock;
 use std::sync::Arc;
@@ -24,17 +26,19 @@ use thiserror::Error;
 use tokio::time::{Duration, Instant, timeout};
 use url::Url;
 
-use self::classify::Judge;
-use self::connection_faults::ConnectionFaults;
+use self::classify::{Judge, Unreadable};
+use self::connection_errors::{Causes, is_dead_connection};
 use self::connections::Connections;
 pub use self::counters::UpstreamCounters;
 use self::counters::{Attempt, AttemptKind};
 use self::scrub::Scrub;
+use self::unusable::Unusable;
+pub use self::usability::Usability;
 use crate::config::{self, ApiKey};
 use crate::core::budget::Permit;
 use crate::core::failure::Failure;
 use crate::core::ports::{Cancelling, Connection, Fetched, Fetching, Reply, Source};
-use crate::core::snapshot::Phase;
+use crate::core::snapshot::{Phase, Snapshot};
 use crate::core::task::TaskKey;
 
 /// The most memory reserved for a body on the word of its `Content-Length`, in bytes.
@@ -65,7 +69,7 @@ pub struct Upstream {
     credentials: RwLock<Arc<Credentials>>,
     max_body: usize,
     clock: fn() -> SystemTime,
-    connection_faults: ConnectionFaults,
+    usability: Arc<Usability>,
     counters: Arc<UpstreamCounters>,
 }
 
@@ -83,7 +87,33 @@ struct Received {
     content_type: HeaderValue,
     /// The wait in `Retry-After`.
     retry_after: Option<Duration>,
+    /// The body seems to be a web page.
+    is_page: bool,
     body: Bytes,
+}
+
+/// A request that has brought no answer to use.
+struct Unanswered {
+    failure: Failure,
+    /// `None` where the failure alone says what is to be done.
+    reason: Option<Unusable>,
+}
+
+impl From<Failure> for Unanswered {
+    fn from(failure: Failure) -> Self {
+        Self { failure, reason: None }
+    }
+}
+
+impl Unanswered {
+    fn invalid(status: StatusCode, reason: Unusable) -> Self {
+        Self { failure: Failure::InvalidResponse { status: status.as_u16() }, reason: Some(reason) }
+    }
+
+    fn unreachable(error: &reqwest::Error) -> Self {
+        let reason = Unusable::NoConnection(Causes(error).to_string());
+        Self { failure: Failure::Unreachable, reason: Some(reason) }
+    }
 }
 
 impl Upstream {
@@ -101,22 +131,27 @@ impl Upstream {
             credentials: RwLock::new(Arc::new(Credentials::new(settings, &[])?)),
             max_body: settings.max_body,
             clock,
-            connection_faults: ConnectionFaults::default(),
+            usability: Arc::default(),
             counters: Arc::default(),
         })
     }
 
-    async fn ask(&self, key: &TaskKey, permit: Permit, connection: Connection) -> Result<Fetched, Failure> {
+    async fn ask(
+        &self,
+        key: &TaskKey,
+        permit: Permit,
+        connection: Connection,
+    ) -> Result<Fetched, Unanswered> {
         // Both permits are held until the body is read: until then the request counts as in flight.
         let credentials = self.credentials();
         let (response, attempt, _second) = self.send(key, &permit, &credentials, connection).await?;
-        let answer = self.receive(response, attempt, &credentials).await?;
+        let answer = self.receive(key, response, attempt, &credentials).await?;
         self.judge(key, answer)
     }
 
     /// Sends a cancellation on a new connection: a pooled one that the upstream has just closed would cost
     /// the only attempt.
-    async fn ask_to_cancel(&self, key: &TaskKey, permit: Permit) -> Result<Reply<Fetched>, Failure> {
+    async fn ask_to_cancel(&self, key: &TaskKey, permit: Permit) -> Result<Reply<Fetched>, Unanswered> {
         let credentials = self.credentials();
         let request = self.request(Method::DELETE, key, &credentials);
         let attempt = Attempt::begin(&self.counters, AttemptKind::Cancel);
@@ -124,11 +159,10 @@ impl Upstream {
             Ok(response) => response,
             Err(error) => {
                 attempt.failed();
-                self.connection_faults.tell(key, &error);
-                return Err(Failure::Unreachable);
+                return Err(Unanswered::unreachable(&error));
             }
         };
-        let answer = self.receive(response, attempt, &credentials).await?;
+        let answer = self.receive(key, response, attempt, &credentials).await?;
         drop(permit);
         if !classify::is_json(&answer.body) {
             // "OK" is a word of success; an error page says that there is no such thing.
@@ -136,44 +170,70 @@ impl Upstream {
             return if status.is_success() {
                 Ok(Reply::Silent(status))
             } else {
-                Err(Failure::Refused { status: status.as_u16() })
+                Err(Failure::Refused { status: status.as_u16() }.into())
             };
         }
         self.judge(key, answer).map(Reply::Answer)
     }
 
+    /// Remembers whether the answers to status requests can be used.
+    fn note(&self, key: &TaskKey, result: Result<Fetched, Unanswered>) -> Result<Fetched, Failure> {
+        let (result, reason) = match result {
+            Ok(fetched) => {
+                let Snapshot { phase, status, .. } = &fetched.snapshot;
+                match (phase, status) {
+                    (Phase::Refused, &StatusCode::FORBIDDEN) => (Ok(fetched), Some(Unusable::Forbidden)),
+                    (Phase::Refused, _) => (Ok(fetched), None),
+                    (Phase::Live | Phase::Terminal | Phase::Missing, _) => {
+                        self.usability.usable();
+                        (Ok(fetched), None)
+                    }
+                }
+            }
+            Err(Unanswered { failure, reason }) => (Err(failure), reason),
+        };
+        if let Some(reason) = reason {
+            self.usability.unusable(key, reason);
+        }
+        result
+    }
+
     /// Reads a whole answer, and removes the key from it.
     async fn receive(
         &self,
+        key: &TaskKey,
         response: Response,
         attempt: Attempt,
         sent: &Credentials,
-    ) -> Result<Received, Failure> {
+    ) -> Result<Received, Unanswered> {
         let status = response.status();
         let now = (self.clock)();
         if let Some(failure) = classify::by_status(status, response.headers(), now) {
             attempt.answered(status);
             return Err(match failure {
-                Failure::RateLimited { retry_after: None } => self.named_in_body(response).await,
-                failure => failure,
+                Failure::RateLimited { retry_after: None } => self.named_in_body(response).await.into(),
+                Failure::InvalidResponse { .. } => {
+                    let location = response.headers().get(header::LOCATION);
+                    let location = location.map(|value| sent.scrub.text(value.as_bytes()));
+                    let to = Unusable::redirect(status, location.as_deref(), response.url(), key.path());
+                    Unanswered { failure, reason: Some(to) }
+                }
+                failure => failure.into(),
             });
         }
-        if is_encoded(response.headers()) {
+        if let Some(coding) = coding(response.headers()) {
             attempt.answered(status);
-            return Err(Failure::InvalidResponse { status: status.as_u16() });
+            return Err(Unanswered::invalid(status, Unusable::encoded(coding)));
         }
         let retry_after = retry_after::plain(response.headers(), now);
         let content_type = response.headers().get(header::CONTENT_TYPE).cloned();
-        let body = match self.read(response, status).await {
-            Err(Failure::Unreachable) => {
-                attempt.failed();
-                return Err(Failure::Unreachable);
-            }
-            read => {
-                attempt.answered(status);
-                read?
-            }
+        let Ok(read) = self.read(response).await else {
+            attempt.failed();
+            return Err(Failure::Unreachable.into());
         };
+        attempt.answered(status);
+        let Some(body) = read else { return Err(Unanswered::invalid(status, Unusable::TooLarge)) };
+        let is_page = unusable::is_page(content_type.as_ref(), &body);
         // The key that was sent and the key in force are both removed: they differ after a reload.
         let now = self.credentials();
         let mut content_type = sent.scrub.content_type(content_type.as_ref());
@@ -182,13 +242,21 @@ impl Upstream {
             content_type = now.scrub.content_type(Some(&content_type));
             body = now.scrub.body(body);
         }
-        Ok(Received { status, content_type, retry_after, body })
+        Ok(Received { status, content_type, retry_after, is_page, body })
     }
 
-    fn judge(&self, key: &TaskKey, answer: Received) -> Result<Fetched, Failure> {
-        let Received { status, content_type, retry_after, body } = answer;
-        let mut fetched =
-            self.judge.answer(key.id(), status, content_type, body, Instant::now(), (self.clock)())?;
+    fn judge(&self, key: &TaskKey, answer: Received) -> Result<Fetched, Unanswered> {
+        let Received { status, content_type, retry_after, is_page, body } = answer;
+        let mut fetched = self
+            .judge
+            .answer(key.id(), status, content_type, body, Instant::now(), (self.clock)())
+            .map_err(|unreadable| {
+                let reason = match unreadable {
+                    Unreadable::NotJson => Unusable::not_json(status, is_page),
+                    Unreadable::NoState => Unusable::NoState(status.as_u16()),
+                };
+                Unanswered::invalid(status, reason)
+            })?;
         if fetched.snapshot.phase == Phase::Live {
             fetched.snapshot.retry_after = retry_after;
         }
@@ -197,9 +265,9 @@ impl Upstream {
 
     /// A 429 whose headers name no wait: its body may. It is read for a moment only, because the gate has to close.
     async fn named_in_body(&self, response: Response) -> Failure {
-        let status = response.status();
-        let body = timeout(READING_429, self.read(response, status)).await;
-        let retry_after = body.ok().and_then(Result::ok).and_then(|body| retry_after::in_body(&body));
+        let body = timeout(READING_429, self.read(response)).await;
+        let body = body.ok().and_then(Result::ok).flatten();
+        let retry_after = body.and_then(|body| retry_after::in_body(&body));
         Failure::RateLimited { retry_after }
     }
 
@@ -212,7 +280,7 @@ impl Upstream {
         permit: &Permit,
         credentials: &Credentials,
         connection: Connection,
-    ) -> Result<(Response, Attempt, Option<Permit>), Failure> {
+    ) -> Result<(Response, Attempt, Option<Permit>), Unanswered> {
         let ask = |client: &Client| client.execute(self.request(Method::GET, key, credentials));
         let first = match connection {
             Connection::Any => self.connections.any(),
@@ -224,21 +292,16 @@ impl Upstream {
             Err(error) => error,
         };
         attempt.failed();
-        if !connection_faults::is_dead_connection(&broken) {
-            self.connection_faults.tell(key, &broken);
-            return Err(Failure::Unreachable);
+        if !is_dead_connection(&broken) {
+            return Err(Unanswered::unreachable(&broken));
         }
-        let Some(second) = permit.another() else {
-            self.connection_faults.tell(key, &broken);
-            return Err(Failure::Unreachable);
-        };
+        let Some(second) = permit.another() else { return Err(Unanswered::unreachable(&broken)) };
         let attempt = Attempt::begin(&self.counters, AttemptKind::Retry);
         match ask(self.connections.fresh()).await {
             Ok(response) => Ok((response, attempt, Some(second))),
             Err(error) => {
                 attempt.failed();
-                self.connection_faults.tell(key, &error);
-                Err(Failure::Unreachable)
+                Err(Unanswered::unreachable(&error))
             }
         }
     }
@@ -255,6 +318,11 @@ impl Upstream {
         let new = Credentials::new(settings, std::slice::from_ref(&old.key))?;
         *self.credentials.write() = Arc::new(new);
         Ok(true)
+    }
+
+    /// Whether the upstream's answers can be used.
+    pub fn usability(&self) -> &Arc<Usability> {
+        &self.usability
     }
 
     /// The counters of requests to the upstream.
@@ -281,18 +349,17 @@ impl Upstream {
         url
     }
 
-    /// The whole body, if it is at most `max_body` bytes.
-    async fn read(&self, mut response: Response, status: StatusCode) -> Result<Bytes, Failure> {
-        let too_large = Failure::InvalidResponse { status: status.as_u16() };
+    /// The whole body; `None` if it is larger than `max_body`.
+    async fn read(&self, mut response: Response) -> reqwest::Result<Option<Bytes>> {
         let announced = usize::try_from(response.content_length().unwrap_or(0)).unwrap_or(usize::MAX);
         if announced > self.max_body {
-            return Err(too_large);
+            return Ok(None);
         }
         // The announcement may be false: more than this is allocated only for a body that has begun to come.
         let mut body = Vec::with_capacity(announced.min(MAX_AHEAD));
-        while let Some(chunk) = response.chunk().await.map_err(|_| Failure::Unreachable)? {
+        while let Some(chunk) = response.chunk().await? {
             if body.len() + chunk.len() > self.max_body {
-                return Err(too_large);
+                return Ok(None);
             }
             if chunk.len() > body.capacity() - body.len() && announced > body.len() {
                 body.reserve_exact(announced - body.len());
@@ -301,17 +368,19 @@ impl Upstream {
         }
         // It may be kept for an hour: without spare capacity, which no bound counts.
         body.shrink_to_fit();
-        Ok(body.into())
+        Ok(Some(body.into()))
     }
 }
 
 impl Source for Upstream {
     fn fetch<'a>(&'a self, key: &'a TaskKey, permit: Permit, connection: Connection) -> Fetching<'a> {
-        Box::pin(self.ask(key, permit, connection))
+        Box::pin(async move { self.note(key, self.ask(key, permit, connection).await) })
     }
 
     fn cancel<'a>(&'a self, key: &'a TaskKey, permit: Permit) -> Cancelling<'a> {
-        Box::pin(self.ask_to_cancel(key, permit))
+        Box::pin(
+            async move { self.ask_to_cancel(key, permit).await.map_err(|unanswered| unanswered.failure) },
+        )
     }
 
     fn distrust_connections(&self) {
@@ -332,11 +401,10 @@ impl Credentials {
     }
 }
 
-/// Whether an answer is encoded, although `identity` was asked for.
-fn is_encoded(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::CONTENT_ENCODING)
-        .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+/// The coding of an answer, if it is another than `identity`, which was asked for.
+fn coding(headers: &HeaderMap) -> Option<&[u8]> {
+    let coding = headers.get(header::CONTENT_ENCODING)?.as_bytes();
+    (!coding.eq_ignore_ascii_case(b"identity")).then_some(coding)
 }
 
 /// The headers of every request, except `Authorization`.

@@ -40,6 +40,11 @@ impl Scrub {
         })
     }
 
+    /// A text, with each occurrence of a key replaced by `***`.
+    pub(super) fn text(&self, text: &[u8]) -> String {
+        String::from_utf8_lossy(&self.body(Bytes::copy_from_slice(text))).into_owned()
+    }
+
     /// The content type, if it is one of JSON. If there is none, or it is another or holds a key, it becomes that of JSON,
     /// which the body is.
     ///

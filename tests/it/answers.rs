@@ -380,7 +380,7 @@ async fn a_dead_upstream_loses_no_known_state() {
     let upstream = Upstream::always(Reply::json(KNOWN)).await;
     let gateway = gateway(&upstream, EAGER).await;
     get(gateway.address, "/v1/tasks/a").await;
-    drop(upstream);
+    let _closed = upstream.close();
     asked_anew(&gateway, "/v1/tasks/a").await;
     for _ in 0..3 {
         let answer = get(gateway.address, "/v1/tasks/a").await;

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use crate::access::jwt;
-use crate::support::{KEY, Reply, Upstream, address, exchange, get_with, serve};
+use crate::support::{ClosedPort, KEY, Reply, Upstream, address, exchange, get_with, serve};
 
 const DONE: &str = r#"{"status":"completed"}"#;
 const JSON: (&str, &str) = ("TASKGATE_LOG__FORMAT", "json");
@@ -171,7 +171,8 @@ async fn what_a_request_causes_upstream_is_logged_under_its_name() {
         }
     })
     .await;
-    let nobody = Upstream::always(Reply::json("{}")).await.base_url();
+    let closed = ClosedPort::new();
+    let nobody = closed.base_url();
     let (program, at, _) = serve(&upstream.base_url(), &[JSON]);
     get_with(at, "/v1/tasks/limited", &id("web-429")).await;
     program.signal("TERM");
@@ -197,7 +198,7 @@ async fn what_a_request_causes_upstream_is_logged_under_its_name() {
         let (program, at, _) = serve(&upstream.base_url(), &settings);
         let name = format!("web-{number}");
         get_with(at, path, &format!("{headers}{}", id(&name))).await;
-        let line = program.wait_for_log("no answer from the upstream").pop().unwrap();
+        let line = program.wait_for_log("no connection to the upstream").pop().unwrap();
         let event = &events(&line)[0];
         assert_eq!(
             (&event["span"]["request_id"], &event["task"]),
@@ -209,7 +210,7 @@ async fn what_a_request_causes_upstream_is_logged_under_its_name() {
     let text = [("TASKGATE_UPSTREAM__BASE_URL", nobody.as_str())];
     let (program, at, _) = serve(&upstream.base_url(), &text);
     get_with(at, "/v1/tasks/a", &id("web-text")).await;
-    let line = program.wait_for_log("no answer from the upstream").pop().unwrap();
+    let line = program.wait_for_log("no connection to the upstream").pop().unwrap();
     assert!(line.contains("request{request_id=\"web-text\"}"), "{line}");
 }
 

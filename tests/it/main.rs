@@ -42,3 +42,4 @@ mod proxies;
 mod slow_clients;
 mod smuggling;
 mod support;
+mod unusable;

@@ -121,6 +121,7 @@ impl DashboardData {
         let view = View {
             is_stopping: parts.lifecycle.is_stopping(),
             budget: &budget,
+            unusable: (parts.unusable)(),
             lag: overview.lag,
             patience: gateway.patience,
             failures: &failures,

@@ -1,5 +1,7 @@
 //! Owns the dashboard's health: one headline for the most serious fault, and one sentence with its cure.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use tokio::time::{Duration, Instant};
 
@@ -15,6 +17,8 @@ const LATELY: Duration = Duration::from_secs(60);
 pub(super) struct View<'a> {
     pub(super) is_stopping: bool,
     pub(super) budget: &'a Reading,
+    /// Why the upstream's answers cannot be used.
+    pub(super) unusable: Option<String>,
     /// The time for which due tasks wait for their refresh.
     pub(super) lag: Duration,
     pub(super) patience: Duration,
@@ -27,7 +31,7 @@ pub(super) struct View<'a> {
 pub(super) struct Health {
     level: Level,
     headline: &'static str,
-    advice: &'static str,
+    advice: Cow<'static, str>,
     /// Seconds since the gate closed.
     since_s: Option<u64>,
     /// Seconds until the next attempt.
@@ -45,7 +49,10 @@ enum Level {
 impl Health {
     pub(super) fn of(view: &View<'_>, now: Instant) -> Self {
         use Level::{Bad, Well, Worry};
-        let say = |level, headline, advice| Self { level, headline, advice, since_s: None, until_s: None };
+        let say = |level, headline, advice: &'static str| {
+            let advice = Cow::Borrowed(advice);
+            Self { level, headline, advice, since_s: None, until_s: None }
+        };
         if view.is_stopping {
             return say(
                 Worry,
@@ -57,7 +64,10 @@ impl Health {
         let (because, until) = match budget.gate {
             Position::Open => {
                 let failed = view.failures.iter().filter(|failure| now - failure.at <= LATELY).count();
-                return if view.lag > view.patience {
+                return if let Some(reason) = &view.unusable {
+                    let advice = format!("{reason}. Known states are still served.");
+                    Self { advice: advice.into(), ..say(Bad, "The upstream's answers cannot be used", "") }
+                } else if view.lag > view.patience {
                     say(
                         Worry,
                         "More is watched than the key can refresh",
@@ -145,7 +155,15 @@ mod tests {
 
     fn view(budget: &Reading) -> View<'_> {
         let patience = Duration::from_secs(5);
-        View { is_stopping: false, budget, lag: Duration::ZERO, patience, failures: &[], tasks: 1 }
+        View {
+            is_stopping: false,
+            budget,
+            unusable: None,
+            lag: Duration::ZERO,
+            patience,
+            failures: &[],
+            tasks: 1,
+        }
     }
 
     #[test]
@@ -176,6 +194,8 @@ mod tests {
         assert_eq!(Health::of(&busy, now).level, Level::Worry);
         let stopping = View { is_stopping: true, ..view(&budget) };
         assert_eq!(Health::of(&stopping, now).headline, "Shutting down");
+        let odd = View { unusable: Some("the upstream redirects".to_owned()), ..view(&budget) };
+        assert_eq!(Health::of(&odd, now).advice, "the upstream redirects. Known states are still served.");
         budget.effective_per_minute = 560.0;
         assert!(Health::of(&view(&budget), now).headline.contains("slowed down"));
     }

@@ -12,18 +12,22 @@ pub(in crate::http) async fn livez() -> Response {
     plain(StatusCode::OK, "alive\n".to_owned())
 }
 
-/// `/readyz`: 503 while draining, else 200. Trouble with the key or the upstream is 200 with the reason,
+/// `/readyz`: 503 while draining, else 200. Trouble with the key or the upstream is 200 with each reason on a line,
 /// because known states are still served, and another instance would have the same trouble.
 pub(super) async fn readyz(State(admin): State<Admin>) -> Response {
     if admin.0.lifecycle.is_stopping() {
         return plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned());
     }
-    match admin.0.budget.gate() {
-        Position::Open => plain(StatusCode::OK, "ready\n".to_owned()),
-        Position::Closed { because, .. } | Position::Probing { because } => {
-            plain(StatusCode::OK, format!("degraded: {because}\n"))
-        }
-    }
+    let closed = match admin.0.budget.gate() {
+        Position::Open => None,
+        Position::Closed { because, .. } | Position::Probing { because } => Some(because.to_string()),
+    };
+    let reasons: String = closed
+        .into_iter()
+        .chain((admin.0.unusable)())
+        .map(|reason| format!("degraded: {reason}\n"))
+        .collect();
+    plain(StatusCode::OK, if reasons.is_empty() { "ready\n".to_owned() } else { reasons })
 }
 
 fn plain(status: StatusCode, text: String) -> Response {

@@ -23,13 +23,24 @@ pub(super) struct Parts {
     pub(super) board: Board,
     pub(super) started: Instant,
     pub(super) max_bytes: u64,
+    pub(super) unusable: Unusable,
 }
+
+/// Tells why the upstream's answers cannot be used, if so.
+pub type Unusable = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
 impl Admin {
     /// The handlers that show these parts. The uptime begins now.
-    pub fn new(settings: &Settings, gateway: Gateway, budget: Budget, lifecycle: Lifecycle) -> Self {
+    pub fn new(
+        settings: &Settings,
+        gateway: Gateway,
+        budget: Budget,
+        lifecycle: Lifecycle,
+        unusable: Unusable,
+    ) -> Self {
         let auth = Auth::new(settings, Arc::clone(&gateway.0.access));
         let (started, max_bytes) = (Instant::now(), settings.cache.max_bytes);
-        Self(Arc::new(Parts { gateway, budget, lifecycle, auth, board: Board::new(), started, max_bytes }))
+        let board = Board::new();
+        Self(Arc::new(Parts { gateway, budget, lifecycle, auth, board, started, max_bytes, unusable }))
     }
 }

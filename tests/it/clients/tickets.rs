@@ -32,8 +32,10 @@ async fn from_create_to_end(mut back_end: Command) {
     let options = Options { duration, failure_rate: 0.0, ..Options::default() };
     let (_sandbox, upstream, _lifecycle) = sandbox(options).await;
     let upstream = format!("http://{upstream}");
-    // The page's origin has to be known before the page is there.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    // The page's origin has to be known before the page is there. The system gives none of these ports to programs
+    // that ask for any.
+    let free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let port = std::iter::repeat_with(|| fastrand::u16(20_000..32_000)).find(free).unwrap();
     let gateway = gateway_at(
         &upstream,
         &[

@@ -317,7 +317,7 @@ async fn attempts_without_an_answer_are_told_apart() {
     assert_eq!(sent(&Page::of(gateway.admin).await, "fetch", "503"), 1);
     get(gateway.address, "/v1/tasks/hangs").await;
     assert_eq!(sent(&Page::of(gateway.admin).await, "fetch", "timeout"), 1);
-    drop(upstream);
+    let _closed = upstream.close();
     get(gateway.address, "/v1/tasks/new").await;
     let page = Page::of(gateway.admin).await;
     let (first, again) = (sent(&page, "fetch", "unreachable"), sent(&page, "retry", "unreachable"));

@@ -20,7 +20,7 @@ pub use client::{Answer, exchange, get, get_with, request};
 pub use events::{Events, Seen};
 pub use process::{Program, address, program, run, serve};
 pub use relay::Relay;
-pub use upstream::{End, Reply, Upstream};
+pub use upstream::{ClosedPort, End, Reply, Upstream};
 
 /// The key every test gateway holds: no test may ever see it anywhere but at the upstream.
 pub const KEY: &str = "sk-canary-0123456789abcdef";

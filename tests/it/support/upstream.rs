@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -62,9 +63,10 @@ impl Reply {
 type Log = Arc<Mutex<Vec<(Instant, String)>>>;
 type Script = dyn Fn(usize, &str) -> Reply + Send + Sync;
 
-/// The upstream. Dropped, its port is closed.
+/// The upstream. Dropped, it is gone, and its port may soon be another program's.
 pub struct Upstream {
     pub address: SocketAddr,
+    port: ClosedPort,
     log: Log,
     open: Arc<AtomicUsize>,
     connections: Arc<Mutex<Vec<JoinHandle<()>>>>,
@@ -73,12 +75,11 @@ pub struct Upstream {
 impl Upstream {
     /// Answers each request by `script`, which gets its number, from 0, and its bytes.
     pub async fn start(script: impl Fn(usize, &str) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        Self::on(listener, script)
-    }
-
-    pub fn on(listener: TcpListener, script: impl Fn(usize, &str) -> Reply + Send + Sync + 'static) -> Self {
-        let address = listener.local_addr().unwrap();
+        let port = ClosedPort::new();
+        let address = port.address;
+        let listener = socket_on(address);
+        listener.listen(1024).unwrap();
+        let listener = TcpListener::from_std(listener.into()).unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
         let connections = Arc::new(Mutex::new(Vec::new()));
         let script: Arc<Script> = Arc::new(script);
@@ -97,7 +98,12 @@ impl Upstream {
             }
         });
         connections.lock().unwrap().push(acceptor);
-        Self { address, log, open, connections }
+        Self { address, port, log, open, connections }
+    }
+
+    /// Ends it. Nobody listens on its port as long as that is kept.
+    pub fn close(mut self) -> ClosedPort {
+        std::mem::replace(&mut self.port, ClosedPort::new())
     }
 
     /// Says the same every time.
@@ -133,6 +139,32 @@ impl Upstream {
     pub async fn asked(&self, times: usize) {
         until("the upstream is asked", async || (self.count() >= times).then_some(())).await;
     }
+}
+
+/// A port of this machine on which nobody listens: a socket holds it, so that no other program gets it.
+pub struct ClosedPort {
+    pub address: SocketAddr,
+    _held: Socket,
+}
+
+impl ClosedPort {
+    pub fn new() -> Self {
+        let held = socket_on(([127, 0, 0, 1], 0).into());
+        Self { address: held.local_addr().unwrap().as_socket().unwrap(), _held: held }
+    }
+
+    pub fn base_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+/// A socket that shares its port with the others made here.
+fn socket_on(address: SocketAddr) -> Socket {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    socket.set_reuse_port(true).unwrap();
+    socket.bind(&address.into()).unwrap();
+    socket
 }
 
 impl Drop for Upstream {
