@@ -37,6 +37,12 @@ fn path(path: &str) {
         TEMPLATES.iter().filter_map(|template| Some((template, id_in(template, path)?))).collect();
     let good = fitting.iter().find(|(template, id)| is_id(id) && !is_word_of_a_sibling(template, id));
     match ROUTES.find(path) {
+        // The one encoding that is understood.
+        Ok(key) if path.contains("%3D") || path.contains("%3d") => {
+            assert_eq!(key.path(), path.replace("%3D", "=").replace("%3d", "="));
+            assert!(is_id(key.id()));
+            travels_unchanged(&key);
+        }
         Ok(key) => {
             let (template, id) = good.unwrap_or_else(|| panic!("{path:?} is no status path"));
             assert_eq!((key.path(), key.id(), TEMPLATES[key.route()]), (path, *id, **template));
@@ -81,8 +87,10 @@ fn id_in<'p>(template: &str, path: &'p str) -> Option<&'p str> {
 }
 
 fn is_id(text: &str) -> bool {
-    let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
-    (1..=128).contains(&text.chars().count()) && text.chars().all(|letter| alphabet.contains(letter))
+    let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-=.";
+    (1..=300).contains(&text.chars().count())
+        && text.chars().all(|letter| alphabet.contains(letter))
+        && text.replace('.', "") != ""
 }
 
 /// True if a longer template has this word in the place of the id in `template`.

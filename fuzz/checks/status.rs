@@ -15,12 +15,14 @@ use taskgate::config::{self, Sources};
 use taskgate::core::failure::Failure;
 use taskgate::core::ports::Fetched;
 use taskgate::core::snapshot::Phase;
+use taskgate::core::task::TaskKey;
 use taskgate::upstream::classify::{self, Judge, Unreadable};
 use tokio::time::Instant;
 
-const POINTERS: [&str; 4] = ["/status", "", "/data/0/a~1b", "/~0"];
+const POINTERS: [&str; 4] = ["/status", "/0", "/data/0/a~1b", "/~0"];
 const TERMINAL: [&str; 6] = ["completed", "succeeded", "failed", "cancelled", "canceled", "expired"];
 
+static TASK: LazyLock<TaskKey> = LazyLock::new(|| settings("/status").routes.bare("t").unwrap());
 static JUDGES: LazyLock<Vec<Judge>> = LazyLock::new(|| POINTERS.map(judge).into());
 
 /// `data` is a line with the status code, then the body; without such a line it is the body of a 200.
@@ -44,7 +46,7 @@ pub fn check(data: &[u8]) {
     for (pointer, judge) in POINTERS.iter().zip(JUDGES.iter()) {
         let json = HeaderValue::from_static("application/json");
         let bytes = Bytes::copy_from_slice(body);
-        let verdict = judge.answer("t", status, json, bytes, Instant::now(), now);
+        let verdict = judge.answer(&TASK, status, json, bytes, Instant::now(), now);
         // A status that held a lone surrogate is not compared.
         let is_clear = |document: &&Value| {
             document.pointer(pointer).and_then(Value::as_str).is_none_or(|word| !word.contains('\u{fffd}'))
@@ -114,7 +116,7 @@ fn phase_of(document: &Value, pointer: &str, code: u16) -> Result<Phase, Unreada
         400.. => return Ok(Phase::Refused),
         _ => {}
     }
-    match document.pointer(pointer).and_then(Value::as_str) {
+    match document.pointer(pointer).and_then(Value::as_str).filter(|word| !word.trim().is_empty()) {
         Some(word) if TERMINAL.contains(&word.to_lowercase().as_str()) => Ok(Phase::Terminal),
         Some(_) => Ok(Phase::Live),
         None if !document.is_object() || document.get("error").is_some_and(|error| !error.is_null()) => {
@@ -132,13 +134,17 @@ fn names_another(document: &Value) -> bool {
 }
 
 fn judge(pointer: &str) -> Judge {
+    Judge::new(&settings(pointer))
+}
+
+fn settings(pointer: &str) -> config::Upstream {
     let variables = [
         ("LEMONDATA_API_KEY", "sk-0123456789"),
         ("TASKGATE_ACCESS__MODE", "open"),
         ("TASKGATE_UPSTREAM__STATUS_POINTER", pointer),
     ];
     let env = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    Judge::new(&config::load(&Sources { file: None, env }).unwrap().upstream)
+    config::load(&Sources { file: None, env }).unwrap().upstream
 }
 
 /// Whether the text is one JSON value, with only whitespace around it.

@@ -7,7 +7,7 @@ use super::command_error::CommandError;
 use super::surroundings::Surroundings;
 use super::terminal::tell;
 use crate::config;
-use crate::core::task::is_task_id;
+use crate::core::task::{PathFault, is_task_id};
 use crate::core::ticket::{Claims, LONGEST, LONGEST_LIFE, LONGEST_USER};
 use crate::core::time::seconds_up;
 
@@ -47,11 +47,7 @@ pub(super) fn run(
 }
 
 fn id(text: &str) -> Result<String, String> {
-    if is_task_id(text) {
-        Ok(text.to_owned())
-    } else {
-        Err("a task id is 1 to 128 characters of A-Z a-z 0-9 _ -".to_owned())
-    }
+    if is_task_id(text) { Ok(text.to_owned()) } else { Err(PathFault::InvalidId.to_string()) }
 }
 
 fn user(text: &str) -> Result<String, String> {

@@ -1,8 +1,11 @@
-//! Owns the files of credentials: tokens, as hashes, and the secrets that sign tickets. No fault shows the
+//! Owns the files of credentials: tokens, as hashes, the secrets that sign tickets, and CA certificates. No fault shows the
 //! content of a file, or a path, which may be a secret put in the wrong place.
 
 use std::path::Path;
 use std::sync::Arc;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
 use super::reader::Reader;
 use super::sources::{read_file, why};
@@ -14,6 +17,9 @@ use crate::core::token::{self, Hash, PREFIX, Tokens};
 pub(super) const TOKEN_FILE: &str = "access.token_file";
 /// The setting that names the secret file.
 pub(super) const TICKET_SECRET_FILE: &str = "access.ticket_secret_file";
+
+/// The setting that names the file of CA certificates.
+pub(super) const CA_FILE: &str = "upstream.ca_file";
 
 /// In bytes: room for ten thousand tokens, far less than a file named by mistake.
 const LARGEST: u64 = 1 << 20;
@@ -44,6 +50,18 @@ pub(super) fn ticket_secrets(reader: &mut Reader, file: Option<&Path>) -> Option
             None
         }
     }
+}
+
+/// The certificates of `upstream.ca_file`; none without a file. `None`: the file's fault is in `reader`.
+pub(super) fn certificates(reader: &mut Reader, file: Option<&Path>) -> Option<Vec<CertificateDer<'static>>> {
+    let Some(file) = file else { return Some(Vec::new()) };
+    let found = read("CA file", file).and_then(|text| {
+        let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
+        found.ok().filter(|found| !found.is_empty()).ok_or_else(|| {
+            "the CA file holds no certificate in PEM; it begins with -----BEGIN CERTIFICATE-----".to_owned()
+        })
+    });
+    found.map_err(|fault| reader.fault(CA_FILE, fault)).ok()
 }
 
 fn read(what: &str, path: &Path) -> Result<String, String> {

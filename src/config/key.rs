@@ -99,6 +99,9 @@ fn judge(text: &str) -> Result<ApiKey, &'static str> {
     if text.len() > LONGEST {
         return Err("holds more than any key is long");
     }
+    if is_assignment(text) {
+        return Err("holds the name of a variable and = before the key");
+    }
     if text.starts_with(['"', '\'']) || text.ends_with(['"', '\'']) {
         return Err("holds quotes around the key");
     }
@@ -109,6 +112,15 @@ fn judge(text: &str) -> Result<ApiKey, &'static str> {
         return Err("holds characters that no key has");
     }
     Ok(ApiKey::new(text))
+}
+
+/// Whether a text is a line of an environment file, such as `LEMONDATA_API_KEY=sk-…`, and no key that ends in `=`.
+fn is_assignment(text: &str) -> bool {
+    text.trim_start().trim_start_matches("export ").split_once('=').is_some_and(|(name, value)| {
+        name.contains('_')
+            && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+            && !value.trim_matches('=').is_empty()
+    })
 }
 
 /// The values of the key's variables, valid or not: none of them may be printed.

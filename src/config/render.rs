@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use http::HeaderName;
 use toml::Value;
 
-use super::settings::{AccessMode, AllowList, LogFormat, Settings};
+use super::settings::{AccessMode, AllowList, LogFormat, Reading, Settings, Upstream};
 use super::units::{duration_text, size_text};
 
 /// The settings as the text of a settings file. The API key and the values of sensitive headers are `***`.
@@ -29,11 +30,13 @@ pub fn render(settings: &Settings) -> String {
 
     page.section("upstream");
     page.line("base_url", upstream.base_url.as_str().trim_end_matches('/'));
-    page.line("routes", texts(upstream.routes.iter().map(super::super::core::task::Route::template)));
+    page.line("routes", routes(upstream));
+    page.line("auth_header", spelled(&upstream.auth_header));
     page.line("auth_scheme", upstream.auth_scheme.as_str());
     page.line("headers", headers(settings));
     page.line("status_pointer", upstream.status_pointer.as_str());
     page.line("terminal_statuses", texts(&upstream.terminal_statuses));
+    page.line("ca_file", path(upstream.ca_file.as_deref()));
     page.line("connect_timeout", time(upstream.connect_timeout));
     page.line("timeout", time(upstream.timeout));
     page.line("max_body", size_text(upstream.max_body as u64));
@@ -151,6 +154,34 @@ fn allowed(list: &AllowList) -> Value {
         AllowList::Any => texts(["*"]),
         AllowList::These(items) => texts(items),
     }
+}
+
+/// The name of a header as people write it: `X-Api-Key`.
+fn spelled(name: &HeaderName) -> String {
+    let word = |word: &str| {
+        let (first, rest) = word.split_at_checked(1).unwrap_or((word, ""));
+        first.to_ascii_uppercase() + rest
+    };
+    name.as_str().split('-').map(word).collect::<Vec<_>>().join("-")
+}
+
+fn routes(upstream: &Upstream) -> Value {
+    let shown = upstream.routes.iter().zip(&upstream.readings).map(|(route, reading)| {
+        let path = Value::String(route.template().to_owned());
+        if *reading == Reading::default() {
+            return path;
+        }
+        let Reading { status_pointer, terminal_statuses, result } = reading;
+        let entries = [
+            ("path", Some(path)),
+            ("status_pointer", status_pointer.clone().map(Value::String)),
+            ("terminal_statuses", terminal_statuses.as_ref().map(texts)),
+            ("result", result.then_some(Value::Boolean(true))),
+        ];
+        let given = entries.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        Value::Table(given.collect())
+    });
+    Value::Array(shown.collect())
 }
 
 fn headers(settings: &Settings) -> Value {

@@ -12,7 +12,7 @@ use super::reader::Reader;
 use super::secret::ApiKey;
 use super::sections::{access_mode, path};
 use super::settings::{Access, AccessMode, AllowList};
-use super::target::{base_url, routes};
+use super::target::{auth_header, base_url, headers, routes};
 use super::units::{duration, flag, size, size_text};
 
 /// The number of the largest answers for which `cache.max_bytes` needs room at least.
@@ -23,6 +23,7 @@ pub(super) fn check(reader: &mut Reader, key: Option<&ApiKey>) {
     protected_mode(reader);
     open_mode(reader);
     target(reader);
+    one_key(reader);
     not_longer(reader, "upstream.connect_timeout", "upstream.timeout");
     not_longer(reader, "polling.fresh_for", "polling.max_interval");
     fitting_body(reader);
@@ -117,7 +118,7 @@ fn target(reader: &mut Reader) {
     let Some(url) = reader.again("upstream.base_url", base_url) else { return };
     if let Some(routes) = reader.again("upstream.routes", routes)
         && url.path() == "/v1"
-        && routes.iter().any(|route| route.template().starts_with("/v1/"))
+        && routes.iter().any(|(route, _)| route.template().starts_with("/v1/"))
     {
         reader
             .fault("upstream.base_url", "ends in /v1, with which the routes begin too; delete the /v1 here");
@@ -129,6 +130,21 @@ fn target(reader: &mut Reader) {
             "upstream.base_url",
             format!(
                 "leads back to this gateway (server.listen is {listen}); write the address of the upstream"
+            ),
+        );
+    }
+}
+
+/// Only the gateway sets the header that carries the key.
+fn one_key(reader: &mut Reader) {
+    if let (Some(name), Some(headers)) =
+        (reader.again("upstream.auth_header", auth_header), reader.again("upstream.headers", headers))
+        && headers.iter().any(|(other, _)| *other == name)
+    {
+        reader.fault(
+            "upstream.headers",
+            format!(
+                "holds {name}, in which the gateway sends the key (upstream.auth_header); delete it here"
             ),
         );
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-use super::credentials::{self, TICKET_SECRET_FILE, TOKEN_FILE};
+use super::credentials::{self, CA_FILE, TICKET_SECRET_FILE, TOKEN_FILE};
 use super::network::{address, address_or_off, hosts, networks, origins};
 use super::reader::Reader;
 use super::secret::ApiKey;
@@ -16,11 +16,12 @@ use super::settings::{
     Access, AccessMode, Admin, Budget, Cache, Limits, Log, LogFormat, Polling, Server, Upstream,
 };
 use super::spelling::nearest;
-use super::target::{auth_scheme, base_url, headers, pointer, routes, statuses};
+use super::target::{auth_header, auth_scheme, base_url, headers, pointer, routes, statuses};
 use super::units::{
     DAY, GIB, HOUR, KIB, MIB, MINUTE, SHORTEST, choice, count, duration, flag, limit, share, size,
 };
 use super::value::{Parsed, Value, wrong};
+use crate::core::task::Routes;
 use crate::core::ticket::Keyring;
 
 const NOTHING: Duration = Duration::ZERO;
@@ -73,6 +74,7 @@ pub(super) fn upstream(
          /v1/music/generations/{id},/v1/3d/generations/{id}",
         routes,
     );
+    let auth_header = reader.take("upstream.auth_header", "Authorization", auth_header);
     let auth_scheme = reader.take("upstream.auth_scheme", "Bearer", auth_scheme);
     let headers = reader.take("upstream.headers", "", headers);
     let status_pointer = reader.take("upstream.status_pointer", "/status", pointer);
@@ -81,6 +83,8 @@ pub(super) fn upstream(
         "completed,succeeded,failed,cancelled,canceled,expired",
         statuses,
     );
+    let ca_file = reader.take(CA_FILE, "", path);
+    let ca = ca_file.as_ref().and_then(|file| credentials::certificates(reader, file.as_deref()));
     let connect_timeout = reader.take("upstream.connect_timeout", "3s", duration(SHORTEST..=10 * MINUTE));
     let timeout = reader.take("upstream.timeout", "10s", duration(SHORTEST..=10 * MINUTE));
     let max_body = reader.take("upstream.max_body", "1MiB", size(KIB..=64 * MIB));
@@ -88,12 +92,17 @@ pub(super) fn upstream(
     let key_file = reader.take("upstream.api_key_file", "", path);
     let key = key_file.and_then(|setting| find_key(reader, setting));
     let (api_key, api_key_file) = key?;
+    let (routes, readings) = routes?.into_iter().unzip();
     Some(Upstream {
         base_url: base_url?,
-        routes: routes?,
+        routes: Routes::new(routes),
+        readings,
+        auth_header: auth_header?,
         auth_scheme: auth_scheme?,
         headers: headers?,
         status_pointer: status_pointer?,
+        ca: ca?,
+        ca_file: ca_file?,
         terminal_statuses: terminal_statuses?,
         connect_timeout: connect_timeout?,
         timeout: timeout?,

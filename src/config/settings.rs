@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
+use rustls::pki_types::CertificateDer;
 use url::Url;
 
 use super::secret::ApiKey;
@@ -85,14 +86,22 @@ pub struct Upstream {
     pub base_url: Url,
     /// The status paths served, at least one.
     pub routes: Routes,
-    /// The scheme before the key in `Authorization`: one token of RFC 9110, 5.6.2.
+    /// How the answers of each route are read, in the order of the routes.
+    pub readings: Vec<Reading>,
+    /// The header that carries the key.
+    pub auth_header: HeaderName,
+    /// The scheme before the key in `auth_header`: one token of RFC 9110, 5.6.2; empty: the key stands alone.
     pub auth_scheme: String,
     /// Additional request headers, none of which the gateway sets itself. Values that may be secrets are
     /// marked as sensitive.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// The place of the status in an answer: a JSON pointer (RFC 6901).
+    /// Certificates of private CAs, beside those of the system.
+    pub ca: Vec<CertificateDer<'static>>,
+    /// The file of these certificates.
+    pub ca_file: Option<PathBuf>,
+    /// The place of the status in an answer: a JSON pointer (RFC 6901). For routes that name none.
     pub status_pointer: String,
-    /// The statuses of ended tasks, in lower case.
+    /// The statuses of ended tasks, in lower case. For routes that name none.
     pub terminal_statuses: Vec<String>,
     /// For connecting alone; at most `timeout`.
     pub connect_timeout: Duration,
@@ -106,6 +115,17 @@ pub struct Upstream {
     pub api_key: ApiKey,
     /// The key file, which a reload reads again. A relative path starts at the working directory.
     pub api_key_file: Option<PathBuf>,
+}
+
+/// How the answers of one route are read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// The route's own `status_pointer`.
+    pub status_pointer: Option<String>,
+    /// The route's own `terminal_statuses`.
+    pub terminal_statuses: Option<Vec<String>>,
+    /// The route shows a task's result, without a status: a 2xx other than 202 has ended.
+    pub result: bool,
 }
 
 /// `[budget]`: the rate limit of the key.

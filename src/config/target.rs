@@ -6,7 +6,9 @@ use url::Url;
 
 use super::fault::looks_like_key;
 use super::reader::KEY_CURE;
-use super::units::{list, some};
+use super::settings::Reading;
+use super::spelling::nearest;
+use super::units::{flag, list, some};
 use super::value::{Parsed, Value, wrong};
 use crate::core::task::{Route, Routes};
 
@@ -29,6 +31,9 @@ const OWN_HEADERS: [&str; 13] = [
     "proxy-authorization",
     "expect",
 ];
+
+/// Headers that the gateway sets, but that settings may change.
+const OFTEN_FIXED: [&str; 2] = ["accept", "user-agent"];
 
 /// The upstream's URL. Plain http is allowed to any host, as it is usual in private networks.
 pub(super) fn base_url(value: &Value) -> Parsed<Url> {
@@ -60,10 +65,79 @@ pub(super) fn base_url(value: &Value) -> Parsed<Url> {
     Ok(url)
 }
 
-/// Status paths, at least one.
-pub(super) fn routes(value: &Value) -> Parsed<Routes> {
+/// Status paths, at least one. A path may stand alone, or in a table with what is special about it.
+pub(super) fn routes(value: &Value) -> Parsed<Vec<(Route, Reading)>> {
     const EXAMPLE: &str = "/v1/tasks/{id}";
-    some(EXAMPLE, list(EXAMPLE, route))(value).map(Routes::new)
+    let Some(items) = value.with_tables() else {
+        let paths = some(EXAMPLE, list(EXAMPLE, route))(value)?;
+        return Ok(paths.into_iter().map(|path| (path, Reading::default())).collect());
+    };
+    let (mut good, mut faults) = (Vec::<(Route, Reading)>::new(), Vec::new());
+    for item in items {
+        let read = match item {
+            toml::Value::String(text) => {
+                route(text).map(|route| (route, Reading::default())).map_err(|f| vec![f])
+            }
+            toml::Value::Table(table) => route_table(table),
+            _ => wrong(format!("holds something that is neither a path nor a table; write {ROUTE_TABLE}")),
+        };
+        match read {
+            Ok((path, _)) if good.iter().any(|(known, _)| *known == path) => {
+                faults.push(format!("{:?} comes twice; delete one of the two", path.template()));
+            }
+            Ok(read) => good.push(read),
+            Err(mut found) => faults.append(&mut found),
+        }
+    }
+    if faults.is_empty() { Ok(good) } else { Err(faults) }
+}
+
+const ROUTE_TABLE: &str = "{ path = \"/v1/tasks/{id}\", status_pointer = \"/data/status\" }";
+
+fn route_table(table: &toml::Table) -> Parsed<(Route, Reading)> {
+    const NAMES: [&str; 4] = ["path", "status_pointer", "terminal_statuses", "result"];
+    let mut faults = Vec::new();
+    let mut reading = Reading::default();
+    let path = match table.get("path").map(|path| path.as_str().map(route)) {
+        Some(Some(path)) => path.map_err(|fault| faults.push(fault)).ok(),
+        Some(None) | None => {
+            faults.push(format!("holds a table without a path in quotes; write {ROUTE_TABLE}"));
+            None
+        }
+    };
+    let shown = path.as_ref().map_or("a route", Route::template);
+    let mut said = |fault: String| faults.push(format!("{shown}: {fault}"));
+    for (name, value) in table {
+        let value = Value::Toml(value.clone());
+        let mut tell =
+            |found: Vec<String>| found.into_iter().for_each(|fault| said(format!("{name} {fault}")));
+        match name.as_str() {
+            "path" => {}
+            "status_pointer" => match pointer(&value) {
+                Ok(pointer) => reading.status_pointer = Some(pointer),
+                Err(found) => tell(found),
+            },
+            "terminal_statuses" => match statuses(&value) {
+                Ok(statuses) => reading.terminal_statuses = Some(statuses),
+                Err(found) => tell(found),
+            },
+            "result" => match flag(&value) {
+                Ok(result) => reading.result = result,
+                Err(found) => tell(found),
+            },
+            other => said(match nearest(other, NAMES) {
+                Some(near) => format!("{other} is no setting of a route; did you mean {near}?"),
+                None => format!("{other} is no setting of a route; there are {}", NAMES.join(", ")),
+            }),
+        }
+    }
+    if reading.result && (reading.status_pointer.is_some() || reading.terminal_statuses.is_some()) {
+        said("a result has no status; delete status_pointer and terminal_statuses, or result".to_owned());
+    }
+    match path {
+        Some(path) if faults.is_empty() => Ok((path, reading)),
+        _ => Err(faults),
+    }
 }
 
 fn route(text: &str) -> Result<Route, String> {
@@ -78,7 +152,25 @@ fn route(text: &str) -> Result<Route, String> {
     }
 }
 
-/// The authentication scheme, which precedes the key in `Authorization`.
+/// The name of the header that carries the key.
+pub(super) fn auth_header(value: &Value) -> Parsed<HeaderName> {
+    let text = value.text("Authorization")?;
+    if looks_like_key(text) {
+        return wrong(format!(
+            "this is the place of a header's name, such as \"x-goog-api-key\"; {KEY_CURE}"
+        ));
+    }
+    match HeaderName::from_bytes(text.as_bytes()) {
+        Ok(http::header::AUTHORIZATION) => Ok(http::header::AUTHORIZATION),
+        Ok(name) if OWN_HEADERS.contains(&name.as_str()) || OFTEN_FIXED.contains(&name.as_str()) => {
+            wrong(format!("{value} has a meaning of its own; write \"Authorization\" or \"x-goog-api-key\""))
+        }
+        Ok(name) => Ok(name),
+        Err(_) => wrong(format!("{value} is not the name of a header; write \"Authorization\"")),
+    }
+}
+
+/// The authentication scheme, which precedes the key in its header.
 pub(super) fn auth_scheme(value: &Value) -> Parsed<String> {
     let text = value.text("Bearer")?;
     if looks_like_key(text) {
@@ -86,8 +178,10 @@ pub(super) fn auth_scheme(value: &Value) -> Parsed<String> {
     }
     // A token of RFC 9110, 5.6.2.
     let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    if text.is_empty() || !text.bytes().all(is_token) {
-        return wrong(format!("{value} is not one word of letters and digits; write one such as \"Bearer\""));
+    if !text.bytes().all(is_token) {
+        return wrong(format!(
+            "{value} is not one word of letters and digits; write one such as \"Bearer\", or \"\" for the key alone"
+        ));
     }
     Ok(text.to_owned())
 }
@@ -132,13 +226,29 @@ fn header(name: &str, text: &str) -> Result<(HeaderName, HeaderValue), String> {
 /// The status pointer: the place of the status in an answer (RFC 6901).
 pub(super) fn pointer(value: &Value) -> Parsed<String> {
     let text = value.text("/status")?;
-    if !text.is_empty() && !text.starts_with('/') {
-        return wrong(format!("{value} does not begin with a slash; write {:?}", format!("/{text}")));
+    if !text.starts_with('/') {
+        return wrong(format!("{value} does not begin with a slash; write {:?}", as_pointer(text)));
+    }
+    if text.split('/').skip(1).any(str::is_empty) {
+        return wrong(format!(
+            "{value} has an empty name, which no answer has; write {:?}",
+            as_pointer(text)
+        ));
     }
     if text.split('~').skip(1).any(|rest| !rest.starts_with(['0', '1'])) {
         return wrong(format!("{value} has a ~ without 0 or 1; write ~0 for ~, and ~1 for / inside a name"));
     }
     Ok(text.to_owned())
+}
+
+/// The pointer that is probably meant: `$.data.status`, `data[0].status` and `/data/status/` are usual mistakes.
+fn as_pointer(text: &str) -> String {
+    let names: Vec<_> = text
+        .trim_start_matches('$')
+        .split(['.', '/', '[', ']', '"', '\''])
+        .filter(|name| !name.is_empty())
+        .collect();
+    if names.is_empty() { "/status".to_owned() } else { format!("/{}", names.join("/")) }
 }
 
 /// The statuses of ended tasks, in lower case.

@@ -54,7 +54,7 @@ fn the_file_of_the_repository_holds_every_setting_with_its_default() {
     let defaults = table(&render(&load(&alone).unwrap()));
     let file = table(CONFIG);
     let keys = all_keys();
-    assert_eq!(keys.len(), 47);
+    assert_eq!(keys.len(), 49);
     for key in &keys {
         let (section, name) = key.split_once('.').unwrap();
         assert_eq!(file[section].get(name), defaults[section].get(name), "{key}");
@@ -167,6 +167,13 @@ fn what_is_printed_can_be_read_again() {
         base_url = "http://lemon.internal:8080/prefix/"
         headers = { X-Team = "a \"b\"", "X#Odd" = "1" }
         status_pointer = "/a~1b/~0"
+        auth_header = "X-Goog-Api-Key"
+        auth_scheme = ""
+        routes = [
+            "/v1/tasks/{id}",
+            { path = "/a/{id}", status_pointer = "/data/state", terminal_statuses = ["Done", "2"] },
+            { path = "/b/{id}", result = true },
+        ]
         max_body = "1025B"
         [cache]
         max_bytes = "1536KiB"
@@ -183,6 +190,10 @@ fn what_is_printed_can_be_read_again() {
     "#;
     let first = loaded(file, &[]);
     assert_eq!(first.upstream.base_url.as_str(), "http://lemon.internal:8080/prefix");
+    let own = |reading: &Reading| (reading.status_pointer.is_some(), reading.result);
+    let readings: Vec<_> = first.upstream.readings.iter().map(own).collect();
+    assert_eq!(readings, [(false, false), (true, false), (false, true)]);
+    assert_eq!(first.upstream.routes.find("/b/x").unwrap().route(), 2);
     let printed = render(&first);
     let second = loaded(&printed, &[]);
     assert_eq!(format!("{first:?}"), format!("{second:?}"));

@@ -45,6 +45,14 @@ impl Value {
         }
     }
 
+    /// The items of a list that holds more than texts.
+    pub(super) fn with_tables(&self) -> Option<&[toml::Value]> {
+        match self {
+            Self::Toml(toml::Value::Array(items)) if !items.iter().all(toml::Value::is_str) => Some(items),
+            Self::Toml(_) | Self::Text(_) => None,
+        }
+    }
+
     /// The entries of a table, as name and text. A text may be a secret, so no fault shows one.
     pub(super) fn pairs(&self) -> Parsed<Vec<(&str, &str)>> {
         match self {

@@ -11,13 +11,15 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use super::json::{is_array, item, members, pointer, step};
+use super::json::members;
+use super::status::Status;
 use super::{expiry, retry_after};
 use crate::config;
 use crate::core::failure::Failure;
 use crate::core::identity::ForeignIds;
 use crate::core::ports::Fetched;
 use crate::core::snapshot::{Phase, Snapshot, without_mark};
+use crate::core::task::TaskKey;
 
 /// The members that may name the task.
 const IDS: [&str; 2] = ["id", "task_id"];
@@ -54,26 +56,50 @@ pub(super) fn is_json(body: &[u8]) -> bool {
     serde_json::from_slice::<&RawValue>(without_mark(body)).is_ok()
 }
 
-/// Classifies answers by the status pointer and the terminal statuses of the settings.
+/// Classifies the answers of each route as the settings say.
 pub struct Judge {
-    pointer: Vec<String>,
-    terminal: Vec<String>,
+    /// In the order of the routes.
+    readings: Vec<Reading>,
+}
+
+/// How the answers of a route are read.
+enum Reading {
+    /// They hold a status.
+    Status(Status),
+    /// They are a result, or say that there is none yet.
+    Result,
+}
+
+/// What an answer says.
+struct Content {
+    phase: Phase,
+    /// The status in the upstream's own word.
+    word: Option<String>,
+    /// The ids by which it names its task, if none of them is the path's.
+    foreign: Option<ForeignIds>,
 }
 
 impl Judge {
-    /// Uses `status_pointer` and `terminal_statuses`.
+    /// Uses `status_pointer` and `terminal_statuses`, or those of the route.
     pub fn new(settings: &config::Upstream) -> Self {
-        Self { pointer: pointer(&settings.status_pointer), terminal: settings.terminal_statuses.clone() }
+        let reading = |own: &config::Reading| {
+            if own.result {
+                return Reading::Result;
+            }
+            let place = own.status_pointer.as_ref().unwrap_or(&settings.status_pointer);
+            let terminal = own.terminal_statuses.as_ref().unwrap_or(&settings.terminal_statuses);
+            Reading::Status(Status::new(place, terminal.clone()))
+        };
+        Self { readings: settings.readings.iter().map(reading).collect() }
     }
 
     /// Makes a snapshot of a complete answer that [`by_status`] let through, and reads which task it names.
-    /// `path_id` is the id in the path of the request.
     ///
     /// # Errors
     /// [`Unreadable`].
     pub fn answer(
         &self,
-        path_id: &str,
+        key: &TaskKey,
         status: StatusCode,
         content_type: HeaderValue,
         body: Bytes,
@@ -82,49 +108,57 @@ impl Judge {
     ) -> Result<Fetched, Unreadable> {
         let parsed = serde_json::from_slice(without_mark(&body));
         let document: &RawValue = parsed.map_err(|_| Unreadable::NotJson)?;
-        if !status.is_success() {
-            let foreign = foreign_ids(path_id, members(document, IDS));
-            let is_missing = matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
-            let phase = if is_missing { Phase::Missing } else { Phase::Refused };
-            let snapshot = Snapshot::new(status, content_type, body, fetched, phase);
-            return Ok(Fetched { snapshot, foreign });
-        }
-        let first = self.pointer.first().map_or("", String::as_str);
-        let [first, error, id, task_id] = members(document, [first, "error", IDS[0], IDS[1]]);
-        let foreign = foreign_ids(path_id, [id, task_id]);
-        let word = self.status(document, first);
-        // An error inside a 2xx. A failed task carries an `error` too, but beside its status.
-        let is_error = error.is_some_and(|error| error.get() != "null");
-        if word.is_none() && (is_error || !document.get().starts_with('{')) {
-            return Err(Unreadable::NoState);
-        }
-        let (phase, lifetime) = match &word {
-            Some(word) if self.is_terminal(word) => (Phase::Terminal, expiry::result_lifetime(document, now)),
-            _ => (Phase::Live, None),
+        let Content { phase, word, foreign } = match self.readings.get(key.route()) {
+            Some(Reading::Status(place)) if status.is_success() => Content::of_state(key, document, place)?,
+            Some(Reading::Result) => Content::of_code(key, document, phase_of_result(status)),
+            Some(Reading::Status(_)) | None => Content::of_code(key, document, phase_of_refusal(status)),
         };
+        let is_over = phase == Phase::Terminal;
+        let lifetime = is_over.then(|| expiry::result_lifetime(document, now)).flatten();
         let mut snapshot = Snapshot::new(status, content_type, body, fetched, phase);
         snapshot.result_lifetime = lifetime;
         snapshot.word = word.map(cut);
         Ok(Fetched { snapshot, foreign })
     }
+}
 
-    /// The status word. `first` is the member named by the pointer's first token, in an object.
-    fn status(&self, document: &RawValue, first: Option<&RawValue>) -> Option<String> {
-        let mut tokens = self.pointer.iter();
-        let mut place = match tokens.next() {
-            None => document,
-            Some(token) if is_array(document) => item(document, token)?,
-            Some(_) => first?,
-        };
-        for token in tokens {
-            place = step(place, token)?;
-        }
-        serde_json::from_str(place.get()).ok()
+impl Content {
+    /// The content of an answer whose code alone decides.
+    fn of_code(key: &TaskKey, document: &RawValue, phase: Phase) -> Self {
+        Self { phase, word: None, foreign: foreign_ids(key.id(), members(document, IDS)) }
     }
 
-    fn is_terminal(&self, word: &str) -> bool {
-        let is_listed = |word: &str| self.terminal.iter().any(|listed| listed == word);
-        is_listed(word) || is_listed(&word.to_lowercase())
+    /// The content of an answer that holds a status.
+    fn of_state(key: &TaskKey, document: &RawValue, place: &Status) -> Result<Self, Unreadable> {
+        let [first, error, id, task_id] = members(document, [place.first_token(), "error", IDS[0], IDS[1]]);
+        let word = place.word(document, first);
+        // An error inside a 2xx. A failed task carries an `error` too, but beside its status.
+        let is_error = error.is_some_and(|error| error.get() != "null");
+        if word.is_none() && (is_error || !document.get().starts_with('{')) {
+            return Err(Unreadable::NoState);
+        }
+        let is_over = word.as_ref().is_some_and(|word| place.is_terminal(word));
+        let phase = if is_over { Phase::Terminal } else { Phase::Live };
+        Ok(Self { phase, word, foreign: foreign_ids(key.id(), [id, task_id]) })
+    }
+}
+
+/// The phase of an answer that is no 2xx.
+fn phase_of_refusal(status: StatusCode) -> Phase {
+    match status {
+        StatusCode::NOT_FOUND | StatusCode::GONE => Phase::Missing,
+        _ => Phase::Refused,
+    }
+}
+
+/// The phase of an answer on a route that shows results. Until there is one, APIs answer with one of several codes.
+fn phase_of_result(status: StatusCode) -> Phase {
+    match status.as_u16() {
+        202 | 400 | 404 | 409 | 425 => Phase::Live,
+        // The result of a task that has failed, as fal gives it for ever.
+        422 => Phase::Terminal,
+        200..300 => Phase::Terminal,
+        _ => phase_of_refusal(status),
     }
 }
 
@@ -160,19 +194,32 @@ fn cut(word: String) -> Box<str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::task::{Route, Routes};
 
-    fn judge(pointer_text: &str) -> Judge {
-        let terminal = ["completed", "failed", "succeeded"].map(str::to_owned).to_vec();
-        Judge { pointer: pointer(pointer_text), terminal }
+    const WORDS: &[&str] = &["completed", "failed", "succeeded"];
+
+    fn key(id: &str) -> TaskKey {
+        Routes::new(vec![Route::parse("/{id}").unwrap()]).bare(id).unwrap()
     }
 
-    fn phase_at(pointer_text: &str, code: u16, body: &str) -> Result<Phase, Unreadable> {
+    fn status_at(place: &str, words: &[&str]) -> Judge {
+        let words = words.iter().map(|word| (*word).to_owned()).collect();
+        Judge { readings: vec![Reading::Status(Status::new(place, words))] }
+    }
+
+    fn answer(judge: &Judge, id: &str, code: u16, body: &str) -> Result<Fetched, Unreadable> {
         let status = StatusCode::from_u16(code).unwrap();
         let json = HeaderValue::from_static("application/json");
         let body = Bytes::copy_from_slice(body.as_bytes());
-        judge(pointer_text)
-            .answer("t", status, json, body, Instant::now(), SystemTime::UNIX_EPOCH)
-            .map(|answer| answer.snapshot.phase)
+        judge.answer(&key(id), status, json, body, Instant::now(), SystemTime::UNIX_EPOCH)
+    }
+
+    fn phase_by(judge: &Judge, code: u16, body: &str) -> Result<Phase, Unreadable> {
+        answer(judge, "t", code, body).map(|answer| answer.snapshot.phase)
+    }
+
+    fn phase_at(place: &str, code: u16, body: &str) -> Result<Phase, Unreadable> {
+        phase_by(&status_at(place, WORDS), code, body)
     }
 
     fn phase(code: u16, body: &str) -> Result<Phase, Unreadable> {
@@ -197,6 +244,9 @@ mod tests {
             r#"{"status":"paused"}"#,
             r#"{"status":null}"#,
             r#"{"status":7}"#,
+            r#"{"status":true}"#,
+            r#"{"status":""}"#,
+            r#"{"status":" "}"#,
             r#"{"status":{"completed":1}}"#,
             r#"{"note":"\"status\":\"completed\""}"#,
             r"{}",
@@ -231,6 +281,9 @@ mod tests {
         ] {
             assert_eq!(phase(200, body), Err(Unreadable::NoState), "{body}");
         }
+        for body in [r#"{"status":"","error":"no"}"#, r#"{"status":500,"error":"no"}"#] {
+            assert_eq!(phase(200, body), Err(Unreadable::NoState), "{body}");
+        }
         assert_eq!(phase(200, r#"{"error":null}"#), Ok(Phase::Live));
         assert_eq!(phase(200, r#"{"error":"no","status":"failed"}"#), Ok(Phase::Terminal));
         assert_eq!(phase_at("/0/status", 200, r#"[{"status":"failed"}]"#), Ok(Phase::Terminal));
@@ -252,14 +305,7 @@ mod tests {
 
     #[test]
     fn an_answer_names_its_task_by_its_top_level_ids() {
-        let foreign = |code, body: &str| {
-            let status = StatusCode::from_u16(code).unwrap();
-            let json = HeaderValue::from_static("application/json");
-            let body = Bytes::copy_from_slice(body.as_bytes());
-            let answer =
-                judge("/status").answer("7", status, json, body, Instant::now(), SystemTime::UNIX_EPOCH);
-            answer.unwrap().foreign
-        };
+        let foreign = |code, body| answer(&status_at("/status", WORDS), "7", code, body).unwrap().foreign;
         for own in [
             r#"{"id":"7"}"#,
             r#"{"id":7,"status":"completed"}"#,
@@ -295,10 +341,57 @@ mod tests {
         assert!(terminal("/task/state", r#"{"task":{"state":"completed"}}"#));
         assert!(terminal("/items/1", r#"{"items":["x","failed"]}"#));
         assert!(terminal("/a~1b/~0", r#"{"a/b":{"~":"failed"}}"#));
-        assert!(terminal("", r#""failed""#));
-        assert!(terminal("/", r#"{"":"failed"}"#));
         assert!(!terminal("/items/01", r#"{"items":["x","failed"]}"#));
         assert!(!terminal("/items/-", r#"{"items":["failed"]}"#));
+    }
+
+    #[test]
+    fn a_boolean_or_a_number_is_a_status_where_such_are_listed() {
+        let done = status_at("/done", &["true"]);
+        for (body, expected) in [
+            (r#"{"name":"operations/1"}"#, Ok(Phase::Live)),
+            (r#"{"name":"operations/1","done":false}"#, Ok(Phase::Live)),
+            (r#"{"name":"operations/1","done":true,"response":{}}"#, Ok(Phase::Terminal)),
+            (r#"{"name":"operations/1","done":true,"error":{"code":13}}"#, Ok(Phase::Terminal)),
+            (r#"{"done":"true"}"#, Ok(Phase::Terminal)),
+            (r#"{"done":1}"#, Ok(Phase::Live)),
+            (r#"{"error":{"code":404}}"#, Err(Unreadable::NoState)),
+        ] {
+            assert_eq!(phase_by(&done, 200, body), expected, "{body}");
+        }
+        let state = status_at("/data/state", &["1", "-1"]);
+        for (body, expected) in [
+            (r#"{"data":{"state":0}}"#, Ok(Phase::Live)),
+            (r#"{"data":{"state":1}}"#, Ok(Phase::Terminal)),
+            (r#"{"data":{"state":-1}}"#, Ok(Phase::Terminal)),
+            (r#"{"data":{"state":1.0}}"#, Ok(Phase::Live)),
+            (r#"{"data":{"state":true}}"#, Ok(Phase::Live)),
+        ] {
+            assert_eq!(phase_by(&state, 200, body), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_result_is_over_with_its_code() {
+        let judge = Judge { readings: vec![Reading::Result] };
+        let phase = |code, body| phase_by(&judge, code, body);
+        for code in [202, 400, 404, 409, 425] {
+            assert_eq!(
+                phase(code, r#"{"detail":"Request is still in progress"}"#),
+                Ok(Phase::Live),
+                "{code}"
+            );
+        }
+        for (code, body) in [
+            (200, r#"{"video":{"url":"https://v3.fal.media/a.mp4"}}"#),
+            (200, r#"["https://v3.fal.media/a.mp4"]"#),
+            (201, r#"{"error":null}"#),
+            (422, r#"{"detail":[{"msg":"blocked"}]}"#),
+        ] {
+            assert_eq!(phase(code, body), Ok(Phase::Terminal), "{code} {body}");
+        }
+        assert_eq!((phase(410, "{}"), phase(403, "{}")), (Ok(Phase::Missing), Ok(Phase::Refused)));
+        assert_eq!(phase(200, "<html>"), Err(Unreadable::NotJson));
     }
 
     #[test]

@@ -5,9 +5,12 @@
 //! the body show that, and then the core [distrusts](Connections::distrust) all connections that are kept.
 
 use parking_lot::Mutex;
-use reqwest::{Client, redirect, retry};
+use reqwest::{Certificate, Client, redirect, retry};
+use rustls::pki_types::CertificateDer;
 use tokio::time::{Duration, Instant};
 
+/// The largest number of headers of an answer.
+const MAX_HEADERS: usize = 500;
 /// The largest number of idle connections to the upstream.
 const MAX_IDLE: usize = 32;
 /// The time after a refused answer in which no connection is kept. An upstream that sends one response too many may send
@@ -19,6 +22,7 @@ pub(super) struct Connections {
     kept: Mutex<Kept>,
     fresh: Client,
     connect_timeout: Duration,
+    ca: Vec<Certificate>,
 }
 
 struct Kept {
@@ -30,9 +34,14 @@ struct Kept {
 
 impl Connections {
     /// Sets up TLS, without a connection.
-    pub(super) fn new(connect_timeout: Duration) -> Result<Self, reqwest::Error> {
-        let kept = Kept { client: Some(client(connect_timeout, MAX_IDLE)?), from: Instant::now() };
-        Ok(Self { kept: Mutex::new(kept), fresh: client(connect_timeout, 0)?, connect_timeout })
+    pub(super) fn new(
+        connect_timeout: Duration,
+        ca: &[CertificateDer<'static>],
+    ) -> Result<Self, reqwest::Error> {
+        let ca: Vec<_> = ca.iter().map(|der| Certificate::from_der(der)).collect::<Result<_, _>>()?;
+        let kept = Kept { client: Some(client(connect_timeout, &ca, MAX_IDLE)?), from: Instant::now() };
+        let fresh = client(connect_timeout, &ca, 0)?;
+        Ok(Self { kept: Mutex::new(kept), fresh, connect_timeout, ca })
     }
 
     /// Takes a kept connection for a request, and keeps its connection afterwards; except in the [pause](PAUSE)
@@ -49,7 +58,7 @@ impl Connections {
                 None => kept.from = now + PAUSE,
             }
         }
-        let Ok(new) = client(self.connect_timeout, MAX_IDLE) else { return self.fresh.clone() };
+        let Ok(new) = client(self.connect_timeout, &self.ca, MAX_IDLE) else { return self.fresh.clone() };
         let mut kept = self.kept.lock();
         kept.client.get_or_insert(new).clone()
     }
@@ -72,13 +81,18 @@ impl Connections {
     }
 }
 
-fn client(connect_timeout: Duration, max_idle: usize) -> Result<Client, reqwest::Error> {
+fn client(connect_timeout: Duration, ca: &[Certificate], max_idle: usize) -> Result<Client, reqwest::Error> {
     Client::builder()
         .redirect(redirect::Policy::none())
         // Without retries, reqwest keeps no copy of each request.
         .retry(retry::never().max_retries_per_request(0))
         .no_proxy()
         .http1_only()
+        // Upstreams behind protecting proxies send cookies with bytes that no header may have, and more headers than the
+        // hundred that are usual. None of them is read.
+        .http1_ignore_invalid_headers_in_responses(true)
+        .http1_max_headers(MAX_HEADERS)
+        .tls_certs_merge(ca.iter().cloned())
         .tcp_nodelay(true)
         .referer(false)
         .connect_timeout(connect_timeout)
@@ -98,7 +112,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn after_a_refusal_no_connection_is_kept_for_a_minute() {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let connections = Connections::new(Duration::from_secs(3)).unwrap();
+        let connections = Connections::new(Duration::from_secs(3), &[]).unwrap();
         assert!(keeps(&connections));
         connections.distrust();
         assert!(!keeps(&connections));

@@ -12,6 +12,7 @@ mod expiry;
 mod json;
 mod retry_after;
 mod scrub;
+mod status;
 mod unusable;
 mod usability;
 
@@ -125,7 +126,8 @@ impl Upstream {
         // ring becomes the process-wide TLS provider; a second call changes nothing.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Ok(Self {
-            connections: Connections::new(settings.connect_timeout).map_err(SetupError::Client)?,
+            connections: Connections::new(settings.connect_timeout, &settings.ca)
+                .map_err(SetupError::Client)?,
             base_url: settings.base_url.clone(),
             judge: Judge::new(settings),
             credentials: RwLock::new(Arc::new(Credentials::new(settings, &[])?)),
@@ -233,6 +235,9 @@ impl Upstream {
         };
         attempt.answered(status);
         let Some(body) = read else { return Err(Unanswered::invalid(status, Unusable::TooLarge)) };
+        // "Not yet" without words. As an object it passes through streams and lists.
+        let is_accepted = status == StatusCode::ACCEPTED && body.is_empty();
+        let body = if is_accepted { Bytes::from_static(b"{}") } else { body };
         let is_page = unusable::is_page(content_type.as_ref(), &body);
         // The key that was sent and the key in force are both removed: they differ after a reload.
         let now = self.credentials();
@@ -249,7 +254,7 @@ impl Upstream {
         let Received { status, content_type, retry_after, is_page, body } = answer;
         let mut fetched = self
             .judge
-            .answer(key.id(), status, content_type, body, Instant::now(), (self.clock)())
+            .answer(key, status, content_type, body, Instant::now(), (self.clock)())
             .map_err(|unreadable| {
                 let reason = match unreadable {
                     Unreadable::NotJson => Unusable::not_json(status, is_page),
@@ -357,7 +362,17 @@ impl Upstream {
         }
         // The announcement may be false: more than this is allocated only for a body that has begun to come.
         let mut body = Vec::with_capacity(announced.min(MAX_AHEAD));
-        while let Some(chunk) = response.chunk().await? {
+        // The end of the connection ends a body without a length (RFC 9112, 6.3). If that end is not a clean one, the
+        // body may be cut; but no object is complete before its end, and other bodies are no states.
+        let ends_with_connection = response.content_length().is_none()
+            && !response.headers().contains_key(header::TRANSFER_ENCODING);
+        loop {
+            let chunk = match response.chunk().await {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => break,
+                Err(_) if ends_with_connection && !body.is_empty() => break,
+                Err(error) => return Err(error),
+            };
             if body.len() + chunk.len() > self.max_body {
                 return Ok(None);
             }
@@ -392,10 +407,10 @@ impl Credentials {
     /// `before` are earlier keys, which answers under way may still echo.
     fn new(settings: &config::Upstream, before: &[ApiKey]) -> Result<Self, SetupError> {
         let text = format!("{} {}", settings.auth_scheme, settings.api_key.expose());
-        let mut authorization = HeaderValue::try_from(text).map_err(|_| SetupError::Key)?;
-        authorization.set_sensitive(true);
+        let mut credentials = HeaderValue::try_from(text.trim_start()).map_err(|_| SetupError::Key)?;
+        credentials.set_sensitive(true);
         let mut headers = fixed_headers(settings);
-        headers.insert(header::AUTHORIZATION, authorization);
+        headers.insert(&settings.auth_header, credentials);
         let keys: Vec<ApiKey> = before.iter().chain([&settings.api_key]).cloned().collect();
         Ok(Self { headers, scrub: Scrub::new(&keys), key: settings.api_key.clone() })
     }
@@ -407,7 +422,7 @@ fn coding(headers: &HeaderMap) -> Option<&[u8]> {
     (!coding.eq_ignore_ascii_case(b"identity")).then_some(coding)
 }
 
-/// The headers of every request, except `Authorization`.
+/// The headers of every request, except the one that carries the key.
 fn fixed_headers(settings: &config::Upstream) -> HeaderMap {
     let mut headers: HeaderMap = settings.headers.iter().cloned().collect();
     headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));

@@ -151,7 +151,7 @@ fn hint(cause: &str) -> &'static str {
     } else if cause.contains("UnknownIssuer") {
         "the upstream's certificate is by a CA that this system does not know: name the CA's certificate in \
          upstream.ca_file"
-    } else if cause.contains("NotValidForName") {
+    } else if cause.contains("not valid for name") {
         "the upstream's certificate is for another name: write that name in upstream.base_url"
     } else if cause.contains("InvalidContentType") || cause.contains("corrupt message") {
         "the upstream does not speak TLS at this port: write http:// in upstream.base_url, or another port"

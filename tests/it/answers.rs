@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Answer, EAGER, End, Gateway, Reply, Upstream, gateway, get, until};
+use crate::support::{Answer, EAGER, End, Events, Gateway, Reply, Seen, Upstream, gateway, get, until};
 
 const KNOWN: &str = r#"{"status":"processing","progress":40}"#;
 /// For an upstream that hangs. Where it answers, a busy machine may take longer.
@@ -419,6 +419,33 @@ async fn trouble_shows_in_readiness_but_does_not_end_it() {
     assert_eq!(ready.status, 200);
     assert_eq!(ready.text(), "degraded: the upstream rejected the gateway's API key\n");
     gateway.lifecycle.stop();
+}
+
+/// xAI says so of a task that goes on, now with words and now without.
+#[tokio::test]
+async fn an_accepted_without_words_is_a_live_state() {
+    let upstream = Upstream::start(|number, _| match number {
+        0 => Reply::new(202, "", ""),
+        1 => Reply::new(202, "", r#"{"status":"pending"}"#),
+        2 => Reply::new(202, "", ""),
+        _ => Reply::json(r#"{"status":"completed"}"#),
+    })
+    .await;
+    let gateway = gateway(&upstream, EAGER).await;
+    let mut events = Events::open(gateway.address, "/v1/tasks/a", "").await;
+    for data in ["{}", r#"{"status":"pending"}"#, "{}", r#"{"status":"completed"}"#] {
+        assert_eq!(Events::data(&events.next().await), data);
+    }
+    assert_eq!(events.next().await, Seen::End);
+}
+
+#[tokio::test]
+async fn headers_that_no_header_may_be_are_passed_over() {
+    let cookies = "Set-Cookie: ___utmv=a\u{1}b; path=/\r\n";
+    let many: String = (0..150).map(|number| format!("X-Debug-{number}: 1\r\n")).collect();
+    let upstream = Upstream::always(Reply::new(200, &format!("{cookies}{many}"), KNOWN)).await;
+    let gateway = gateway(&upstream, EAGER).await;
+    assert_eq!(get(gateway.address, "/v1/tasks/a").await.text(), KNOWN);
 }
 
 #[tokio::test]

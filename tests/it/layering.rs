@@ -46,7 +46,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("hyper", &["server", "upstream"]),
     ("hyper_util", &["server"]),
     ("reqwest", &["upstream"]),
-    ("rustls", &["upstream"]),
+    ("rustls", &["upstream", "config"]),
     ("tower_http", &["http"]),
     ("itoa", &["http"]),
     ("memchr", &["upstream"]),

@@ -42,4 +42,5 @@ mod proxies;
 mod slow_clients;
 mod smuggling;
 mod support;
+mod tls;
 mod unusable;

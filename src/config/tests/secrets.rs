@@ -49,7 +49,7 @@ fn a_key_that_is_missing_or_doubtful_is_a_fault() {
     let setting = format!("upstream.api_key_file = {other:?}");
     let file = "LEMONDATA_API_KEY_FILE";
     type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
-    let cases: [Case<'_>; 9] = [
+    let cases: [Case<'_>; 10] = [
         ("", &[("LEMONDATA_API_KEY", "")], MISSING),
         (
             "",
@@ -90,6 +90,11 @@ fn a_key_that_is_missing_or_doubtful_is_a_fault() {
         ),
         (
             "",
+            &[("LEMONDATA_API_KEY", "LEMONDATA_API_KEY=hunter2-hunter2")],
+            "LEMONDATA_API_KEY: holds the name of a variable and = before the key; set it to the key alone",
+        ),
+        (
+            "",
             &[("LEMONDATA_API_KEY", "hünter2")],
             "LEMONDATA_API_KEY: holds characters that no key has; set it to the key alone",
         ),
@@ -107,12 +112,22 @@ fn a_key_file_is_judged_without_showing_it() {
         ("\n", "is empty"),
         ("hunter2\nhunter3\n", "holds blanks or line breaks"),
         (" hunter2", "holds blanks or line breaks"),
+        ("LEMONDATA_API_KEY=sk-hunter2\n", "holds the name of a variable and = before the key"),
+        ("export API_KEY='sk-hunter2'\n", "holds the name of a variable and = before the key"),
         ("\"hunter2\"\n", "holds quotes around the key"),
         (&long, "holds more than any key is long"),
     ] {
         let (_dir, path) = key_file(text);
         let said = read_key_file(Path::new(&path)).unwrap_err();
         assert_eq!(said, format!("the key file {fault}; put the key alone into it"));
+    }
+}
+
+#[test]
+fn a_key_may_hold_the_signs_of_base64() {
+    for key in ["QUJD_REVG=", "QUJD_RE==", "sk_1/+x=y"] {
+        let (_dir, path) = key_file(key);
+        assert_eq!(read_key_file(Path::new(&path)).unwrap().expose(), key);
     }
 }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use http::StatusCode;
 use tokio::time::{Duration, Instant, sleep_until};
 
 use super::book::Book;
@@ -151,11 +152,13 @@ impl Coordinator {
         self.budget.report(change, now);
     }
 
-    /// An answer without a status is no state of a task that had one before: it is an error in a 200.
+    /// An answer without a status is no state of a task that had one before: it is an error in a 200. A 202 says by
+    /// itself that the task goes on.
     fn with_status(&self, key: &TaskKey, answer: OwnAnswer, now: Instant) -> Result<OwnAnswer, Failure> {
         let Snapshot { phase, word, status, .. } = &answer.snapshot;
         let had_one = |state: Arc<State>| state.snapshot.word.is_some();
-        if *phase == Phase::Live && word.is_none() && self.store.stand_in(key, now).is_some_and(had_one) {
+        let is_open = *phase == Phase::Live && word.is_none() && *status != StatusCode::ACCEPTED;
+        if is_open && self.store.stand_in(key, now).is_some_and(had_one) {
             return Err(Failure::InvalidResponse { status: status.as_u16() });
         }
         Ok(answer)

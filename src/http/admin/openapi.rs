@@ -180,7 +180,7 @@ fn id() -> Parameter {
         .schema_type(Type::String)
         .min_length(Some(1))
         .max_length(Some(MAX_ID))
-        .pattern(Some("^[A-Za-z0-9_-]+$"));
+        .pattern(Some(r"^[A-Za-z0-9_=.-]*[A-Za-z0-9_=-][A-Za-z0-9_=.-]*$"));
     ParameterBuilder::new()
         .name("id")
         .parameter_in(ParameterIn::Path)

@@ -3,7 +3,7 @@
 use super::error::{CredentialFault, Error};
 use crate::core::answer::{Reason, Refusal};
 use crate::core::failure::Failure;
-use crate::core::task::{MAX_ID, PathFault};
+use crate::core::task::{ID_CHARACTERS, MAX_ID, PathFault};
 
 /// The text of an error.
 pub(super) fn of(error: &Error) -> String {
@@ -14,8 +14,8 @@ pub(super) fn of(error: &Error) -> String {
                 .to_owned()
         }
         Error::Path(PathFault::InvalidId) => format!(
-            "A task id is 1 to {MAX_ID} characters of A-Z a-z 0-9 _ -. Send the id exactly as the create \
-             response gave it, without encoding."
+            "A task id is 1 to {MAX_ID} characters of {ID_CHARACTERS}, and not dots alone. Send the id exactly as the \
+             create response gave it, without encoding."
         ),
         Error::MissingCredentials => "This gateway needs a token or a ticket. Programs send Authorization: \
             Bearer TOKEN; pages get a ticket from their back end and send it the same way, or as \

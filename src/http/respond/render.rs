@@ -53,7 +53,7 @@ pub(in crate::http) fn answer(
     headers.insert(header::AGE, age(state.age(now)));
     headers.insert(CACHE_STATUS, cache_status(answer.origin, state, now));
     headers.insert(header::CACHE_CONTROL, cache_control(snapshot.phase));
-    if let Some(seconds) = answer.retry_after.filter(|_| snapshot.status.is_success()) {
+    if let Some(seconds) = answer.retry_after.filter(|_| snapshot.phase == Phase::Live) {
         headers.insert(header::RETRY_AFTER, seconds.into());
     }
     let mut response = Response::new(whole(body));

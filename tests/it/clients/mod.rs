@@ -160,7 +160,7 @@ async fn many(client: Client) {
     upstream.now("life", Reply::json(PENDING));
     let gateway = upstream.gateway().await;
     let relay = Relay::to(gateway.address).await;
-    let url = format!("http://{}/v1/tasks?id=done&id=lost&id=no.id&id=life", relay.address);
+    let url = format!("http://{}/v1/tasks?id=done&id=lost&id=no!id&id=life", relay.address);
     let mut client = start(command, &url);
 
     client.expect(json!({"event": "open"}));
@@ -193,7 +193,7 @@ async fn many(client: Client) {
     };
     assert_eq!(of("done"), [&json!(["message", 200, "succeeded"])]);
     assert_eq!(of("lost"), [&json!(["gone", 404, "task_not_found"])]);
-    assert_eq!(of("no.id"), [&json!(["message", 400, "invalid_task_id"])]);
+    assert_eq!(of("no!id"), [&json!(["message", 400, "invalid_task_id"])]);
     let life = [
         json!(["message", 200, "pending"]),
         json!(["trouble", 502, "upstream_unreachable"]),
@@ -223,7 +223,7 @@ async fn the_example_page_shows_tasks_live() {
     upstream.now("lost", missing());
     let gateway = upstream.gateway().await;
     let relay = Relay::to(gateway.address).await;
-    let ids: String = ["picture", "film", "song", "model", "broken", "evil", "lost", "no.id"]
+    let ids: String = ["picture", "film", "song", "model", "broken", "evil", "lost", "no!id"]
         .iter()
         .map(|id| format!("&id={id}"))
         .collect();
@@ -262,7 +262,7 @@ async fn the_example_page_shows_tasks_live() {
     assert_eq!(cards["song"]["sounds"], link("https://cdn.example/song.mp3"));
     let evil = &cards["evil"];
     assert_eq!((&evil["title"], &evil["picture"]), (&json!("<img src=x onerror=alert(1)>"), &json!(false)));
-    let refused = &cards["no.id"];
+    let refused = &cards["no!id"];
     assert_eq!((&refused["is"], &refused["status"]), (&json!("failed"), &json!("refused")));
     let last = relay.streams();
     assert_eq!(last, [(None, 200), (None, 200)], "one connection, and it does not come back after the end");

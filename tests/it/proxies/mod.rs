@@ -131,7 +131,7 @@ async fn answers(kind: Kind) {
     let (head, body) = proxy.get(film, &json!({"If-None-Match": tag}));
     assert_eq!((&head["status"], body.as_str()), (&json!(304), ""));
     assert_eq!(head["headers"]["etag"], tag);
-    let (head, body) = proxy.get("/v1/tasks/no.id", &json!({}));
+    let (head, body) = proxy.get("/v1/tasks/no!id", &json!({}));
     assert!(head["status"] == 400 && body.contains("gateway_error"), "errors too: {head} {body}");
     // The page that is served under the gateway's own name may read without being listed.
     let own = format!("https://localhost:{}", proxy.address.port());

@@ -74,6 +74,7 @@ pub struct Upstream {
 
 impl Upstream {
     /// Answers each request by `script`, which gets its number, from 0, and its bytes.
+    #[expect(clippy::unused_async, reason = "it needs a runtime, as what is awaited has one")]
     pub async fn start(script: impl Fn(usize, &str) -> Reply + Send + Sync + 'static) -> Self {
         let port = ClosedPort::new();
         let address = port.address;
