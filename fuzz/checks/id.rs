@@ -90,7 +90,7 @@ fn is_id(text: &str) -> bool {
     let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-=.";
     (1..=300).contains(&text.chars().count())
         && text.chars().all(|letter| alphabet.contains(letter))
-        && text.replace('.', "") != ""
+        && !text.replace('.', "").is_empty()
 }
 
 /// True if a longer template has this word in the place of the id in `template`.

@@ -61,6 +61,7 @@ pub fn start(
     let upstream = Arc::new(Upstream::new(&settings.upstream, clock)?);
     let source: Arc<dyn Source> = Arc::<Upstream>::clone(&upstream);
     let budget = Budget::new(rate(&settings.budget), settings.upstream.max_in_flight, Instant::now());
+    budget.heed_quotas(heeded_share(&settings.budget));
     let mirror = Mirror::start(
         policy(settings),
         settings.upstream.routes.clone(),
@@ -165,6 +166,7 @@ impl Running {
             now_in_force.limits = new.limits;
         }
         self.budget.set_rate(rate(&new.budget), now);
+        self.budget.heed_quotas(heeded_share(&new.budget));
         now_in_force.budget = new.budget;
         self.mirror.nudge();
         Ok(waiting)
@@ -179,7 +181,12 @@ fn is_live(key: &str) -> bool {
 }
 
 fn rate(settings: &config::Budget) -> Rate {
-    Rate { per_minute: f64::from(settings.requests_per_minute) * settings.share, burst: settings.burst }
+    Rate { per_minute: f64::from(settings.requests_per_minute) * settings.share, burst: settings.burst() }
+}
+
+/// The part of a quota that polling may use, if quotas are heeded.
+fn heeded_share(settings: &config::Budget) -> Option<f64> {
+    settings.heed_headers.then_some(settings.share)
 }
 
 /// The part of the memory for bodies that only answers hold while they are written.

@@ -10,6 +10,7 @@ mod key;
 mod network;
 mod reader;
 mod render;
+mod routes;
 mod rules;
 mod secret;
 mod sections;

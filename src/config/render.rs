@@ -47,7 +47,8 @@ pub fn render(settings: &Settings) -> String {
     page.section("budget");
     page.line("requests_per_minute", number(budget.requests_per_minute.into()));
     page.line("share", budget.share);
-    page.line("burst", number(budget.burst.into()));
+    page.line("burst", budget.burst.map_or_else(|| Value::from("auto"), |burst| number(burst.into())));
+    page.line("heed_headers", budget.heed_headers);
 
     page.section("cache");
     page.line("terminal_ttl", time(cache.terminal_ttl));

@@ -9,10 +9,11 @@ use super::credentials::{TICKET_SECRET_FILE, TOKEN_FILE};
 use super::fault::SHORTEST_SECRET;
 use super::network::{address, address_or_off, origins};
 use super::reader::Reader;
+use super::routes::routes;
 use super::secret::ApiKey;
 use super::sections::{access_mode, path};
 use super::settings::{Access, AccessMode, AllowList};
-use super::target::{auth_header, base_url, headers, routes};
+use super::target::{auth_header, base_url, headers};
 use super::units::{duration, flag, size, size_text};
 
 /// The number of the largest answers for which `cache.max_bytes` needs room at least.

@@ -11,12 +11,13 @@ use tracing_subscriber::EnvFilter;
 use super::credentials::{self, CA_FILE, TICKET_SECRET_FILE, TOKEN_FILE};
 use super::network::{address, address_or_off, hosts, networks, origins};
 use super::reader::Reader;
+use super::routes::{pointer, routes, statuses};
 use super::secret::ApiKey;
 use super::settings::{
     Access, AccessMode, Admin, Budget, Cache, Limits, Log, LogFormat, Polling, Server, Upstream,
 };
 use super::spelling::nearest;
-use super::target::{auth_header, auth_scheme, base_url, headers, pointer, routes, statuses};
+use super::target::{auth_header, auth_scheme, base_url, headers};
 use super::units::{
     DAY, GIB, HOUR, KIB, MIB, MINUTE, SHORTEST, choice, count, duration, flag, limit, share, size,
 };
@@ -116,8 +117,22 @@ pub(super) fn upstream(
 pub(super) fn budget(reader: &mut Reader) -> Option<Budget> {
     let requests_per_minute = reader.take("budget.requests_per_minute", "1000", count(1..=10_000_000));
     let share = reader.take("budget.share", "0.8", share);
-    let burst = reader.take("budget.burst", "20", count(1..=100_000));
-    Some(Budget { requests_per_minute: requests_per_minute?, share: share?, burst: burst? })
+    let burst = reader.take("budget.burst", "auto", burst);
+    let heed_headers = reader.take("budget.heed_headers", "true", flag);
+    Some(Budget {
+        requests_per_minute: requests_per_minute?,
+        share: share?,
+        burst: burst?,
+        heed_headers: heed_headers?,
+    })
+}
+
+/// A whole number, or `"auto"`.
+fn burst(value: &Value) -> Parsed<Option<u32>> {
+    match value {
+        Value::Text(text) | Value::Toml(toml::Value::String(text)) if text.trim() == "auto" => Ok(None),
+        _ => count(1..=100_000)(value).map(Some),
+    }
 }
 
 pub(super) fn cache(reader: &mut Reader) -> Option<Cache> {

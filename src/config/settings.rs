@@ -135,8 +135,28 @@ pub struct Budget {
     pub requests_per_minute: u32,
     /// The part of `requests_per_minute` that this gateway uses: 0 < share ≤ 1.
     pub share: f64,
-    /// Requests that may be sent at once after a pause; at least 1.
-    pub burst: u32,
+    /// Requests that may be sent at once after a pause, at least 1. `None`: as [`Budget::burst`] computes.
+    pub burst: Option<u32>,
+    /// Whether quotas that the upstream tells in its answers slow the gateway down.
+    pub heed_headers: bool,
+}
+
+impl Budget {
+    /// Requests that may be sent at once after a pause. Unless it is set, it is a tenth of what the gateway may send in a
+    /// minute, and at most what others may: so that in no minute more is sent than the key allows.
+    pub fn burst(&self) -> u32 {
+        let limit = f64::from(self.requests_per_minute);
+        let tenth = self.share * limit / 10.0;
+        // For a limit of 10 and a share of 0.9, 1 - share is a little less than a tenth.
+        let rest = (1.0 - self.share) * limit + 1e-9;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "between 1 and the limit"
+        )]
+        let auto = tenth.min(rest).max(1.0) as u32;
+        self.burst.unwrap_or(auto)
+    }
 }
 
 /// `[cache]`: lifetime and size of stored states.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::*;
+use crate::core::budget::{Bucket, Rate};
 
 mod credentials;
 mod messages;
@@ -54,7 +55,7 @@ fn the_file_of_the_repository_holds_every_setting_with_its_default() {
     let defaults = table(&render(&load(&alone).unwrap()));
     let file = table(CONFIG);
     let keys = all_keys();
-    assert_eq!(keys.len(), 49);
+    assert_eq!(keys.len(), 50);
     for key in &keys {
         let (section, name) = key.split_once('.').unwrap();
         assert_eq!(file[section].get(name), defaults[section].get(name), "{key}");
@@ -95,7 +96,8 @@ fn the_defaults_are_those_promised() {
     );
     assert_eq!((upstream.max_body, upstream.max_in_flight), (1 << 20, 64));
     assert_eq!((upstream.api_key.expose(), upstream.api_key_file), (KEY, None));
-    assert_eq!((budget.requests_per_minute, budget.share, budget.burst), (1000, 0.8, 20));
+    assert_eq!((budget.requests_per_minute, budget.share, budget.burst()), (1000, 0.8, 80));
+    assert!(budget.burst.is_none() && budget.heed_headers);
     assert_eq!(
         (cache.terminal_ttl, cache.not_found_ttl, cache.stale_for, cache.max_bytes),
         (Duration::from_secs(3600), Duration::from_secs(2), Duration::from_secs(600), 192 << 20)
@@ -110,6 +112,41 @@ fn the_defaults_are_those_promised() {
     assert_eq!((limits.requests_per_second, limits.new_tasks_per_minute), (None, None));
     assert_eq!(limits.max_streams, Some(1000));
     assert_eq!((log.format, log.filter.as_str(), log.access), (LogFormat::Text, "info", false));
+}
+
+/// In every span of a minute, at most what the key allows: for the bucket of `core/budget`, filled, and used as fast as it
+/// goes.
+#[test]
+fn an_automatic_burst_keeps_every_minute_within_the_limit() {
+    for limit in [10, 11, 15, 20, 33, 60, 100, 250, 600, 1000, 3000, 10_000] {
+        for share in [0.1, 0.25, 0.3, 0.5, 0.6, 0.75, 0.8, 0.9, 0.95, 0.99, 1.0] {
+            let (limit_text, share_text) = (f64::from(limit).to_string(), format!("{share:?}"));
+            let env = [
+                ("TASKGATE_BUDGET__REQUESTS_PER_MINUTE", limit_text.as_str()),
+                ("TASKGATE_BUDGET__SHARE", share_text.as_str()),
+            ];
+            let budget = loaded("", &env).budget;
+            let start = tokio::time::Instant::now();
+            let rate = Rate { per_minute: f64::from(limit) * share, burst: budget.burst() };
+            let mut bucket = Bucket::new(rate, start);
+            let mut sent = Vec::new();
+            let mut now = start;
+            while now < start + Duration::from_secs(150) {
+                while bucket.take(now) {
+                    sent.push(now);
+                }
+                now = bucket.ready_at(now, 0);
+            }
+            let most = sent.iter().map(|first| {
+                // An interval is a whole number of nanoseconds: sixty of them may be a little less than a minute.
+                let end = *first + Duration::from_secs(60) - Duration::from_micros(1);
+                sent.iter().filter(|at| *at >= first && **at < end).count()
+            });
+            let (most, limit) = (most.max().unwrap(), usize::try_from(limit).unwrap());
+            assert!(most <= limit, "{most} of {limit} in a minute, with a share of {share} and {rate:?}");
+            assert!(budget.burst() >= 1);
+        }
+    }
 }
 
 #[test]

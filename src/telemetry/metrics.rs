@@ -45,7 +45,8 @@ metrics! {
     ABSORBED: Counter "taskgate_upstream_rate_limited_absorbed_total" [];
     /// Requests that the budget would let out at once.
     BUDGET_TOKENS: Gauge "taskgate_budget_tokens" [];
-    /// Rate of the budget now, in requests a second: after 429s it is below the configured rate.
+    /// Rate of the budget now, in requests a second: after 429s, and while the upstream says that little is left, it is
+    /// below the configured rate.
     BUDGET_EFFECTIVE: Gauge "taskgate_budget_effective_requests_per_second" [];
     /// Rate of the budget by the settings, in requests a second: `budget.share` of
     /// `budget.requests_per_minute`.

@@ -8,10 +8,13 @@ pub mod classify;
 mod connection_errors;
 mod connections;
 mod counters;
+mod credentials;
 mod expiry;
 mod json;
+mod quota;
 mod retry_after;
 mod scrub;
+mod setup_error;
 mod status;
 mod unusable;
 mod usability;
@@ -23,7 +26,6 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use reqwest::{Client, Request, Response};
-use thiserror::Error;
 use tokio::time::{Duration, Instant, timeout};
 use url::Url;
 
@@ -32,10 +34,11 @@ use self::connection_errors::{Causes, is_dead_connection};
 use self::connections::Connections;
 pub use self::counters::UpstreamCounters;
 use self::counters::{Attempt, AttemptKind};
-use self::scrub::Scrub;
+use self::credentials::Credentials;
+pub use self::setup_error::SetupError;
 use self::unusable::Unusable;
 pub use self::usability::Usability;
-use crate::config::{self, ApiKey};
+use crate::config;
 use crate::core::budget::Permit;
 use crate::core::failure::Failure;
 use crate::core::ports::{Cancelling, Connection, Fetched, Fetching, Reply, Source};
@@ -48,19 +51,6 @@ const MAX_AHEAD: usize = 64 * 1024;
 /// The time to read the body of a 429 that names its wait nowhere else.
 const READING_429: Duration = Duration::from_secs(1);
 
-/// The failure to set up the upstream's client. It never shows the key.
-#[derive(Debug, Error)]
-pub enum SetupError {
-    /// The key holds characters that a header cannot carry.
-    #[error(
-        "the API key holds characters that no HTTP header can carry: check the variable or file it comes from"
-    )]
-    Key,
-    /// TLS, or the system's root certificates.
-    #[error("the HTTPS client cannot be set up: {0}; install the system's CA certificates")]
-    Client(#[source] reqwest::Error),
-}
-
 /// The upstream, by HTTP/1.1 with or without TLS.
 pub struct Upstream {
     connections: Connections,
@@ -72,14 +62,6 @@ pub struct Upstream {
     clock: fn() -> SystemTime,
     usability: Arc<Usability>,
     counters: Arc<UpstreamCounters>,
-}
-
-/// The key, the headers that carry it, and the scrub that removes it from answers.
-struct Credentials {
-    /// All headers of a request.
-    headers: HeaderMap,
-    scrub: Scrub,
-    key: ApiKey,
 }
 
 /// An answer without the key: all that is kept of it.
@@ -147,6 +129,7 @@ impl Upstream {
         // Both permits are held until the body is read: until then the request counts as in flight.
         let credentials = self.credentials();
         let (response, attempt, _second) = self.send(key, &permit, &credentials, connection).await?;
+        permit.heed(&quota::of(response.headers(), (self.clock)()));
         let answer = self.receive(key, response, attempt, &credentials).await?;
         self.judge(key, answer)
     }
@@ -164,6 +147,7 @@ impl Upstream {
                 return Err(Unanswered::unreachable(&error));
             }
         };
+        permit.heed(&quota::of(response.headers(), (self.clock)()));
         let answer = self.receive(key, response, attempt, &credentials).await?;
         drop(permit);
         if !classify::is_json(&answer.body) {
@@ -403,33 +387,8 @@ impl Source for Upstream {
     }
 }
 
-impl Credentials {
-    /// `before` are earlier keys, which answers under way may still echo.
-    fn new(settings: &config::Upstream, before: &[ApiKey]) -> Result<Self, SetupError> {
-        let text = format!("{} {}", settings.auth_scheme, settings.api_key.expose());
-        let mut credentials = HeaderValue::try_from(text.trim_start()).map_err(|_| SetupError::Key)?;
-        credentials.set_sensitive(true);
-        let mut headers = fixed_headers(settings);
-        headers.insert(&settings.auth_header, credentials);
-        let keys: Vec<ApiKey> = before.iter().chain([&settings.api_key]).cloned().collect();
-        Ok(Self { headers, scrub: Scrub::new(&keys), key: settings.api_key.clone() })
-    }
-}
-
 /// The coding of an answer, if it is another than `identity`, which was asked for.
 fn coding(headers: &HeaderMap) -> Option<&[u8]> {
     let coding = headers.get(header::CONTENT_ENCODING)?.as_bytes();
     (!coding.eq_ignore_ascii_case(b"identity")).then_some(coding)
-}
-
-/// The headers of every request, except the one that carries the key.
-fn fixed_headers(settings: &config::Upstream) -> HeaderMap {
-    let mut headers: HeaderMap = settings.headers.iter().cloned().collect();
-    headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-    // Without it any coding is acceptable (RFC 9110, 12.5.3).
-    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    headers
-        .entry(header::USER_AGENT)
-        .or_insert(HeaderValue::from_static(concat!("taskgate/", env!("CARGO_PKG_VERSION"))));
-    headers
 }

@@ -42,11 +42,12 @@ fn number(headers: &HeaderMap, name: &str) -> Option<f64> {
 }
 
 /// A number of digits with at most one point.
-fn decimal(text: &str) -> Option<f64> {
+pub(super) fn decimal(text: &str) -> Option<f64> {
     text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.').then(|| text.parse().ok())?
 }
 
-fn until(moment: f64, now: SystemTime) -> Option<Duration> {
+/// The time to a moment: seconds to go, Unix seconds or Unix milliseconds.
+pub(super) fn until(moment: f64, now: SystemTime) -> Option<Duration> {
     if moment < EPOCH {
         return whole_seconds(moment);
     }

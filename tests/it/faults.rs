@@ -209,3 +209,23 @@ async fn a_task_that_always_fails_costs_its_neighbours_nothing() {
     // Every second, where nothing else is done.
     assert!(asked("/v1/tasks/t8") >= 3, "its neighbour is asked again and again: {}", asked("/v1/tasks/t8"));
 }
+
+/// What creates and other programs spend shows in the answers, before a 429 does.
+#[tokio::test]
+async fn a_quota_that_runs_low_slows_the_gateway_and_shows_on_the_dashboard() {
+    let reply = || {
+        let headers = "X-RateLimit-Limit: 1000\r\nX-RateLimit-Remaining: 210\r\nX-RateLimit-Reset: 50\r\n";
+        Reply::new(200, headers, r#"{"status":"processing"}"#)
+    };
+    let upstream = Upstream::start(move |_, _| reply()).await;
+    for (heed, expected) in [("true", "12"), ("false", "800")] {
+        let gateway = gateway(&upstream, &[("budget.heed_headers", heed)]).await;
+        assert_eq!(get(gateway.address, "/v1/tasks/a").await.status, 200);
+        let page = get(gateway.admin, "/metrics").await.text();
+        let rate = page
+            .lines()
+            .find_map(|line| line.strip_prefix("taskgate_budget_effective_requests_per_second "))
+            .map(|rate| (rate.parse::<f64>().unwrap() * 60.0).round().to_string());
+        assert_eq!(rate.as_deref(), Some(expected), "heed_headers = {heed}");
+    }
+}

@@ -113,6 +113,15 @@ impl Bucket {
         self.arrival = later(now, Duration::try_from_secs_f64(owed).unwrap_or(Duration::MAX));
     }
 
+    /// A bucket of this rate in which as much is used.
+    pub fn at_rate(&self, rate: Rate, now: Instant) -> Self {
+        let mut bucket =
+            Self { rate: self.rate, factor: self.factor, quiet_since: now, arrival: self.arrival };
+        bucket.set_factor(1.0, now);
+        bucket.set_rate(rate, now);
+        bucket
+    }
+
     /// Restores 5 % of the configured rate for each minute without a 429.
     fn recover(&mut self, now: Instant) {
         while self.factor < 1.0 && now.saturating_duration_since(self.quiet_since) >= QUIET {

@@ -6,6 +6,7 @@
 
 mod bucket;
 mod gate;
+mod quota;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,8 @@ use tokio::time::{Duration, Instant};
 pub use bucket::{Bucket, Rate};
 use gate::Gate;
 pub use gate::{Change, Pass, Position};
+use quota::Heeded;
+pub use quota::Quota;
 
 use super::cause;
 use super::failure::{Failure, Scope};
@@ -53,6 +56,10 @@ pub struct Reading {
     pub tokens: u32,
     /// The effective rate, in requests a minute.
     pub effective_per_minute: f64,
+    /// The quota that the upstream tells, and the time until its reset.
+    pub quota: Option<(Quota, Duration)>,
+    /// That quota allows less than the settings.
+    pub is_slowed_by_quota: bool,
     /// The position of the gate.
     pub gate: Position,
     /// The time since which the gate is not open.
@@ -74,6 +81,9 @@ pub struct Budget(Arc<Mutex<Ledger>>);
 struct Ledger {
     bucket: Bucket,
     gate: Gate,
+    /// The part of a quota that this gateway uses; `None`: what the upstream tells is not heeded.
+    share: Option<f64>,
+    heeded: Option<Heeded>,
     closed_since: Option<Instant>,
     in_flight: usize,
     max_in_flight: usize,
@@ -86,6 +96,8 @@ impl Budget {
         Self(Arc::new(Mutex::new(Ledger {
             bucket: Bucket::new(rate, now),
             gate: Gate::new(),
+            share: None,
+            heeded: None,
             closed_since: None,
             in_flight: 0,
             max_in_flight,
@@ -124,7 +136,7 @@ impl Budget {
     /// The expected start of the request behind `ahead` others.
     pub fn estimate(&self, now: Instant, ahead: u32) -> Estimate {
         let ledger = self.ledger();
-        let tokens = ledger.bucket.ready_at(now, ahead);
+        let tokens = ledger.tokens_at(now, ahead);
         let (from, ahead, because) = match ledger.gate.position() {
             Position::Open => return Estimate { at: tokens, because: None },
             Position::Closed { until, because } => (until, ahead, because),
@@ -159,6 +171,13 @@ impl Budget {
         self.ledger().bucket.set_rate(rate, now);
     }
 
+    /// Heeds what the upstream tells of the key's quota, of which this gateway uses `share`; with `None` not.
+    pub fn heed_quotas(&self, share: Option<f64>) {
+        let mut ledger = self.ledger();
+        ledger.share = share;
+        ledger.heeded = None;
+    }
+
     /// Lets a new key be tried at once, where the upstream has rejected the old one.
     pub fn retry_key(&self, now: Instant) {
         self.ledger().gate.retry_account(now);
@@ -167,10 +186,22 @@ impl Budget {
     /// The figures at this moment.
     pub fn reading(&self, now: Instant) -> Reading {
         let ledger = self.ledger();
+        let by_settings = ledger.bucket.effective_per_minute();
+        let by_quota = ledger.heeded.as_ref().and_then(|heeded| heeded.effective_per_minute(now));
         Reading {
             rate: ledger.bucket.rate(),
-            tokens: ledger.bucket.tokens(now),
-            effective_per_minute: ledger.bucket.effective_per_minute(),
+            tokens: ledger
+                .heeded
+                .as_ref()
+                .and_then(|heeded| heeded.tokens(now))
+                .map_or(ledger.bucket.tokens(now), |tokens| tokens.min(ledger.bucket.tokens(now))),
+            effective_per_minute: by_quota.map_or(by_settings, |by_quota| by_quota.min(by_settings)),
+            is_slowed_by_quota: by_quota.is_some_and(|by_quota| by_quota < by_settings),
+            quota: ledger
+                .heeded
+                .as_ref()
+                .filter(|heeded| now < heeded.resets_at)
+                .map(|heeded| (heeded.quota, heeded.resets_at.saturating_duration_since(now))),
             gate: ledger.gate.position(),
             closed_since: ledger.closed_since,
             in_flight: ledger.in_flight,
@@ -236,7 +267,7 @@ impl Ledger {
         if self.in_flight >= self.max_in_flight {
             return Readiness::Busy;
         }
-        let tokens = self.bucket.ready_at(now, 0);
+        let tokens = self.tokens_at(now, 0);
         let ready = match self.gate.position() {
             Position::Open => tokens,
             Position::Closed { until, .. } => tokens.max(until),
@@ -245,9 +276,22 @@ impl Ledger {
         if ready <= now { Readiness::Now } else { Readiness::At(ready) }
     }
 
+    /// The time at which the request behind `ahead` others has a token.
+    fn tokens_at(&self, now: Instant, ahead: u32) -> Instant {
+        let by_quota = self.heeded.as_ref().map_or(now, |heeded| heeded.ready_at(now, ahead));
+        self.bucket.ready_at(now, ahead).max(by_quota)
+    }
+
     fn take(&mut self, now: Instant) -> Option<Pass> {
-        if self.in_flight >= self.max_in_flight || !self.gate.admits(now) || !self.bucket.take(now) {
+        if self.in_flight >= self.max_in_flight
+            || !self.gate.admits(now)
+            || self.heeded.as_ref().is_some_and(|heeded| heeded.ready_at(now, 0) > now)
+            || !self.bucket.take(now)
+        {
             return None;
+        }
+        if let Some(heeded) = &mut self.heeded {
+            heeded.take(now);
         }
         self.in_flight += 1;
         self.sent.add(now);
@@ -276,6 +320,14 @@ impl Permit {
     /// The pass with which the result is settled.
     pub fn pass(&self) -> Pass {
         self.pass
+    }
+
+    /// An answer tells these quotas.
+    pub fn heed(&self, quotas: &[Quota]) {
+        let now = Instant::now();
+        let mut ledger = self.budget.ledger();
+        let Some(share) = ledger.share.filter(|_| !quotas.is_empty()) else { return };
+        ledger.heeded = Heeded::new(quotas, share, &ledger.bucket, ledger.heeded.as_ref(), now);
     }
 
     /// A second permit for another attempt, as [`Budget::another`].

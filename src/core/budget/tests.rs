@@ -36,6 +36,37 @@ impl Bench {
     }
 }
 
+#[test]
+fn a_quota_that_the_upstream_tells_slows_every_request_until_its_reset() {
+    let bench = Bench::new();
+    let told = |remaining, seconds| Quota {
+        limit: Some(60.0),
+        remaining,
+        resets_in: Duration::from_secs_f64(seconds),
+    };
+    let heed = |seconds: f64, quota: Quota| {
+        let mut ledger = bench.budget.ledger();
+        let Some(share) = ledger.share else { return };
+        let now = bench.at(seconds);
+        ledger.heeded = Heeded::new(&[quota], share, &ledger.bucket, ledger.heeded.as_ref(), now);
+    };
+    let sent = |from: u32, to: u32| {
+        let moments = (from * 10..to * 10).map(|tenth| f64::from(tenth) / 10.0);
+        moments.filter(|at| bench.take(*at).is_some()).count()
+    };
+    heed(0.0, told(0.0, 50.0));
+    assert_eq!(sent(0, 2), 11, "nothing is heeded unless it is asked for: a burst and the rate");
+    bench.budget.heed_quotas(Some(1.0));
+    heed(2.0, told(10.0, 50.0));
+    assert_eq!(bench.effective_per_minute(), 12.0);
+    assert!(sent(2, 52) <= 10, "what is left lasts until the reset");
+    assert!(sent(52, 53) >= 9, "then the settings alone decide");
+    heed(53.0, told(0.0, 59.0));
+    assert_eq!(sent(53, 112), 2, "one request in half a minute always passes");
+    heed(120.0, told(1.0, 3600.0));
+    assert!(sent(120, 121) >= 9, "the end of a day's quota stalls nobody");
+}
+
 fn limited(seconds: Option<u64>) -> Option<Failure> {
     Some(Failure::RateLimited { retry_after: seconds.map(Duration::from_secs) })
 }

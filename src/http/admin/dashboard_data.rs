@@ -42,6 +42,15 @@ struct BudgetData {
     effective_per_minute: f64,
     configured_per_minute: f64,
     in_flight: usize,
+    quota: Option<QuotaData>,
+}
+
+/// What the upstream says is left of the key's quota.
+#[derive(Serialize)]
+struct QuotaData {
+    remaining: f64,
+    limit: Option<f64>,
+    resets_s: u64,
 }
 
 #[derive(Serialize)]
@@ -161,6 +170,11 @@ impl BudgetData {
             effective_per_minute: reading.effective_per_minute,
             configured_per_minute: reading.rate.per_minute,
             in_flight: reading.in_flight,
+            quota: reading.quota.map(|(quota, resets_in)| QuotaData {
+                remaining: quota.remaining,
+                limit: quota.limit,
+                resets_s: seconds_up(resets_in),
+            }),
         }
     }
 }

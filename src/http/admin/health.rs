@@ -81,6 +81,13 @@ impl Health {
                         "The gateway tries them again by itself, and \
                         serves known states meanwhile. See the errors below.",
                     )
+                } else if budget.is_slowed_by_quota {
+                    say(
+                        Well,
+                        "All well, but slowed down",
+                        "The upstream says that little of the key's limit is left until its reset: other programs \
+                        use the key too. The rate follows what it says.",
+                    )
                 } else if budget.effective_per_minute < budget.rate.per_minute {
                     say(
                         Well,
@@ -147,6 +154,8 @@ mod tests {
             effective_per_minute: 800.0,
             gate,
             closed_since: Some(now - Duration::from_secs(40)),
+            quota: None,
+            is_slowed_by_quota: false,
             in_flight: 0,
             sent: 0,
             sent_a_second: Vec::new(),

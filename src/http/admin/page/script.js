@@ -151,7 +151,7 @@ function drawSaving({ handed_out, paid, asked, saved, handed_out_a_second, asked
   at("rates").setAttribute("aria-label", `Now ${out.at(-1).toFixed(1)} answers and ${up.at(-1).toFixed(1)} upstream requests per second`);
 }
 
-function drawBudget({ gate, tokens, burst, effective_per_minute, configured_per_minute }) {
+function drawBudget({ gate, tokens, burst, effective_per_minute, configured_per_minute, quota }) {
   put("gate", gate === "open" ? "gate open" : gate === "closed" ? "gate closed" : "gate probing");
   at("gate").dataset.is = gate;
   put("tokens", whole.format(tokens));
@@ -167,6 +167,11 @@ function drawBudget({ gate, tokens, burst, effective_per_minute, configured_per_
   put("rate", whole.format(effective_per_minute));
   put("setting", whole.format(configured_per_minute));
   at("rate-bar").style.width = `${(100 * effective_per_minute) / configured_per_minute}%`;
+  at("quota").hidden = !quota;
+  if (quota) {
+    put("remaining", whole.format(quota.remaining));
+    put("quota-of", `${quota.limit === null ? "" : `of ${whole.format(quota.limit)} `}for ${quota.resets_s} s`);
+  }
 }
 
 function drawAnswers(answers) {
