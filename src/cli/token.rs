@@ -7,7 +7,7 @@ use crate::core::token;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Name of the program that gets the token: up to 64 of A-Z a-z 0-9 - _ .
+    /// Name of the program that gets the token: up to 64 of A-Z a-z 0-9 . - _
     #[arg(value_name = "NAME", value_parser = name)]
     name: String,
 }

@@ -98,8 +98,7 @@ async fn serve(sandbox: &Shared, target: Target<'_>, body: Body) -> Result<Respo
         Target::Create(medium) => {
             let plan = create::read(&whole(body).await?)?;
             let task = sandbox.start(medium, plan);
-            // The answer to a create is always a pending task, even if the task is pinned.
-            Ok(show(sandbox, &task, &task::State::NEW))
+            Ok(show(sandbox, &task, &task.first_state()))
         }
         Target::Status { medium, id } => {
             let (task, state) = sandbox.look(id).ok_or(Refusal::TaskNotFound)?;

@@ -59,6 +59,19 @@ impl State {
     /// The state of a task just created.
     pub const NEW: Self = Self { phase: Phase::Pending, since: Duration::ZERO };
 
+    /// The state of a pinned task; `None` if it cannot be read.
+    fn pinned(pin: Pin) -> Option<Self> {
+        let phase = match pin {
+            Pin::Pending => Phase::Pending,
+            Pin::Processing(percent) => Phase::Processing(percent),
+            Pin::Completed => Phase::Completed,
+            Pin::Failed => Phase::Failed,
+            Pin::Cancelled => Phase::Cancelled,
+            Pin::Expired => return None,
+        };
+        Some(Self { phase, since: Duration::ZERO })
+    }
+
     fn of_run(age: Duration, duration: Duration, ending: Ending) -> Self {
         if age >= duration {
             let phase = match ending {
@@ -113,18 +126,20 @@ impl Task {
         if age < options.not_found_for {
             return None;
         }
-        let pinned = |phase| Some(State { phase, since: Duration::ZERO });
         let (state, end) = match self.fate {
             Fate::Run { duration, ending } => (State::of_run(age, duration, ending), duration),
             Fate::Cancelled { after } => (State { phase: Phase::Cancelled, since: after }, after),
-            Fate::Pinned(Pin::Pending) => return pinned(Phase::Pending),
-            Fate::Pinned(Pin::Processing(percent)) => return pinned(Phase::Processing(percent)),
-            Fate::Pinned(Pin::Completed) => return pinned(Phase::Completed),
-            Fate::Pinned(Pin::Failed) => return pinned(Phase::Failed),
-            Fate::Pinned(Pin::Cancelled) => return pinned(Phase::Cancelled),
-            Fate::Pinned(Pin::Expired) => return None,
+            Fate::Pinned(pin) => return State::pinned(pin),
         };
         (age < end.saturating_add(options.expire_after)).then_some(state)
+    }
+
+    /// The state in the answer to the create: the pinned one, else a new task's.
+    pub fn first_state(&self) -> State {
+        match self.fate {
+            Fate::Pinned(pin) => State::pinned(pin).unwrap_or(State::NEW),
+            Fate::Run { .. } | Fate::Cancelled { .. } => State::NEW,
+        }
     }
 
     /// Cancels a pending video and returns its new state.

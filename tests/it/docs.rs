@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use taskgate::config::{self, Sources};
+use taskgate::sandbox::{Medium, Options, Plan};
 
-use crate::support::{KEY, settings};
+use crate::support::{KEY, gateway_at, get, sandbox, settings};
 
 /// Where operators read about settings.
 const ABOUT_SETTINGS: &[&str] = &["README.md", "CONTRIBUTING.md", "docs", "deploy", "docker-compose.yml"];
@@ -136,4 +137,23 @@ fn settings_md_has_a_line_for_every_setting_with_its_default() {
     let listed: Vec<&str> = listed.filter(|key| key.contains('.') && !key.contains(' ')).collect();
     assert_eq!(listed.len(), wanted.len(), "a line twice, or of no setting");
     assert!(listed.iter().all(|key| wanted.contains(*key)), "{listed:?}");
+}
+
+/// The headers of the README's transcript are those of an answer, in their order.
+#[tokio::test]
+async fn the_transcript_in_the_readme_shows_the_headers_that_come() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let transcript = readme.split("```console\n$ curl -i ").nth(1).unwrap().split("\n\n{").next().unwrap();
+    let names = |head: &str| {
+        let names =
+            head.lines().filter_map(|line| line.split_once(": ")).map(|(name, _)| name.to_lowercase());
+        names.collect::<Vec<_>>()
+    };
+    let (sandbox, address, _lifecycle) = sandbox(Options::default()).await;
+    let id = sandbox.create(Medium::Video, Plan::default());
+    let gateway = gateway_at(&format!("http://{address}"), &[]).await;
+    let answer = get(gateway.address, &format!("/v1/tasks/{id}")).await;
+    let mut came = names(&answer.head);
+    came.retain(|name| name != "connection");
+    assert_eq!(names(transcript.split_once('\n').unwrap().1), came);
 }

@@ -109,13 +109,14 @@ async fn a_pin_holds_for_ever() {
     ];
     for (wishes, status, progress) in cases {
         for medium in Medium::ALL {
-            let path = made(&sandbox, medium, wishes.clone()).await;
-            let first = get(&sandbox, &path).await;
-            let body = first.json();
+            let created = post(&sandbox, medium, json!({"prompt": "p", "sandbox": wishes})).await.json();
+            assert_eq!((&created["status"], &created["progress"]), (&json!(status), &progress), "{wishes}");
+            let first = get(&sandbox, created["poll_url"].as_str().unwrap()).await;
+            let (path, body) = (created["poll_url"].as_str().unwrap(), first.json());
             assert_eq!((&body["status"], &body["progress"]), (&json!(status), &progress), "{wishes}");
             assert_eq!(body.get("cancelled").is_some(), wishes["status"] == "cancelled");
             advance(1_000_000 * S).await;
-            assert_eq!(get(&sandbox, &path).await.bytes, first.bytes, "{wishes}");
+            assert_eq!(get(&sandbox, path).await.bytes, first.bytes, "{wishes}");
         }
     }
     let expired = made(&sandbox, Medium::Video, json!({"status": "expired"})).await;
