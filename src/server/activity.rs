@@ -97,6 +97,12 @@ impl Tracker {
         self.0.handed_over.load(Relaxed)
     }
 
+    /// Whether the request about to begin was there before the last answer: the client has not waited for it
+    /// (pipelining, RFC 9112, 9.3.2).
+    pub(super) fn is_pipelined(&self) -> bool {
+        !self.0.heard.load(Relaxed) && self.requests() > 0
+    }
+
     /// A request was read. Its answer ends when the guard is dropped.
     pub(super) fn begin(&self) -> AnswerGuard {
         self.0.heard.store(false, Relaxed);

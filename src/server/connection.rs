@@ -13,6 +13,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::task::yield_now;
 use tokio::time::{Duration, Sleep, sleep};
 
 use super::activity::{Activity, TrackedBody, Tracker};
@@ -48,11 +49,16 @@ pub(super) async fn run<A, F, B>(
         WriteTimeout::new(stream, limits.write_stall_timeout, tracker.clone(), Arc::clone(&place), reset);
     let (begun, asking) = (tracker.clone(), Arc::clone(&place));
     let service = service_fn(move |request: http::Request<Incoming>| {
+        let is_pipelined = begun.is_pipelined();
         let guard = begun.begin();
         // Most requests have no body, and `Body::empty` costs no allocation.
         let request = request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(body) });
         let response = answer(request, Arc::clone(&asking));
-        async {
+        async move {
+            // hyper would answer all requests that it has read in one go, and nobody else meanwhile.
+            if is_pipelined {
+                yield_now().await;
+            }
             let response = response.await;
             Ok::<_, Infallible>(response.map(|body| TrackedBody { body, answer: guard }))
         }

@@ -276,3 +276,34 @@ async fn many_small_heads_on_one_connection_are_no_large_one() {
         assert!(answer.starts_with(b"HTTP/1.1 200"), "request {number}");
     }
 }
+
+/// The gateway runs in this one thread, and so one connection at a time.
+#[tokio::test]
+async fn pipelined_requests_take_turns_with_those_of_others() {
+    const PIPELINED: usize = 400;
+    let upstream = Upstream::always(Reply::json(r#"{"status":"completed"}"#)).await;
+    let gateway = gateway(&upstream, &[]).await;
+    let one = b"GET /v1/tasks/a HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut answer = vec![0; 1 << 20];
+    let [mut greedy, mut honest] =
+        [connect("127.0.0.1", gateway.address).await, connect("127.0.0.2", gateway.address).await];
+    for stream in [&mut greedy, &mut honest] {
+        stream.write_all(one).await.unwrap();
+        assert!(stream.read(&mut answer).await.unwrap() > 0);
+    }
+    greedy.write_all(&one.repeat(PIPELINED)).await.unwrap();
+    honest.write_all(one).await.unwrap();
+    let length = honest.read(&mut answer).await.unwrap();
+    assert!(answer[..length].starts_with(b"HTTP/1.1 200"));
+    let mut before = Vec::new();
+    while let Ok(length @ 1..) = greedy.try_read(&mut answer) {
+        before.extend_from_slice(&answer[..length]);
+    }
+    let count = |bytes: &[u8]| String::from_utf8_lossy(bytes).matches("HTTP/1.1 200").count();
+    assert!(count(&before) < 20, "{} of the greedy client's first", count(&before));
+    while count(&before) < PIPELINED {
+        let length = timeout(LIMIT, greedy.read(&mut answer)).await.unwrap().unwrap();
+        assert!(length > 0, "each of them is answered");
+        before.extend_from_slice(&answer[..length]);
+    }
+}
