@@ -14,7 +14,7 @@ use super::admin::livez;
 use super::gateway::Gateway;
 use super::guards::{cors, method, origin};
 use super::head::Head;
-use super::request_log::{self, Record, request_id};
+use super::request_log::{self, Record, request_id, trace_id};
 use super::respond::error::Error;
 use super::respond::response_body::{ResponseBody, other};
 use super::tasks::{list, status};
@@ -33,7 +33,10 @@ impl Gateway {
     }
 
     async fn lead(self, request: Head, place: Arc<Place>) -> Response<ResponseBody> {
-        let logged = self.0.log_access.then(|| (request.method().clone(), request.uri().clone()));
+        let logged = self
+            .0
+            .log_access
+            .then(|| (request.method().clone(), request.uri().clone(), trace_id::of(&request)));
         let leaves_body = method::leaves_body(&request);
         let mut response = match rules(&self, &request) {
             Err(error) => rendered(Err(error)),
@@ -41,8 +44,8 @@ impl Gateway {
             Ok(()) => rendered(route(&self, request, &place).await),
         };
         request_log::answered(response.status());
-        if let Some((method, uri)) = logged {
-            request_log::write(&method, uri.path(), response.status());
+        if let Some((method, uri, trace_id)) = logged {
+            request_log::write(&method, uri.path(), response.status(), trace_id.as_deref());
         }
         if leaves_body || place.has_to_leave() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

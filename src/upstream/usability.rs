@@ -75,8 +75,9 @@ impl Record {
         if is_standing {
             self.standing = Some(reason.clone());
         }
-        // A connection concerns all tasks, so one failure is worth a line.
-        let is_worth_a_line = is_standing || matches!(reason, Unusable::NoConnection(_));
+        // A connection concerns all tasks, so one failure is worth a line. So is a finished task that is too large: the
+        // live ones beside it are small, and can be used.
+        let is_worth_a_line = is_standing || matches!(reason, Unusable::NoConnection(_) | Unusable::TooLarge);
         let is_known = self.told.as_ref().is_some_and(|(last, at)| *last == reason && now - *at < REMINDER);
         let is_news = is_worth_a_line && !is_known;
         if is_news {
@@ -131,7 +132,9 @@ mod tests {
         assert!(!record.add(&key("a"), refused("refused"), start + Duration::from_secs(59)).0);
         assert!(record.add(&key("a"), refused("refused"), start + REMINDER).0);
         assert!(record.add(&key("a"), refused("bad certificate"), start + REMINDER).0);
-        assert!(!record.add(&key("b"), Unusable::TooLarge, start).0);
-        assert!(record.add(&key("c"), Unusable::TooLarge, start).0);
+        assert!(!record.add(&key("b"), Unusable::Forbidden, start).0);
+        assert!(record.add(&key("c"), Unusable::Forbidden, start).0);
+        let mut record = Record { was_usable: true, ..Record::default() };
+        assert!(record.add(&key("a"), Unusable::TooLarge, start).0);
     }
 }

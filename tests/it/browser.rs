@@ -21,7 +21,8 @@ async fn a_page_of_a_dev_server_on_another_port_may_read() {
         assert_eq!(preflight.expect("access-control-allow-methods"), "GET,HEAD,DELETE");
         assert_eq!(
             preflight.expect("access-control-allow-headers"),
-            "authorization,prefer,if-none-match,last-event-id,cache-control,x-request-id"
+            "authorization,prefer,if-none-match,last-event-id,cache-control,x-request-id,traceparent,tracestate,\
+             baggage,sentry-trace"
         );
         assert_eq!(preflight.expect("access-control-max-age"), "7200");
         for path in ["/v1/tasks/a", "/v1/tasks/b+b", "/nowhere"] {

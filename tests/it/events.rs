@@ -24,7 +24,9 @@ async fn the_current_state_first_then_every_change_once_then_the_end() {
     let gateway = gateway(&upstream, QUICK).await;
     let mut events = Events::open(gateway.address, "/v1/tasks/a", "").await;
     assert_eq!(events.status, 200);
-    for header in ["content-type: text/event-stream", "cache-control: no-store", "x-accel-buffering: no"] {
+    for header in
+        ["content-type: text/event-stream", "cache-control: no-store, no-transform", "x-accel-buffering: no"]
+    {
         assert!(events.head.contains(header), "{header} in {}", events.head);
     }
     let mut tags = Vec::new();
@@ -45,6 +47,15 @@ async fn the_current_state_first_then_every_change_once_then_the_end() {
     let header = format!("Last-Event-ID: {}\r\nAccept: text/event-stream\r\n", tags[3]);
     let again = get_with(gateway.address, "/v1/tasks/a", &header).await;
     assert_eq!((again.status, again.body.len()), (204, 0), "which ends EventSource");
+    // Replacements of EventSource that may not set the header.
+    let encoded = tags[3].replace('"', "%22");
+    for parameter in ["lastEventId", "Last-Event-ID"] {
+        for path in [format!("/v1/tasks/a?{parameter}={encoded}"), format!("/v1/tasks?id=a&{parameter}=end")]
+        {
+            let again = get_with(gateway.address, &path, "Accept: text/event-stream\r\n").await;
+            assert_eq!(again.status, 204, "{path}");
+        }
+    }
     assert_eq!(upstream.count(), 7, "nobody asks about what is over");
 }
 
@@ -284,4 +295,20 @@ async fn a_reader_that_stops_is_dropped_and_delays_nobody() {
     let mut rest = Vec::new();
     let rest = tokio::io::AsyncReadExt::read_to_end(&mut sleeper, &mut rest);
     let _ = tokio::time::timeout(Duration::from_secs(30), rest).await.expect("still open");
+}
+
+/// Firefox and some proxies show nothing before the first byte.
+#[tokio::test]
+async fn every_stream_begins_with_a_comment_at_once() {
+    let upstream = Upstream::always(Reply::raw("", End::Hang)).await;
+    let gateway = gateway(&upstream, &[QUICK, &[("limits.max_streams", "2")]].concat()).await;
+    let mut held = Vec::new();
+    for path in ["/v1/tasks/a", "/v1/tasks?id=a&id=b"] {
+        let mut events = Events::open(gateway.address, path, "").await;
+        assert_eq!(events.next_or_comment().await, Seen::Comment, "{path}");
+        held.push(events);
+    }
+    let mut one_too_many = Events::open(gateway.address, "/v1/tasks/a", "").await;
+    assert_eq!(one_too_many.next_or_comment().await, Seen::Comment);
+    assert!(matches!(one_too_many.next_or_comment().await, Seen::Retry(_)));
 }

@@ -89,6 +89,26 @@ async fn an_access_line_says_who_asked_for_what_and_what_became_of_it() {
 }
 
 #[tokio::test]
+async fn the_trace_of_a_page_is_named_and_goes_no_further() {
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let upstream = Upstream::always(Reply::json(r#"{"status":"processing"}"#)).await;
+    let (program, at, _) = serve(&upstream.base_url(), &[JSON, ACCESS]);
+    let trace = format!(
+        "traceparent: 00-{TRACE}-00f067aa0ba902b7-01\r\ntracestate: parrot=1\r\nbaggage: parrot=2\r\n"
+    );
+    get_with(at, "/v1/tasks/a", &format!("{trace}{}", id("web-1"))).await;
+    get_with(at, "/v1/tasks/b", &format!("sentry-trace: parrot\r\n{}", id("web-2"))).await;
+    program.signal("TERM");
+    let (_, _, log) = program.end();
+    assert!(!log.contains("parrot"), "{log}");
+    let events = events(&log);
+    let of = |id: &str| events.iter().find(|event| event["request_id"] == id).unwrap()["trace_id"].clone();
+    assert_eq!((of("web-1"), of("web-2")), (json!(TRACE), Value::Null));
+    let heard = upstream.heard().concat().to_lowercase();
+    assert!(!heard.contains("trace") && !heard.contains("parrot"), "{heard}");
+}
+
+#[tokio::test]
 async fn clients_are_named_without_their_secrets() {
     const SECRET: &str = "a-secret-canary-of-more-than-32-bytes";
     const TOKEN: &str = "tg_token-canary";

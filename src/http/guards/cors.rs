@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, header};
+use http::{HeaderName, Method, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::host;
@@ -34,6 +34,11 @@ pub(in crate::http) fn layer(origins: Arc<AllowedOrigins>) -> CorsLayer {
             LAST_EVENT_ID,
             header::CACHE_CONTROL,
             X_REQUEST_ID,
+            // What tracing adds to the requests of a page.
+            HeaderName::from_static("traceparent"),
+            HeaderName::from_static("tracestate"),
+            HeaderName::from_static("baggage"),
+            HeaderName::from_static("sentry-trace"),
         ])
         .expose_headers([
             header::ETAG,

@@ -4,6 +4,7 @@ mod code;
 mod counters;
 mod record;
 pub(in crate::http) mod request_id;
+pub(in crate::http) mod trace_id;
 
 pub(in crate::http) use self::code::Code;
 pub use self::counters::RequestCounters;

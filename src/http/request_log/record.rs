@@ -89,7 +89,12 @@ pub(in crate::http) fn cause() -> Cause {
 
 /// Writes the access log's line of a request that is answered with `status`. The line has no query, which may
 /// hold a ticket.
-pub(in crate::http) fn write(method: &http::Method, path: &str, status: http::StatusCode) {
+pub(in crate::http) fn write(
+    method: &http::Method,
+    path: &str,
+    status: http::StatusCode,
+    trace_id: Option<&str>,
+) {
     with(|record| {
         let outcome = record.outcome.get().unwrap_or(Outcome::Ended(Ending::Abandoned));
         let took = record.start.map_or(Duration::ZERO, |start| start.elapsed());
@@ -103,6 +108,7 @@ pub(in crate::http) fn write(method: &http::Method, path: &str, status: http::St
             outcome = outcome.word(),
             duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             client = %ClientName(record.client.get()),
+            trace_id,
             "request"
         );
     });

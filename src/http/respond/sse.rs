@@ -159,14 +159,15 @@ pub(in crate::http) fn response(events: impl Stream<Item = Bytes> + Send + 'stat
     let mut response = Response::new(Body::from_stream(events.map(Ok::<_, Infallible>)));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // no-transform: a proxy that compresses would hold events back (RFC 9110, 7.7).
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
     headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
     response
 }
 
 /// A stream that only tells the client to reconnect later.
 pub(in crate::http) fn come_back() -> Response {
-    response(stream::iter([retry()]))
+    response(stream::iter([heartbeat(), retry()]))
 }
 
 /// 204, after which an `EventSource` stops reconnecting: its client has seen the end.

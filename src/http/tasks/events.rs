@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream::{iter, unfold};
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
 use tokio::time::{Instant, sleep_until};
 
 use super::stream;
@@ -18,6 +18,7 @@ use crate::core::state::State;
 use crate::core::watch::{Watch, WatchEvent};
 use crate::http::gateway::Parts;
 use crate::http::guards::streams::Slot;
+use crate::http::head::Head;
 use crate::http::respond::error::Error;
 use crate::http::respond::sse::{self, Event};
 
@@ -27,8 +28,8 @@ const GONE: &[u8] = b"gone";
 const SHARED: usize = 16 * 1024;
 
 /// Answers a request for a task's stream.
-pub(super) fn open(gateway: &Parts, grant: &Grant, headers: &HeaderMap, place: &Arc<Place>) -> Response {
-    let seen = stream::last_event_id(headers);
+pub(super) fn open(gateway: &Parts, grant: &Grant, request: &Head, place: &Arc<Place>) -> Response {
+    let seen = stream::last_event_id(request);
     let finished = gateway.mirror.known(grant).filter(|state| state.snapshot.phase == Phase::Terminal);
     let has_seen_the_end = seen.as_ref().is_some_and(|seen| {
         seen.as_bytes() == GONE || finished.is_some_and(|state| state.snapshot.etag == seen)

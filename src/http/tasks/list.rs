@@ -53,7 +53,7 @@ impl ListQuery {
         let caller = gateway.access.caller(request, place.peer())?;
         request_log::client(caller.client());
         let claimed = place.claim(caller.client());
-        let seen = stream::last_event_id(request.headers());
+        let seen = stream::last_event_id(request);
         Ok(Self {
             ids: ids(request.uri().query().unwrap_or_default())?,
             caller,

@@ -46,9 +46,7 @@ pub(in crate::http) async fn read(
     let time = match mode {
         ReadMode::Stream if limited.is_err() => return Ok(other(stream::come_back())),
         ReadMode::Stream => {
-            return Ok(other(
-                request_log::cause().within(|| events::open(gateway, &grant, request.headers(), place)),
-            ));
+            return Ok(other(request_log::cause().within(|| events::open(gateway, &grant, &request, place))));
         }
         ReadMode::Plain => None,
         ReadMode::Wait { time, .. } => Some(time),
