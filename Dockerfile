@@ -16,8 +16,9 @@ RUN mkdir -p src tests/it bench/src bench/{instructions,peers,siege,storm,watche
 
 # Cargo compares time stamps, and the copied files may be older than the empty ones, hence the touch.
 COPY src src
-# The program includes the page that `taskgate demo` serves.
+# The program includes the page that `taskgate demo` serves, and the module for pages.
 COPY examples/browser examples/browser
+COPY clients/js clients/js
 RUN touch src/main.rs src/lib.rs \
     && cargo build --release --locked
 

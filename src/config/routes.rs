@@ -7,7 +7,7 @@ use super::value::{Parsed, Value, wrong};
 use crate::core::task::{Route, Routes};
 
 /// Paths that the gateway answers itself.
-const OWN_PATHS: [&str; 2] = ["/livez", "/v1/tasks"];
+const OWN_PATHS: [&str; 3] = ["/livez", "/v1/tasks", "/taskgate.js"];
 
 /// An example of a route with a reading of its own.
 const ROUTE_TABLE: &str = "{ path = \"/v1/tasks/{id}\", status_pointer = \"/data/status\" }";

@@ -17,7 +17,7 @@ use super::head::Head;
 use super::request_log::{self, Record, request_id, trace_id};
 use super::respond::error::Error;
 use super::respond::response_body::{ResponseBody, other};
-use super::tasks::{list, status};
+use super::tasks::{list, module, status};
 use crate::core::places::Place;
 
 impl Gateway {
@@ -80,6 +80,7 @@ async fn route(
             gateway.0.methods.check_reading(&request)?;
             Ok(other(livez().await))
         }
+        "/taskgate.js" => module::read(&gateway.0, &request).map(other),
         "/v1/tasks" => Box::pin(list::read(&gateway.0, &request, place)).await.map(other),
         "/v1/tasks/" if request.uri().query().is_some_and(|query| query.contains("id=")) => {
             Err(Error::InvalidParameter(

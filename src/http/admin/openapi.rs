@@ -40,7 +40,9 @@ pub(super) async fn show(State(Description(json)): State<Description>) -> axum::
 }
 
 fn describe(settings: &Settings) -> OpenApi {
-    let mut paths = PathsBuilder::new().path("/livez", PathItem::new(HttpMethod::Get, livez()));
+    let mut paths = PathsBuilder::new()
+        .path("/livez", PathItem::new(HttpMethod::Get, livez()))
+        .path("/taskgate.js", PathItem::from_http_methods([HttpMethod::Get, HttpMethod::Head], module()));
     let canonical = settings.upstream.routes.canonical();
     for route in settings.upstream.routes.iter() {
         let reading = read(settings, route.template());
@@ -160,6 +162,17 @@ fn livez() -> OperationBuilder {
         .description("The process runs")
         .content("text/plain; charset=utf-8", Content::new(Some(Schema::from(text.build()))));
     OperationBuilder::new().summary(Some("Check that the process runs")).response("200", alive)
+}
+
+fn module() -> OperationBuilder {
+    let text = ObjectBuilder::new().schema_type(Type::String);
+    let module = ResponseBuilder::new()
+        .description("The ES module with which pages watch tasks")
+        .content("text/javascript; charset=utf-8", Content::new(Some(Schema::from(text.build()))));
+    OperationBuilder::new()
+        .summary(Some("Get the module for pages"))
+        .response("200", module)
+        .response("304", ResponseBuilder::new().description("The client has it"))
 }
 
 /// The common part of all operations that read or cancel tasks.

@@ -1,8 +1,10 @@
-//! Owns the handlers for clients: one task in three read modes, many tasks at once, and cancellation.
+//! Owns the handlers for clients: one task in three read modes, many tasks at once, cancellation, and the
+//! module for pages.
 
 mod cancel;
 mod events;
 pub(in crate::http) mod list;
+pub(in crate::http) mod module;
 mod read_mode;
 pub(in crate::http) mod status;
 mod stream;

@@ -64,7 +64,7 @@ async fn the_description_is_of_this_gateway() {
     };
     let plain = describe(&[("upstream.routes", "/v1/predictions/{id},/v1/tasks/{id}")]).await;
     let paths: Vec<&String> = plain["paths"].as_object().unwrap().keys().collect();
-    assert_eq!(paths, ["/livez", "/v1/predictions/{id}", "/v1/tasks", "/v1/tasks/{id}"]);
+    assert_eq!(paths, ["/livez", "/taskgate.js", "/v1/predictions/{id}", "/v1/tasks", "/v1/tasks/{id}"]);
     assert!(plain["paths"]["/v1/tasks/{id}"]["delete"].is_null());
     assert!(plain["components"]["securitySchemes"].is_null(), "open mode asks for none");
     let names = plain["components"]["schemas"].as_object().unwrap();

@@ -56,7 +56,7 @@ async fn from_create_to_end(mut back_end: Command) {
     assert!(!task.contains(KEY) && !task.contains(SECRET), "{task}");
 
     page.args([port.to_string(), format!("http://{}", gateway.address), task]);
-    let mut page = run(page);
+    let page = run(page);
     let mut seen: Vec<Value> = Vec::new();
     while seen.is_empty() || seen[seen.len() - 1]["refused"].is_null() {
         seen.push(serde_json::from_str(&page.next_line()).unwrap());

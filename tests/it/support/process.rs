@@ -120,9 +120,9 @@ impl Program {
 
     /// The next line of standard output.
     #[track_caller]
-    pub fn next_line(&mut self) -> String {
+    pub fn next_line(&self) -> String {
         let Ok(line) = self.stdout.recv_timeout(LIMIT) else {
-            let _ = self.child.kill();
+            self.signal("KILL");
             panic!("it says no more, but:\n{}", self.stderr.iter().collect::<Vec<_>>().join("\n"))
         };
         line
