@@ -1,9 +1,11 @@
 //! Owns the files of credentials: tokens, as hashes, the secrets that sign tickets, and CA certificates. No fault shows the
 //! content of a file, or a path, which may be a secret put in the wrong place.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
@@ -55,13 +57,29 @@ pub(super) fn ticket_secrets(reader: &mut Reader, file: Option<&Path>) -> Option
 /// The certificates of `upstream.ca_file`; none without a file. `None`: the file's fault is in `reader`.
 pub(super) fn certificates(reader: &mut Reader, file: Option<&Path>) -> Option<Vec<CertificateDer<'static>>> {
     let Some(file) = file else { return Some(Vec::new()) };
-    let found = read("CA file", file).and_then(|text| {
-        let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
-        found.ok().filter(|found| !found.is_empty()).ok_or_else(|| {
-            "the CA file holds no certificate in PEM; it begins with -----BEGIN CERTIFICATE-----".to_owned()
-        })
-    });
+    let found = match read_file(file, LARGEST) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            Err("the CA file is not PEM; `openssl x509 -inform der -in FILE` makes that of one in DER"
+                .to_owned())
+        }
+        _ => read("CA file", file).and_then(|text| parse_certificates(&text)),
+    };
     found.map_err(|fault| reader.fault(CA_FILE, fault)).ok()
+}
+
+fn parse_certificates(text: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
+    let found = found.ok().filter(|found| !found.is_empty()).ok_or(
+        "the CA file holds no certificate in PEM, or a part of one; each stands between -----BEGIN CERTIFICATE----- \
+         and -----END CERTIFICATE-----",
+    )?;
+    let mut roots = RootCertStore::empty();
+    match (1..).zip(&found).find(|(_, certificate)| roots.add((*certificate).clone()).is_err()) {
+        Some((number, _)) => {
+            Err(format!("block {number} of the CA file is no certificate; delete it, or put the CA's there"))
+        }
+        None => Ok(found),
+    }
 }
 
 fn read(what: &str, path: &Path) -> Result<String, String> {

@@ -117,9 +117,9 @@ fn judge(text: &str) -> Result<ApiKey, &'static str> {
 /// Whether a text is a line of an environment file, such as `LEMONDATA_API_KEY=sk-…`, and no key that ends in `=`.
 fn is_assignment(text: &str) -> bool {
     text.trim_start().trim_start_matches("export ").split_once('=').is_some_and(|(name, value)| {
-        name.contains('_')
-            && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
-            && !value.trim_matches('=').is_empty()
+        let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let is_telling = ["KEY", "TOKEN", "SECRET"].iter().any(|word| name.to_uppercase().ends_with(word));
+        is_name && (is_telling || value.trim_start_matches(['"', '\'']).starts_with("sk-"))
     })
 }
 

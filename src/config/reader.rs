@@ -64,6 +64,11 @@ impl Reader {
         parse(&self.passed.get(key)?.value).ok()
     }
 
+    /// Whether a taken value was set nowhere, or is faulty.
+    pub(super) fn is_default(&self, key: &str) -> bool {
+        self.passed.get(key).is_none_or(|given| matches!(given.set_by, SetBy::Default))
+    }
+
     /// The keys whose value holds `secret`.
     pub(super) fn holding(&self, secret: &str) -> Vec<&'static str> {
         let holds = |value: &Value| match value {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::HeaderName;
 use toml::Value;
 
-use super::settings::{AccessMode, AllowList, LogFormat, Reading, Settings, Upstream};
+use super::settings::{AccessMode, AllowList, LogFormat, RouteReading, Settings, Upstream};
 use super::units::{duration_text, size_text};
 
 /// The settings as the text of a settings file. The API key and the values of sensitive headers are `***`.
@@ -169,10 +169,10 @@ fn spelled(name: &HeaderName) -> String {
 fn routes(upstream: &Upstream) -> Value {
     let shown = upstream.routes.iter().zip(&upstream.readings).map(|(route, reading)| {
         let path = Value::String(route.template().to_owned());
-        if *reading == Reading::default() {
+        if *reading == RouteReading::default() {
             return path;
         }
-        let Reading { status_pointer, terminal_statuses, result } = reading;
+        let RouteReading { status_pointer, terminal_statuses, result } = reading;
         let entries = [
             ("path", Some(path)),
             ("status_pointer", status_pointer.clone().map(Value::String)),

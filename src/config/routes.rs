@@ -1,6 +1,6 @@
 //! Owns the syntax of the routes, and of the status in their answers.
 
-use super::settings::Reading;
+use super::settings::RouteReading;
 use super::spelling::nearest;
 use super::units::{flag, list, some};
 use super::value::{Parsed, Value, wrong};
@@ -13,17 +13,17 @@ const OWN_PATHS: [&str; 3] = ["/livez", "/v1/tasks", "/taskgate.js"];
 const ROUTE_TABLE: &str = "{ path = \"/v1/tasks/{id}\", status_pointer = \"/data/status\" }";
 
 /// Status paths, at least one. A path may stand alone, or in a table with what is special about it.
-pub(super) fn routes(value: &Value) -> Parsed<Vec<(Route, Reading)>> {
+pub(super) fn routes(value: &Value) -> Parsed<Vec<(Route, RouteReading)>> {
     const EXAMPLE: &str = "/v1/tasks/{id}";
     let Some(items) = value.with_tables() else {
         let paths = some(EXAMPLE, list(EXAMPLE, route))(value)?;
-        return Ok(paths.into_iter().map(|path| (path, Reading::default())).collect());
+        return Ok(paths.into_iter().map(|path| (path, RouteReading::default())).collect());
     };
-    let (mut good, mut faults) = (Vec::<(Route, Reading)>::new(), Vec::new());
+    let (mut good, mut faults) = (Vec::<(Route, RouteReading)>::new(), Vec::new());
     for item in items {
         let read = match item {
             toml::Value::String(text) => {
-                route(text).map(|route| (route, Reading::default())).map_err(|f| vec![f])
+                route(text).map(|route| (route, RouteReading::default())).map_err(|f| vec![f])
             }
             toml::Value::Table(table) => route_table(table),
             _ => wrong(format!("holds something that is neither a path nor a table; write {ROUTE_TABLE}")),
@@ -39,10 +39,10 @@ pub(super) fn routes(value: &Value) -> Parsed<Vec<(Route, Reading)>> {
     if faults.is_empty() { Ok(good) } else { Err(faults) }
 }
 
-fn route_table(table: &toml::Table) -> Parsed<(Route, Reading)> {
+fn route_table(table: &toml::Table) -> Parsed<(Route, RouteReading)> {
     const NAMES: [&str; 4] = ["path", "status_pointer", "terminal_statuses", "result"];
     let mut faults = Vec::new();
-    let mut reading = Reading::default();
+    let mut reading = RouteReading::default();
     let path = table
         .get("path")
         .and_then(toml::Value::as_str)

@@ -136,8 +136,16 @@ fn target(reader: &mut Reader) {
     }
 }
 
-/// Only the gateway sets the header that carries the key.
+/// Only the gateway sets the header that carries the key, and another one than usual wants its scheme named.
 fn one_key(reader: &mut Reader) {
+    let is_usual = reader.again("upstream.auth_header", auth_header) == Some(http::header::AUTHORIZATION);
+    if !is_usual && !reader.is_default("upstream.auth_header") && reader.is_default("upstream.auth_scheme") {
+        reader.fault(
+            "upstream.auth_header",
+            "carries \"Bearer KEY\" as long as upstream.auth_scheme is not set; write auth_scheme = \"\" for the key \
+             alone, or \"Bearer\" if that is meant",
+        );
+    }
     if let (Some(name), Some(headers)) =
         (reader.again("upstream.auth_header", auth_header), reader.again("upstream.headers", headers))
         && headers.iter().any(|(other, _)| *other == name)

@@ -131,7 +131,9 @@ pub(super) fn budget(reader: &mut Reader) -> Option<Budget> {
 fn burst(value: &Value) -> Parsed<Option<u32>> {
     match value {
         Value::Text(text) | Value::Toml(toml::Value::String(text)) if text.trim() == "auto" => Ok(None),
-        _ => count(1..=100_000)(value).map(Some),
+        _ => count(1..=100_000)(value)
+            .map(Some)
+            .map_err(|faults| faults.into_iter().map(|fault| format!("{fault}, or \"auto\"")).collect()),
     }
 }
 

@@ -87,7 +87,7 @@ pub struct Upstream {
     /// The status paths served, at least one.
     pub routes: Routes,
     /// How the answers of each route are read, in the order of the routes.
-    pub readings: Vec<Reading>,
+    pub readings: Vec<RouteReading>,
     /// The header that carries the key.
     pub auth_header: HeaderName,
     /// The scheme before the key in `auth_header`: one token of RFC 9110, 5.6.2; empty: the key stands alone.
@@ -119,7 +119,7 @@ pub struct Upstream {
 
 /// How the answers of one route are read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Reading {
+pub struct RouteReading {
     /// The route's own `status_pointer`.
     pub status_pointer: Option<String>,
     /// The route's own `terminal_statuses`.

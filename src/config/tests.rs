@@ -227,7 +227,7 @@ fn what_is_printed_can_be_read_again() {
     "#;
     let first = loaded(file, &[]);
     assert_eq!(first.upstream.base_url.as_str(), "http://lemon.internal:8080/prefix");
-    let own = |reading: &Reading| (reading.status_pointer.is_some(), reading.result);
+    let own = |reading: &RouteReading| (reading.status_pointer.is_some(), reading.result);
     let readings: Vec<_> = first.upstream.readings.iter().map(own).collect();
     assert_eq!(readings, [(false, false), (true, false), (false, true)]);
     assert_eq!(first.upstream.routes.find("/b/x").unwrap().route(), 2);

@@ -13,7 +13,7 @@ use thiserror::Error;
 pub const MAX_ID: usize = 300;
 
 /// The characters of an id, as texts show them.
-pub const ID_CHARACTERS: &str = "A-Z a-z 0-9 _ - = .";
+pub const ID_CHARACTERS: &str = "A-Z a-z 0-9 . _ - =";
 
 const PLACE: &str = "{id}";
 
@@ -64,7 +64,8 @@ impl Route {
     pub fn parse(template: &str) -> Result<Self, RouteFault> {
         let path = template.strip_prefix('/').ok_or(RouteFault::NotAbsolute)?;
         let mut places = 0;
-        for segment in path.split('/') {
+        // Some frameworks have a slash at the end of each path.
+        for segment in path.strip_suffix('/').unwrap_or(path).split('/') {
             if segment == PLACE {
                 places += 1;
             } else if segment.contains(['{', '}']) {
@@ -317,6 +318,9 @@ mod tests {
         let routes = routes(&["/v1/tasks/{id}", "/fal-ai/flux/requests/{id}/status"]);
         let key = routes.find("/v1/tasks/ldtask_0-9").unwrap();
         assert_eq!((key.path(), key.id(), key.route()), ("/v1/tasks/ldtask_0-9", "ldtask_0-9", 0));
+        let slash = self::routes(&["/api/tasks/{id}/"]);
+        assert_eq!(slash.find("/api/tasks/a/").unwrap().path(), "/api/tasks/a/");
+        assert_eq!(slash.find("/api/tasks/a"), Err(PathFault::UnknownRoute));
         let key = routes.find("/fal-ai/flux/requests/abc/status").unwrap();
         assert_eq!((key.id(), key.route()), ("abc", 1));
     }
@@ -393,6 +397,7 @@ mod tests {
             ("/v1/x{id}", RouteFault::Place),
             ("/v1/{task}", RouteFault::Place),
             ("/v1//{id}", RouteFault::Segment(String::new())),
+            ("/v1/{id}//", RouteFault::Segment(String::new())),
             ("/../{id}", RouteFault::Segment("..".into())),
             ("/a?b/{id}", RouteFault::Segment("a?b".into())),
         ];

@@ -56,14 +56,19 @@ pub(super) fn is_json(body: &[u8]) -> bool {
     serde_json::from_slice::<&RawValue>(without_mark(body)).is_ok()
 }
 
+/// Whether a body is one complete JSON object: then no part of it is missing.
+pub(super) fn is_whole_object(body: &[u8]) -> bool {
+    is_json(body) && without_mark(body).trim_ascii_start().starts_with(b"{")
+}
+
 /// Classifies the answers of each route as the settings say.
 pub struct Judge {
     /// In the order of the routes.
-    readings: Vec<Reading>,
+    forms: Vec<AnswerForm>,
 }
 
-/// How the answers of a route are read.
-enum Reading {
+/// What the answers of a route hold.
+enum AnswerForm {
     /// They hold a status.
     Status(Status),
     /// They are a result, or say that there is none yet.
@@ -82,15 +87,30 @@ struct Content {
 impl Judge {
     /// Uses `status_pointer` and `terminal_statuses`, or those of the route.
     pub fn new(settings: &config::Upstream) -> Self {
-        let reading = |own: &config::Reading| {
+        let reading = |own: &config::RouteReading| {
             if own.result {
-                return Reading::Result;
+                return AnswerForm::Result;
             }
             let place = own.status_pointer.as_ref().unwrap_or(&settings.status_pointer);
             let terminal = own.terminal_statuses.as_ref().unwrap_or(&settings.terminal_statuses);
-            Reading::Status(Status::new(place, terminal.clone()))
+            AnswerForm::Status(Status::new(place, terminal.clone()))
         };
-        Self { readings: settings.readings.iter().map(reading).collect() }
+        Self { forms: settings.readings.iter().map(reading).collect() }
+    }
+
+    /// Whether a status code by itself says that the task goes on.
+    pub(super) fn is_not_yet(&self, key: &TaskKey, status: StatusCode) -> bool {
+        match self.forms.get(key.route()) {
+            Some(AnswerForm::Result) => phase_of_result(status) == Phase::Live,
+            Some(AnswerForm::Status(_)) | None => status == StatusCode::ACCEPTED,
+        }
+    }
+
+    /// Whether an answer with this code holds a status, by the settings. A boolean is often absent until the end.
+    pub(super) fn expects_word(&self, key: &TaskKey, status: StatusCode) -> bool {
+        let form = self.forms.get(key.route());
+        let is_word = matches!(form, Some(AnswerForm::Status(place)) if !place.may_be_absent());
+        is_word && status.is_success() && status != StatusCode::ACCEPTED
     }
 
     /// Makes a snapshot of a complete answer that [`by_status`] let through, and reads which task it names.
@@ -108,10 +128,12 @@ impl Judge {
     ) -> Result<Fetched, Unreadable> {
         let parsed = serde_json::from_slice(without_mark(&body));
         let document: &RawValue = parsed.map_err(|_| Unreadable::NotJson)?;
-        let Content { phase, word, foreign } = match self.readings.get(key.route()) {
-            Some(Reading::Status(place)) if status.is_success() => Content::of_state(key, document, place)?,
-            Some(Reading::Result) => Content::of_code(key, document, phase_of_result(status)),
-            Some(Reading::Status(_)) | None => Content::of_code(key, document, phase_of_refusal(status)),
+        let Content { phase, word, foreign } = match self.forms.get(key.route()) {
+            Some(AnswerForm::Status(place)) if status.is_success() => {
+                Content::of_state(key, document, place)?
+            }
+            Some(AnswerForm::Result) => Content::of_code(key, document, phase_of_result(status)),
+            Some(AnswerForm::Status(_)) | None => Content::of_code(key, document, phase_of_refusal(status)),
         };
         let is_over = phase == Phase::Terminal;
         let lifetime = is_over.then(|| expiry::result_lifetime(document, now)).flatten();
@@ -204,7 +226,7 @@ mod tests {
 
     fn status_at(place: &str, words: &[&str]) -> Judge {
         let words = words.iter().map(|word| (*word).to_owned()).collect();
-        Judge { readings: vec![Reading::Status(Status::new(place, words))] }
+        Judge { forms: vec![AnswerForm::Status(Status::new(place, words))] }
     }
 
     fn answer(judge: &Judge, id: &str, code: u16, body: &str) -> Result<Fetched, Unreadable> {
@@ -373,7 +395,7 @@ mod tests {
 
     #[test]
     fn a_result_is_over_with_its_code() {
-        let judge = Judge { readings: vec![Reading::Result] };
+        let judge = Judge { forms: vec![AnswerForm::Result] };
         let phase = |code, body| phase_by(&judge, code, body);
         for code in [202, 400, 404, 409, 425] {
             assert_eq!(

@@ -36,7 +36,7 @@ pub use self::counters::UpstreamCounters;
 use self::counters::{Attempt, AttemptKind};
 use self::credentials::Credentials;
 pub use self::setup_error::SetupError;
-use self::unusable::Unusable;
+use self::unusable::{Reason, Unusable};
 pub use self::usability::Usability;
 use crate::config;
 use crate::core::budget::Permit;
@@ -89,12 +89,12 @@ impl From<Failure> for Unanswered {
 }
 
 impl Unanswered {
-    fn invalid(status: StatusCode, reason: Unusable) -> Self {
-        Self { failure: Failure::InvalidResponse { status: status.as_u16() }, reason: Some(reason) }
+    fn invalid(status: StatusCode, reason: impl Into<Unusable>) -> Self {
+        Self { failure: Failure::InvalidResponse { status: status.as_u16() }, reason: Some(reason.into()) }
     }
 
     fn unreachable(error: &reqwest::Error) -> Self {
-        let reason = Unusable::NoConnection(Causes(error).to_string());
+        let reason = Unusable::no_answer(&Causes(error).to_string());
         Self { failure: Failure::Unreachable, reason: Some(reason) }
     }
 }
@@ -129,7 +129,7 @@ impl Upstream {
         // Both permits are held until the body is read: until then the request counts as in flight.
         let credentials = self.credentials();
         let (response, attempt, _second) = self.send(key, &permit, &credentials, connection).await?;
-        permit.heed(&quota::of(response.headers(), (self.clock)()));
+        self.heed(&permit, &response);
         let answer = self.receive(key, response, attempt, &credentials).await?;
         self.judge(key, answer)
     }
@@ -147,7 +147,7 @@ impl Upstream {
                 return Err(Unanswered::unreachable(&error));
             }
         };
-        permit.heed(&quota::of(response.headers(), (self.clock)()));
+        self.heed(&permit, &response);
         let answer = self.receive(key, response, attempt, &credentials).await?;
         drop(permit);
         if !classify::is_json(&answer.body) {
@@ -164,24 +164,43 @@ impl Upstream {
 
     /// Remembers whether the answers to status requests can be used.
     fn note(&self, key: &TaskKey, result: Result<Fetched, Unanswered>) -> Result<Fetched, Failure> {
-        let (result, reason) = match result {
+        match result {
             Ok(fetched) => {
-                let Snapshot { phase, status, .. } = &fetched.snapshot;
-                match (phase, status) {
-                    (Phase::Refused, &StatusCode::FORBIDDEN) => (Ok(fetched), Some(Unusable::Forbidden)),
-                    (Phase::Refused, _) => (Ok(fetched), None),
-                    (Phase::Live | Phase::Terminal | Phase::Missing, _) => {
-                        self.usability.usable();
-                        (Ok(fetched), None)
+                let Snapshot { phase, status, word, .. } = &fetched.snapshot;
+                match phase {
+                    Phase::Refused if *status == StatusCode::FORBIDDEN => {
+                        self.usability.unusable(key, Reason::Forbidden.into());
+                    }
+                    Phase::Live | Phase::Terminal if self.judge.expects_word(key, *status) => {
+                        self.usability.usable_with(key, word.is_some());
+                    }
+                    // A refusal in JSON is one of the API's.
+                    Phase::Live | Phase::Terminal | Phase::Missing | Phase::Refused => {
+                        self.usability.usable()
                     }
                 }
+                Ok(fetched)
             }
-            Err(Unanswered { failure, reason }) => (Err(failure), reason),
-        };
-        if let Some(reason) = reason {
-            self.usability.unusable(key, reason);
+            Err(Unanswered { failure, reason: None }) => {
+                if failure.status().is_some() {
+                    self.usability.answered();
+                }
+                Err(failure)
+            }
+            Err(Unanswered { failure, reason: Some(reason) }) => {
+                // What the upstream says of itself may hold the key, in any disguise.
+                let credentials = self.credentials();
+                self.usability.unusable(key, reason.without(|text| credentials.scrub.is_in(text)));
+                Err(failure)
+            }
         }
-        result
+    }
+
+    /// Slows the budget down where an answer tells a quota. A 429 is obeyed by itself.
+    fn heed(&self, permit: &Permit, response: &Response) {
+        if response.status() != StatusCode::TOO_MANY_REQUESTS {
+            permit.heed(&quota::of(response.headers(), (self.clock)()));
+        }
     }
 
     /// Reads a whole answer, and removes the key from it.
@@ -200,8 +219,8 @@ impl Upstream {
                 Failure::RateLimited { retry_after: None } => self.named_in_body(response).await.into(),
                 Failure::InvalidResponse { .. } => {
                     let location = response.headers().get(header::LOCATION);
-                    let location = location.map(|value| sent.scrub.text(value.as_bytes()));
-                    let to = Unusable::redirect(status, location.as_deref(), response.url(), key.path());
+                    let location = location.and_then(|value| value.to_str().ok());
+                    let to = Unusable::redirect(status, location, response.url(), key);
                     Unanswered { failure, reason: Some(to) }
                 }
                 failure => failure.into(),
@@ -218,10 +237,10 @@ impl Upstream {
             return Err(Failure::Unreachable.into());
         };
         attempt.answered(status);
-        let Some(body) = read else { return Err(Unanswered::invalid(status, Unusable::TooLarge)) };
+        let Some(body) = read else { return Err(Unanswered::invalid(status, Reason::TooLarge)) };
         // "Not yet" without words. As an object it passes through streams and lists.
-        let is_accepted = status == StatusCode::ACCEPTED && body.is_empty();
-        let body = if is_accepted { Bytes::from_static(b"{}") } else { body };
+        let is_bare = body.is_empty() && self.judge.is_not_yet(key, status);
+        let body = if is_bare { Bytes::from_static(b"{}") } else { body };
         let is_page = unusable::is_page(content_type.as_ref(), &body);
         // The key that was sent and the key in force are both removed: they differ after a reload.
         let now = self.credentials();
@@ -242,7 +261,7 @@ impl Upstream {
             .map_err(|unreadable| {
                 let reason = match unreadable {
                     Unreadable::NotJson => Unusable::not_json(status, is_page),
-                    Unreadable::NoState => Unusable::NoState(status.as_u16()),
+                    Unreadable::NoState => Reason::NoState(status.as_u16()).into(),
                 };
                 Unanswered::invalid(status, reason)
             })?;
@@ -347,14 +366,14 @@ impl Upstream {
         // The announcement may be false: more than this is allocated only for a body that has begun to come.
         let mut body = Vec::with_capacity(announced.min(MAX_AHEAD));
         // The end of the connection ends a body without a length (RFC 9112, 6.3). If that end is not a clean one, the
-        // body may be cut; but no object is complete before its end, and other bodies are no states.
+        // body may be cut; but no object is complete before its end.
         let ends_with_connection = response.content_length().is_none()
             && !response.headers().contains_key(header::TRANSFER_ENCODING);
         loop {
             let chunk = match response.chunk().await {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => break,
-                Err(_) if ends_with_connection && !body.is_empty() => break,
+                Err(_) if ends_with_connection && classify::is_whole_object(&body) => break,
                 Err(error) => return Err(error),
             };
             if body.len() + chunk.len() > self.max_body {
@@ -389,6 +408,6 @@ impl Source for Upstream {
 
 /// The coding of an answer, if it is another than `identity`, which was asked for.
 fn coding(headers: &HeaderMap) -> Option<&[u8]> {
-    let coding = headers.get(header::CONTENT_ENCODING)?.as_bytes();
-    (!coding.eq_ignore_ascii_case(b"identity")).then_some(coding)
+    let coding = headers.get(header::CONTENT_ENCODING)?.as_bytes().trim_ascii();
+    (!coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity")).then_some(coding)
 }

@@ -43,7 +43,9 @@ fn number(headers: &HeaderMap, name: &str) -> Option<f64> {
 
 /// A number of digits with at most one point.
 pub(super) fn decimal(text: &str) -> Option<f64> {
-    text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.').then(|| text.parse().ok())?
+    let number =
+        text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.').then(|| text.parse().ok())??;
+    f64::is_finite(number).then_some(number)
 }
 
 /// The time to a moment: seconds to go, Unix seconds or Unix milliseconds.
@@ -89,6 +91,7 @@ mod tests {
             ("0.2".to_owned(), Some(1)),
             ("1000000000".to_owned(), Some(1_000_000_000)),
             ("9".repeat(40), Some(u64::from(u32::MAX))),
+            ("9".repeat(400), None),
             (date(NOW + 30), Some(30)),
             (date(NOW - 1000), None),
             ("0".to_owned(), None),

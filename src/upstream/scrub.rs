@@ -14,6 +14,8 @@ const USUAL_TYPES: [&str; 2] = ["application/json", "application/json; charset=u
 /// The API keys to remove, in each spelling that they may have inside JSON.
 pub(super) struct Scrub {
     spellings: Vec<Finder<'static>>,
+    /// The keys in lower case.
+    folded: Vec<Finder<'static>>,
 }
 
 impl Scrub {
@@ -29,7 +31,9 @@ impl Scrub {
                 }
             }
         }
-        Self { spellings: spellings.iter().map(|spelling| Finder::new(spelling).into_owned()).collect() }
+        let finders = |texts: &[Vec<u8>]| texts.iter().map(|text| Finder::new(text).into_owned()).collect();
+        let folded: Vec<_> = spellings.iter().map(|spelling| spelling.to_ascii_lowercase()).collect();
+        Self { spellings: finders(&spellings), folded: finders(&folded) }
     }
 
     /// The body, with each occurrence of a key replaced by `***`. A body without one is not copied.
@@ -40,9 +44,18 @@ impl Scrub {
         })
     }
 
-    /// A text, with each occurrence of a key replaced by `***`.
-    pub(super) fn text(&self, text: &[u8]) -> String {
-        String::from_utf8_lossy(&self.body(Bytes::copy_from_slice(text))).into_owned()
+    /// Whether a text holds a key, in any case (hosts have none), percent-encoded or as it is.
+    pub(super) fn is_in(&self, text: &str) -> bool {
+        let mut text = text.as_bytes().to_vec();
+        // Encoded up to three times over.
+        for _ in 0..=3 {
+            let folded = text.to_ascii_lowercase();
+            if self.folded.iter().any(|key| key.find(&folded).is_some()) {
+                return true;
+            }
+            text = percent_decoded(&text);
+        }
+        false
     }
 
     /// The content type, if it is one of JSON. If there is none, or it is another or holds a key, it becomes that of JSON,
@@ -63,6 +76,21 @@ impl Scrub {
             HeaderValue::from_bytes(value.as_bytes()).unwrap_or(json)
         }
     }
+}
+
+/// `%41` is `A`; what is no such encoding stays.
+fn percent_decoded(text: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [first, after @ ..] = rest {
+        let byte = after
+            .get(..2)
+            .filter(|_| *first == b'%')
+            .and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
+        decoded.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { &after[2..] } else { after };
+    }
+    decoded
 }
 
 /// Whether a content type is one of JSON (RFC 8259, 11; RFC 6839, 3.1).
@@ -99,6 +127,17 @@ mod tests {
         assert_eq!(clean(r#"{"k":"sk-a\/b"}"#), r#"{"k":"***"}"#);
         assert_eq!(clean(r#"{"k":"sk-a"}"#), r#"{"k":"sk-a"}"#);
         assert_eq!(clean(""), "");
+    }
+
+    #[test]
+    fn a_key_is_found_in_disguise() {
+        let scrub = Scrub::new(&[ApiKey::new("sk-Abc/1")]);
+        for text in ["x sk-Abc/1 y", "https://SK-ABC/1", "/sk%2DAbc%2f1/", "/sk%252DAbc/1", "/%73%6b-abc/1"] {
+            assert!(scrub.is_in(text), "{text}");
+        }
+        for text in ["", "sk-Ab", "%", "%zz", "sk-Abc%2", "/sk-Abc/2"] {
+            assert!(!scrub.is_in(text), "{text}");
+        }
     }
 
     #[test]

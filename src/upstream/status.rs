@@ -21,6 +21,11 @@ impl Status {
         Self { pointer: pointer(place), terminal, has_booleans, has_numbers }
     }
 
+    /// Whether answers may lack the status until the end.
+    pub(super) fn may_be_absent(&self) -> bool {
+        self.has_booleans
+    }
+
     pub(super) fn first_token(&self) -> &str {
         self.pointer.first().map_or("", String::as_str)
     }

@@ -218,7 +218,7 @@ async fn a_quota_that_runs_low_slows_the_gateway_and_shows_on_the_dashboard() {
         Reply::new(200, headers, r#"{"status":"processing"}"#)
     };
     let upstream = Upstream::start(move |_, _| reply()).await;
-    for (heed, expected) in [("true", "12"), ("false", "800")] {
+    for (heed, expected) in [("true", "52"), ("false", "800")] {
         let gateway = gateway(&upstream, &[("budget.heed_headers", heed)]).await;
         assert_eq!(get(gateway.address, "/v1/tasks/a").await.status, 200);
         let page = get(gateway.admin, "/metrics").await.text();

@@ -218,7 +218,7 @@ async fn what_a_request_causes_upstream_is_logged_under_its_name() {
         let (program, at, _) = serve(&upstream.base_url(), &settings);
         let name = format!("web-{number}");
         get_with(at, path, &format!("{headers}{}", id(&name))).await;
-        let line = program.wait_for_log("no connection to the upstream").pop().unwrap();
+        let line = program.wait_for_log("no answer from the upstream").pop().unwrap();
         let event = &events(&line)[0];
         assert_eq!(
             (&event["span"]["request_id"], &event["task"]),
@@ -230,7 +230,7 @@ async fn what_a_request_causes_upstream_is_logged_under_its_name() {
     let text = [("TASKGATE_UPSTREAM__BASE_URL", nobody.as_str())];
     let (program, at, _) = serve(&upstream.base_url(), &text);
     get_with(at, "/v1/tasks/a", &id("web-text")).await;
-    let line = program.wait_for_log("no connection to the upstream").pop().unwrap();
+    let line = program.wait_for_log("no answer from the upstream").pop().unwrap();
     assert!(line.contains("request{request_id=\"web-text\"}"), "{line}");
 }
 

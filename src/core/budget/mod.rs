@@ -27,6 +27,11 @@ use super::rolling_counter::RollingCounter;
 use super::task::TaskKey;
 use super::time::later;
 
+/// A quota that slows the gateway down to this part of its rate is worth a line in the log …
+const WORTH_A_LINE: f64 = 0.5;
+/// … but not each time.
+const REMINDER: Duration = Duration::from_secs(600);
+
 /// The availability of a permit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Readiness {
@@ -84,6 +89,8 @@ struct Ledger {
     /// The part of a quota that this gateway uses; `None`: what the upstream tells is not heeded.
     share: Option<f64>,
     heeded: Option<Heeded>,
+    /// When it was logged that a quota is short.
+    quota_told: Option<Instant>,
     closed_since: Option<Instant>,
     in_flight: usize,
     max_in_flight: usize,
@@ -98,6 +105,7 @@ impl Budget {
             gate: Gate::new(),
             share: None,
             heeded: None,
+            quota_told: None,
             closed_since: None,
             in_flight: 0,
             max_in_flight,
@@ -328,6 +336,27 @@ impl Permit {
         let mut ledger = self.budget.ledger();
         let Some(share) = ledger.share.filter(|_| !quotas.is_empty()) else { return };
         ledger.heeded = Heeded::new(quotas, share, &ledger.bucket, ledger.heeded.as_ref(), now);
+        let per_minute = ledger.heeded.as_ref().and_then(|heeded| heeded.effective_per_minute(now));
+        let is_slow = per_minute.filter(|rate| *rate < ledger.bucket.effective_per_minute() * WORTH_A_LINE);
+        let is_old = ledger.quota_told.is_none_or(|told| now.saturating_duration_since(told) >= REMINDER);
+        let news = is_slow.zip(ledger.heeded.as_ref().map(|heeded| heeded.quota)).filter(|_| is_old);
+        if news.is_some() {
+            ledger.quota_told = Some(now);
+        }
+        drop(ledger);
+        if let Some((per_minute, quota)) = news {
+            cause::log(|| {
+                tracing::warn!(
+                    remaining = quota.remaining,
+                    limit = quota.limit,
+                    resets_s = quota.resets_in.as_secs(),
+                    per_minute,
+                    "the upstream says that less of the key's limit is left than the settings suppose: requests go \
+                     on more slowly until its reset; if this comes back, other programs use the key, or \
+                     budget.requests_per_minute is more than its limit"
+                );
+            });
+        }
     }
 
     /// A second permit for another attempt, as [`Budget::another`].

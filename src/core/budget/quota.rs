@@ -30,9 +30,13 @@ impl Quota {
     }
 
     /// The rate at which the part of this gateway lasts until the reset, in requests a minute. `limit` is that of the
-    /// settings, for an answer that names none.
+    /// settings.
+    ///
+    /// Others have their part of what the key allows until then: what they have used already is not kept for them once
+    /// more, and a day's quota not in its last minute.
     fn per_minute(&self, share: f64, limit: f64) -> f64 {
-        let reserve = (1.0 - share) * self.limit.unwrap_or(limit);
+        let until_then = limit * self.resets_in.as_secs_f64() / 60.0;
+        let reserve = (1.0 - share) * self.limit.map_or(until_then, |limit| limit.min(until_then));
         let spare = (self.remaining - reserve).max(0.0);
         (spare * 60.0 / self.resets_in.as_secs_f64()).max(LEAST)
     }
@@ -124,6 +128,8 @@ mod tests {
         assert_eq!(rate(&[quota(1000.0, 600.0, 20.0)]), None, "the window is nearly over");
         assert_eq!(rate(&[quota(1000.0, 200.0, 60.0)]), Some(LEAST));
         assert_eq!(rate(&[quota(1000.0, 0.0, 1.0)]), Some(LEAST));
+        assert_eq!(rate(&[quota(1000.0, 200.0, 30.0)]), Some(200.0), "others have used a half of theirs");
+        assert_eq!(rate(&[quota(100_000.0, 15_000.0, 50.0)]), None, "a day's quota in its last minute");
         assert_eq!(rate(&[quota(100.0, 30.0, 10.0)]), Some(60.0), "a window of ten seconds");
         assert_eq!(rate(&[Quota { limit: None, ..quota(0.0, 600.0, 60.0) }]), Some(400.0));
     }
@@ -137,6 +143,30 @@ mod tests {
         assert_eq!(rate(&[]), None);
     }
 
+    /// Fixed windows of ten seconds and 200 requests, of which others use their fifth at the begin.
+    #[test]
+    fn both_parts_of_a_window_are_used() {
+        let start = Instant::now();
+        let mut settings = Bucket::new(Rate { per_minute: 960.0, burst: 96 }, start);
+        let mut heeded: Option<Heeded> = None;
+        let mut sent = [0u32; 6];
+        for tick in 0..6000u32 {
+            let (now, window) = (start + Duration::from_millis(10) * tick, (tick / 1000) as usize);
+            let resets_in = Duration::from_millis(10) * (1000 - tick % 1000);
+            if heeded.as_ref().is_some_and(|heeded| heeded.ready_at(now, 0) > now) || !settings.take(now) {
+                continue;
+            }
+            if let Some(heeded) = &mut heeded {
+                heeded.take(now);
+            }
+            sent[window] += 1;
+            let remaining = f64::from(200 - 40 - sent[window].min(160));
+            let told = Quota { limit: Some(200.0), remaining, resets_in };
+            heeded = Heeded::new(&[told], 0.8, &settings, heeded.as_ref(), now);
+        }
+        assert!(sent.iter().all(|count| (145..=160).contains(count)), "{sent:?}");
+    }
+
     #[test]
     fn it_slows_until_the_reset_and_what_was_sent_stays_spent() {
         let now = Instant::now();
@@ -147,7 +177,7 @@ mod tests {
         let soon = now + Duration::from_secs(3);
         assert_eq!(heeded.ready_at(soon, 0), now + Duration::from_secs(6));
         let mut again =
-            Heeded::new(&[quota(1000.0, 209.5, 57.0)], 0.8, &settings, Some(&heeded), soon).unwrap();
+            Heeded::new(&[quota(1000.0, 199.5, 57.0)], 0.8, &settings, Some(&heeded), soon).unwrap();
         assert_eq!(again.tokens(soon), Some(0));
         again.take(soon);
         assert_eq!(again.ready_at(soon, 1000), soon + Duration::from_secs(57), "at the reset at the latest");

@@ -85,8 +85,8 @@ impl Health {
                     say(
                         Well,
                         "All well, but slowed down",
-                        "The upstream says that little of the key's limit is left until its reset: other programs \
-                        use the key too. The rate follows what it says.",
+                        "The upstream says that less of the key's limit is left than the settings suppose: other \
+                        programs use the key too, or budget.requests_per_minute is more than its limit.",
                     )
                 } else if budget.effective_per_minute < budget.rate.per_minute {
                     say(

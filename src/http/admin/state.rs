@@ -23,11 +23,11 @@ pub(super) struct Parts {
     pub(super) board: Board,
     pub(super) started: Instant,
     pub(super) max_bytes: u64,
-    pub(super) unusable: Unusable,
+    pub(super) unusable: Diagnosis,
 }
 
 /// Tells why the upstream's answers cannot be used, if so.
-pub type Unusable = Box<dyn Fn() -> Option<String> + Send + Sync>;
+pub type Diagnosis = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
 impl Admin {
     /// The handlers that show these parts. The uptime begins now.
@@ -36,7 +36,7 @@ impl Admin {
         gateway: Gateway,
         budget: Budget,
         lifecycle: Lifecycle,
-        unusable: Unusable,
+        unusable: Diagnosis,
     ) -> Self {
         let auth = Auth::new(settings, Arc::clone(&gateway.0.access));
         let (started, max_bytes) = (Instant::now(), settings.cache.max_bytes);

@@ -76,7 +76,11 @@ impl Upstream {
     /// Answers each request by `script`, which gets its number, from 0, and its bytes.
     #[expect(clippy::unused_async, reason = "it needs a runtime, as what is awaited has one")]
     pub async fn start(script: impl Fn(usize, &str) -> Reply + Send + Sync + 'static) -> Self {
-        let port = ClosedPort::new();
+        Self::at(ClosedPort::new(), script)
+    }
+
+    /// As [`start`](Self::start), on a port that was closed until now.
+    pub fn at(port: ClosedPort, script: impl Fn(usize, &str) -> Reply + Send + Sync + 'static) -> Self {
         let address = port.address;
         let listener = socket_on(address);
         listener.listen(1024).unwrap();
