@@ -176,7 +176,7 @@ impl Upstream {
                     }
                     // A refusal in JSON is one of the API's.
                     Phase::Live | Phase::Terminal | Phase::Missing | Phase::Refused => {
-                        self.usability.usable()
+                        self.usability.usable();
                     }
                 }
                 Ok(fetched)

@@ -8,6 +8,7 @@ mod dashboard;
 mod description;
 pub mod parts;
 pub mod play;
+mod python;
 mod taskgate_js;
 mod tickets;
 mod watching;
