@@ -9,8 +9,6 @@ use reqwest::{Certificate, Client, redirect, retry};
 use rustls::pki_types::CertificateDer;
 use tokio::time::{Duration, Instant};
 
-/// The largest number of headers of an answer.
-const MAX_HEADERS: usize = 500;
 /// The largest number of idle connections to the upstream.
 const MAX_IDLE: usize = 32;
 /// The time after a refused answer in which no connection is kept. An upstream that sends one response too many may send
@@ -88,10 +86,8 @@ fn client(connect_timeout: Duration, ca: &[Certificate], max_idle: usize) -> Res
         .retry(retry::never().max_retries_per_request(0))
         .no_proxy()
         .http1_only()
-        // Upstreams behind protecting proxies send cookies with bytes that no header may have, and more headers than the
-        // hundred that are usual. None of them is read.
+        // Upstreams behind protecting proxies send cookies with bytes that no header may have. None of them is read.
         .http1_ignore_invalid_headers_in_responses(true)
-        .http1_max_headers(MAX_HEADERS)
         .tls_certs_merge(ca.iter().cloned())
         .tcp_nodelay(true)
         .referer(false)
