@@ -18,7 +18,7 @@ use crate::{Failure, upstream};
 const ROUNDS: usize = 5;
 const LOGGING: [(&str, &str); 1] = [("TASKGATE_LOG__ACCESS", "true")];
 
-/// What becomes of the log.
+/// The fate of the log.
 #[derive(Debug, Clone, Copy)]
 enum Fate {
     /// Each line is read at once: the control.

@@ -62,7 +62,7 @@ pub(super) fn certificates(reader: &mut Reader, file: Option<&Path>) -> Option<V
             Err("the CA file is not PEM; `openssl x509 -inform der -in FILE` makes that of one in DER"
                 .to_owned())
         }
-        _ => read("CA file", file).and_then(|text| parse_certificates(&text)),
+        read => told("CA file", read).and_then(|text| parse_certificates(&text)),
     };
     found.map_err(|fault| reader.fault(CA_FILE, fault)).ok()
 }
@@ -83,7 +83,12 @@ fn parse_certificates(text: &str) -> Result<Vec<CertificateDer<'static>>, String
 }
 
 fn read(what: &str, path: &Path) -> Result<String, String> {
-    let text = read_file(path, LARGEST).map_err(|error| {
+    told(what, read_file(path, LARGEST))
+}
+
+/// The text of a file, or the fault and its cure.
+fn told(what: &str, read: io::Result<Option<String>>) -> Result<String, String> {
+    let text = read.map_err(|error| {
         format!("the {what} cannot be read: {}; name one that the gateway may read", why(&error))
     })?;
     text.ok_or_else(|| format!("the {what} is larger than {}; is it the right one?", size_text(LARGEST)))

@@ -52,22 +52,12 @@ fn route_table(table: &toml::Table) -> Parsed<(Route, RouteReading)> {
     let mut said = |fault: String| faults.push(format!("{shown}: {fault}"));
     for (name, value) in table {
         let value = Value::Toml(value.clone());
-        let mut tell =
-            |found: Vec<String>| found.into_iter().for_each(|fault| said(format!("{name} {fault}")));
+        let tell = |found: Vec<String>| found.into_iter().for_each(|fault| said(format!("{name} {fault}")));
         match name.as_str() {
             "path" => {}
-            "status_pointer" => match pointer(&value) {
-                Ok(pointer) => reading.status_pointer = Some(pointer),
-                Err(found) => tell(found),
-            },
-            "terminal_statuses" => match statuses(&value) {
-                Ok(statuses) => reading.terminal_statuses = Some(statuses),
-                Err(found) => tell(found),
-            },
-            "result" => match flag(&value) {
-                Ok(result) => reading.result = result,
-                Err(found) => tell(found),
-            },
+            "status_pointer" => reading.status_pointer = pointer(&value).map_err(tell).ok(),
+            "terminal_statuses" => reading.terminal_statuses = statuses(&value).map_err(tell).ok(),
+            "result" => reading.result = flag(&value).map_err(tell).unwrap_or_default(),
             other => said(match nearest(other, NAMES) {
                 Some(near) => format!("{other} is no setting of a route; did you mean {near}?"),
                 None => format!("{other} is no setting of a route; there are {}", NAMES.join(", ")),

@@ -67,7 +67,7 @@ pub struct Judge {
     forms: Vec<AnswerForm>,
 }
 
-/// What the answers of a route hold.
+/// The form of a route's answers.
 enum AnswerForm {
     /// They hold a status.
     Status(Status),
@@ -75,7 +75,7 @@ enum AnswerForm {
     Result,
 }
 
-/// What an answer says.
+/// The content of an answer.
 struct Content {
     phase: Phase,
     /// The status in the upstream's own word.

@@ -284,6 +284,21 @@ impl Ledger {
         if ready <= now { Readiness::Now } else { Readiness::At(ready) }
     }
 
+    /// Keeps to these quotas. Returns the slower rate and its quota where that is worth a line in the log.
+    fn heed(&mut self, quotas: &[Quota], now: Instant) -> Option<(f64, Quota)> {
+        let share = self.share.filter(|_| !quotas.is_empty())?;
+        self.heeded = Heeded::new(quotas, share, &self.bucket, self.heeded.as_ref(), now);
+        let heeded = self.heeded.as_ref()?;
+        let per_minute = heeded.effective_per_minute(now)?;
+        let is_slow = per_minute < self.bucket.effective_per_minute() * WORTH_A_LINE;
+        let is_old = self.quota_told.is_none_or(|told| now.saturating_duration_since(told) >= REMINDER);
+        if !is_slow || !is_old {
+            return None;
+        }
+        self.quota_told = Some(now);
+        Some((per_minute, heeded.quota))
+    }
+
     /// The time at which the request behind `ahead` others has a token.
     fn tokens_at(&self, now: Instant, ahead: u32) -> Instant {
         let by_quota = self.heeded.as_ref().map_or(now, |heeded| heeded.ready_at(now, ahead));
@@ -333,17 +348,7 @@ impl Permit {
     /// An answer tells these quotas.
     pub fn heed(&self, quotas: &[Quota]) {
         let now = Instant::now();
-        let mut ledger = self.budget.ledger();
-        let Some(share) = ledger.share.filter(|_| !quotas.is_empty()) else { return };
-        ledger.heeded = Heeded::new(quotas, share, &ledger.bucket, ledger.heeded.as_ref(), now);
-        let per_minute = ledger.heeded.as_ref().and_then(|heeded| heeded.effective_per_minute(now));
-        let is_slow = per_minute.filter(|rate| *rate < ledger.bucket.effective_per_minute() * WORTH_A_LINE);
-        let is_old = ledger.quota_told.is_none_or(|told| now.saturating_duration_since(told) >= REMINDER);
-        let news = is_slow.zip(ledger.heeded.as_ref().map(|heeded| heeded.quota)).filter(|_| is_old);
-        if news.is_some() {
-            ledger.quota_told = Some(now);
-        }
-        drop(ledger);
+        let news = self.budget.ledger().heed(quotas, now);
         if let Some((per_minute, quota)) = news {
             cause::log(|| {
                 tracing::warn!(

@@ -44,12 +44,7 @@ fn a_quota_that_the_upstream_tells_slows_every_request_until_its_reset() {
         remaining,
         resets_in: Duration::from_secs_f64(seconds),
     };
-    let heed = |seconds: f64, quota: Quota| {
-        let mut ledger = bench.budget.ledger();
-        let Some(share) = ledger.share else { return };
-        let now = bench.at(seconds);
-        ledger.heeded = Heeded::new(&[quota], share, &ledger.bucket, ledger.heeded.as_ref(), now);
-    };
+    let heed = |seconds: f64, quota: Quota| bench.budget.ledger().heed(&[quota], bench.at(seconds));
     let sent = |from: u32, to: u32| {
         let moments = (from * 10..to * 10).map(|tenth| f64::from(tenth) / 10.0);
         moments.filter(|at| bench.take(*at).is_some()).count()

@@ -11,7 +11,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::parts::{Part, client_command};
-use crate::support::{KEY, Program, QUICK, Reply, Upstream, exchange, gateway, get, get_with, program, run};
+use crate::support::{
+    KEY, Program, QUICK, Reply, Upstream, exchange, free_port, gateway, get, get_with, program, run,
+};
 
 /// The module at work with these arguments; `None` where this machine cannot.
 fn module(arguments: &[&str]) -> Option<Program> {
@@ -59,7 +61,7 @@ where
     address
 }
 
-/// What becomes of a connection.
+/// The fate of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Passes,
@@ -261,10 +263,7 @@ async fn tickets_are_renewed_before_they_end() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_is_killed_and_started_again_costs_no_state_and_no_end() {
     let upstream = counting(40, 1).await;
-    let port = std::iter::repeat_with(|| fastrand::u16(20_000..32_000))
-        .find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        .unwrap();
-    let listen = format!("127.0.0.1:{port}");
+    let listen = format!("127.0.0.1:{}", free_port());
     let serve = || {
         let env = [
             ("LEMONDATA_API_KEY", KEY),

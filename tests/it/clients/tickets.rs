@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use taskgate::sandbox::Options;
 
 use super::parts::{Part, client_command};
-use crate::support::{KEY, gateway_at, run, sandbox};
+use crate::support::{KEY, free_port, gateway_at, run, sandbox};
 
 const SECRET: &str = "a-secret-of-more-than-32-bytes-for-tests";
 
@@ -32,10 +32,8 @@ async fn from_create_to_end(mut back_end: Command) {
     let options = Options { duration, failure_rate: 0.0, ..Options::default() };
     let (_sandbox, upstream, _lifecycle) = sandbox(options).await;
     let upstream = format!("http://{upstream}");
-    // The page's origin has to be known before the page is there. The system gives none of these ports to programs
-    // that ask for any.
-    let free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    let port = std::iter::repeat_with(|| fastrand::u16(20_000..32_000)).find(free).unwrap();
+    // The page's origin has to be known before the page is there.
+    let port = free_port();
     let gateway = gateway_at(
         &upstream,
         &[

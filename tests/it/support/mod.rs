@@ -134,6 +134,13 @@ pub async fn until_stale(address: SocketAddr, upstream: &Upstream, clock: &str, 
     until("the clock's task is asked about again", look).await;
 }
 
+/// A port that is free, for a program that has to be told one. The system gives none of these ports to programs that
+/// ask for any.
+pub fn free_port() -> u16 {
+    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    std::iter::repeat_with(|| fastrand::u16(20_000..32_000)).find(is_free).unwrap()
+}
+
 async fn serve_router(router: axum::Router) -> (SocketAddr, Lifecycle) {
     let listener = listeners::listen("127.0.0.1:0".parse().unwrap(), "sandbox").await.unwrap();
     let address = listener.local_addr().unwrap();
