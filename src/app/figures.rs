@@ -112,12 +112,23 @@ impl Figures {
     fn interest(&self, page: &mut Page, core: &Overview<'_>) {
         histogram(page, &metrics::LAST_WATCHER, &core.counters.last_watcher);
         page.single(&metrics::STREAMS, self.gateway.open_streams());
+        self.downloads(page);
         page.single(&metrics::WATCHERS, core.counters.watchers.get());
         page.single(&metrics::INTEREST, core.census.tasks);
         page.single(&metrics::LINGERING, core.census.lingering);
         let mut family = page.family(&metrics::QUEUE);
         family.sample(&["waiting"], core.waiting);
         family.sample(&["due"], core.due);
+    }
+
+    fn downloads(&self, page: &mut Page) {
+        let downloads = self.gateway.downloads();
+        page.single(&metrics::DOWNLOADS, downloads.count());
+        let mut ended = page.family(&metrics::DOWNLOADS_ENDED);
+        for (end, count) in downloads.ends() {
+            ended.sample(&[end], count);
+        }
+        page.single(&metrics::DOWNLOADED, downloads.bytes());
     }
 
     fn memory(page: &mut Page, core: &Overview<'_>) {

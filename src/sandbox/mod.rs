@@ -14,9 +14,12 @@
 mod answer;
 mod body;
 mod create;
+mod file;
+mod film;
 mod json;
 mod limiter;
 mod medium;
+mod mp4;
 mod options;
 mod picture;
 mod plan;
@@ -49,7 +52,7 @@ impl Sandbox {
         Self(Arc::new(Shared::new(options)))
     }
 
-    /// All paths. Each of them needs a key, except the placeholder images under `/files`.
+    /// All paths. Each of them needs a key, except the placeholder images and films under `/files`.
     pub fn router(&self) -> Router {
         Router::new().fallback(answer::answer).with_state(Arc::clone(&self.0))
     }

@@ -21,7 +21,7 @@ async fn a_page_of_a_dev_server_on_another_port_may_read() {
         assert_eq!(preflight.expect("access-control-allow-methods"), "GET,HEAD,DELETE");
         assert_eq!(
             preflight.expect("access-control-allow-headers"),
-            "authorization,prefer,if-none-match,last-event-id,cache-control,x-request-id,traceparent,tracestate,\
+            "authorization,prefer,if-none-match,if-modified-since,if-range,range,last-event-id,cache-control,x-request-id,traceparent,tracestate,\
              baggage,sentry-trace"
         );
         assert_eq!(preflight.expect("access-control-max-age"), "7200");
@@ -34,7 +34,8 @@ async fn a_page_of_a_dev_server_on_another_port_may_read() {
             );
             assert_eq!(
                 answer.expect("access-control-expose-headers"),
-                "etag,age,retry-after,cache-status,preference-applied,x-request-id"
+                "etag,age,retry-after,cache-status,preference-applied,x-request-id,accept-ranges,content-disposition,\
+                 content-range"
             );
             assert_eq!(answer.header("access-control-allow-credentials"), None);
             assert_eq!(answer.expect("vary"), "accept, prefer, origin");

@@ -12,6 +12,7 @@ mod answers;
 mod browser;
 mod clients;
 mod conditional;
+mod contents;
 mod core;
 mod credentials;
 mod crowd;
