@@ -8,6 +8,7 @@ mod flights;
 mod gate;
 mod missing;
 mod model;
+mod opening;
 mod ownership;
 mod plain_get;
 mod refused;
