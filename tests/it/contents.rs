@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use taskgate::core::sha256;
 use taskgate::core::task::{Route, Routes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::access::ticket;
+use crate::clients::parts::program_path;
 use crate::support::{
     Answer, End, Gateway, KEY, QUICK, Reply, Upstream, exchange, gateway_of, get, get_with, request,
     settings, until, until_metric,
@@ -84,7 +86,10 @@ async fn the_bytes_pass_with_what_describes_them_and_nothing_else() {
     ] {
         assert_eq!(got.expect(name), value);
     }
-    assert!(got.expect("content-security-policy").ends_with("; sandbox"));
+    let policy = got.expect("content-security-policy");
+    assert!(
+        policy.starts_with("default-src 'none';") && policy.contains("sandbox") && !policy.contains("script")
+    );
     for name in ["set-cookie", "server", "x-internal", "link", "access-control-allow-origin"] {
         assert_eq!(got.header(name), None);
     }
@@ -494,4 +499,44 @@ async fn downloads_do_not_stand_in_the_way_of_polls() {
         readers.push(stream);
     }
     assert_eq!(get(gateway.address, "/v1/tasks/a").await.status, 200);
+}
+
+/// curl, whose first download is cut in the middle.
+#[tokio::test(flavor = "multi_thread")]
+async fn curl_resumes_a_download_that_was_cut() {
+    const LENGTH: usize = 3 << 20;
+    let Some(curl) = program_path("curl") else { return };
+    let whole: Vec<u8> = (0..LENGTH).map(|place| (place * 31 % 251) as u8).collect();
+    let served = whole.clone();
+    let upstream = Upstream::start(move |number, request| {
+        let request = request.to_lowercase();
+        let from = request
+            .split("range: bytes=")
+            .nth(1)
+            .map_or(0, |rest| rest.split('-').next().unwrap().parse().unwrap());
+        let rest = &served[from..];
+        let range = format!("Content-Range: bytes {from}-{}/{LENGTH}\r\n", LENGTH - 1);
+        let (status, range) = if from == 0 { (200, "") } else { (206, range.as_str()) };
+        let reply = answer(status, &format!("{FILM}ETag: \"v1\"\r\nAccept-Ranges: bytes\r\n{range}"), rest);
+        let length = reply.bytes.len();
+        if number < 2 { Reply::raw(&reply.bytes[..length / 2], End::Close) } else { reply }
+    })
+    .await;
+    let gateway = gateway(&upstream, &[]).await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("film.mp4");
+    let codes: Vec<_> = (0..3)
+        .map(|_| {
+            let mut command = std::process::Command::new(&curl);
+            command.args(["--silent", "--show-error", "--fail", "--continue-at", "-", "--output"]).arg(&file);
+            command.arg(format!("http://{}{PATH}", gateway.address)).status().unwrap().code()
+        })
+        .collect();
+    // 18: a partial file.
+    assert_eq!(codes, [Some(18), Some(18), Some(0)]);
+    let hash = |bytes: &[u8]| sha256::hash(bytes);
+    assert_eq!(hash(&std::fs::read(&file).unwrap()), hash(&whole));
+    let ranges =
+        upstream.heard().iter().filter(|request| request.to_lowercase().contains("range: bytes=")).count();
+    assert_eq!(ranges, 2);
 }

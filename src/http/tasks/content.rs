@@ -21,9 +21,10 @@ use crate::http::respond::error::Error;
 /// The time after which one of a client's downloads may have ended, in seconds.
 const COME_BACK: u64 = 5;
 
-/// What a browser may do with a content that is opened as a page: show it, and run nothing of it.
+/// A content that is opened as a page is shown, and runs nothing. `allow-same-origin`: otherwise Chromium asks for a film's
+/// bytes as a page without origin, and refuses the answer.
 const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; sandbox",
+    "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; sandbox allow-same-origin",
 );
 
 /// Answers a request for a path that is no task's, by this fault. The right is that to read the task with the same id.
