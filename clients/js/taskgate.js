@@ -45,9 +45,13 @@ export async function* watchAll(urls, options = {}) {
   const link = new Link({ ...options, on: (event) => (event.type !== "gone" || isNews(event)) && options.on?.(event) });
   const items = streamed(link, list, { tag: "" });
   let step;
-  while (!(step = await items.next()).done) if (isNews(step.value)) yield step.value;
+  while (!(step = await items.next()).done) {
+    link.recovered(step.value);
+    if (isNews(step.value)) yield step.value;
+  }
   if (step.value) return;
   // Streams do not pass: each task by itself.
+  link.recovered();
   yield* merged(tasks.map((task) => one(task)));
 
   async function* one(task) {
@@ -55,6 +59,7 @@ export async function* watchAll(urls, options = {}) {
     const alone = new Link({ ...options, on: (event) => link.tell({ ...event, ...name }) });
     for await (const state of polled(alone, task, { tag: "" }, 0)) {
       const item = { ...name, task: state };
+      link.recovered(name);
       if (isNews(item)) yield item;
     }
   }
@@ -77,6 +82,7 @@ async function* streamed(link, url, seen) {
         if (response.ok) return false;
         pause = link.refused(response, await json(response));
       } else {
+        link.recovered();
         for await (const { type, id, data, retry } of events(connection)) {
           if (retry) pause = +retry;
           if (data === undefined) continue;
@@ -89,8 +95,9 @@ async function* streamed(link, url, seen) {
             isExpired ||= link.trouble(content);
           } else if (type === "estimate") {
             link.tell(about(type, type, content));
-          } else if (!id || id !== seen.tag) {
-            link.told = "";
+          } else {
+            link.recovered();
+            if (id && id === seen.tag) continue;
             seen.tag = id ?? "";
             isNews = true;
             yield content;
@@ -130,12 +137,13 @@ async function* polled(link, url, seen, wait, until = Infinity) {
       const body = response.status === 304 ? undefined : await json(response);
       failures = 0;
       if (response.status === 304) {
+        link.recovered();
         pause = wait ? 0 : PAUSE;
       } else if (response.ok || (tag && after)) {
         // That of a result may be a 404.
         missing = 0;
+        link.recovered();
         if (!tag || tag !== seen.tag) {
-          link.told = "";
           seen.tag = tag ?? "";
           yield body;
         }
@@ -168,7 +176,7 @@ async function* polled(link, url, seen, wait, until = Infinity) {
 /** The requests of a watch, and what it tells beside the states. */
 class Link {
   constructor({ ticket, signal, on }) {
-    Object.assign(this, { ticket, signal, on, told: "", renew: typeof ticket === "function" });
+    Object.assign(this, { ticket, signal, on, told: new Map(), renew: typeof ticket === "function" });
   }
 
   async ask(url, headers, ms) {
@@ -222,8 +230,12 @@ class Link {
       return true;
     }
     const text = JSON.stringify(event);
-    if (text !== this.told) this.tell(event);
-    this.told = text;
+    if (text !== this.told.get(event.path)) this.tell(event);
+    this.told.set(event.path, text);
+  }
+
+  recovered({ id, path } = {}) {
+    if (this.told.delete(path)) this.tell(path ? { type: "recovered", id, path } : { type: "recovered" });
   }
 
   unreachable(error) {

@@ -11,8 +11,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::parts::{Part, client_command};
+use super::play::Play;
+use super::processing;
 use crate::support::{
-    KEY, Program, QUICK, Reply, Upstream, exchange, free_port, gateway, get, get_with, program, run,
+    Program, QUICK, Reply, Upstream, exchange, free_port, gateway, get, get_with, run, serve,
 };
 
 /// The module at work with these arguments; `None` where this machine cannot.
@@ -108,7 +110,9 @@ fn numbers(program: &Program) -> Vec<u64> {
         if event["task"].is_object() {
             seen.push(event["task"]["n"].as_u64().unwrap());
         } else {
-            assert!(event["type"] == "trouble" || event["signed"] == true, "{event}");
+            let is_known =
+                event["type"] == "trouble" || event["type"] == "recovered" || event["signed"] == true;
+            assert!(is_known, "{event}");
         }
     }
 }
@@ -146,6 +150,37 @@ async fn it_tells_trouble_and_that_a_task_is_gone_and_throws_what_time_does_not_
     assert_eq!(next(&program), json!({"over": true}));
     let program = module(&["one", &url("a+b")]).unwrap();
     assert_eq!(next(&program), json!({"error": "invalid_task_id"}));
+}
+
+/// The state is then the same as before, and is told only once.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_says_that_trouble_is_over() {
+    for mode in ["one", "many"] {
+        let upstream = Play::begin(|play, _, path| play.says(path)).await;
+        upstream.now("a", Reply::json(&processing(10)));
+        let gateway = upstream.gateway().await;
+        let url = format!("http://{}/v1/tasks/a", gateway.address);
+        let Some(program) = module(&[mode, &url]) else { return };
+        assert!(next(&program)["task"].is_object());
+        upstream.now("a", Reply::new(500, "", "oops"));
+        let mut trouble = next(&program);
+        assert_eq!(
+            (&trouble["type"], &trouble["error"]["code"]),
+            (&json!("trouble"), &json!("upstream_error"))
+        );
+        upstream.now("a", Reply::json(&processing(10)));
+        // Whose it is stands in both alike.
+        for only_of_trouble in ["error", "code"] {
+            trouble.as_object_mut().unwrap().remove(only_of_trouble);
+        }
+        trouble["type"] = json!("recovered");
+        assert_eq!(next(&program), trouble);
+        upstream.now("a", Reply::json(r#"{"status":"completed"}"#));
+        let end = next(&program);
+        let task = if mode == "one" { &end["task"] } else { &end["task"]["task"] };
+        assert_eq!(task["status"], "completed", "{end}");
+        assert_eq!(next(&program), json!({"over": true}));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -264,20 +299,12 @@ async fn tickets_are_renewed_before_they_end() {
 async fn a_gateway_that_is_killed_and_started_again_costs_no_state_and_no_end() {
     let upstream = counting(40, 1).await;
     let listen = format!("127.0.0.1:{}", free_port());
-    let serve = || {
-        let env = [
-            ("LEMONDATA_API_KEY", KEY),
-            ("TASKGATE_ACCESS__MODE", "open"),
-            ("TASKGATE_UPSTREAM__BASE_URL", &upstream.base_url()),
-            ("TASKGATE_SERVER__LISTEN", &listen),
-            ("TASKGATE_ADMIN__LISTEN", "off"),
-            ("TASKGATE_POLLING__FRESH_FOR", "100ms"),
-            ("TASKGATE_POLLING__MAX_INTERVAL", "100ms"),
-        ];
-        let gateway = program(&["serve"], &env, &[]);
-        let _ = gateway.wait_for_log("is ready");
-        gateway
-    };
+    let often = [
+        ("TASKGATE_SERVER__LISTEN", listen.as_str()),
+        ("TASKGATE_POLLING__FRESH_FOR", "100ms"),
+        ("TASKGATE_POLLING__MAX_INTERVAL", "100ms"),
+    ];
+    let serve = || serve(&upstream.base_url(), &often).0;
     let first = serve();
     let Some(client) = module(&["one", &format!("http://{listen}/v1/tasks/a")]) else { return };
     let mut seen = Vec::new();
