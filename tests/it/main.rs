@@ -10,6 +10,7 @@
 mod access;
 mod answers;
 mod browser;
+mod browsers;
 mod clients;
 mod conditional;
 mod contents;

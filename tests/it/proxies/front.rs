@@ -30,7 +30,7 @@ pub struct Tools {
 /// A proxy at work, and the client's way to it. Dropped, it is gone.
 pub struct Proxy {
     pub address: SocketAddr,
-    certificate: PathBuf,
+    pub certificate: PathBuf,
     _program: Program,
     _dir: tempfile::TempDir,
 }

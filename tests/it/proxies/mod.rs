@@ -6,13 +6,15 @@
 
 mod front;
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use self::front::{Kind, SILENCE, Tools};
+use crate::clients::parts::{Part, client_command};
 use crate::clients::play::Play;
-use crate::support::{Gateway, Reply, Upstream, gateway, until, until_metric};
+use crate::support::{Gateway, Relay, Reply, Upstream, gateway, run, until, until_metric};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nginx_hands_on_what_the_gateway_needs_to_know() {
@@ -27,6 +29,11 @@ async fn nginx_lets_answers_304_and_long_polls_through() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nginx_shows_each_event_when_it_happens() {
     events(Kind::Nginx).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nginx_lets_taskgate_js_stream() {
+    module(Kind::Nginx).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -52,6 +59,11 @@ async fn caddy_lets_answers_304_and_long_polls_through() {
 #[tokio::test(flavor = "multi_thread")]
 async fn caddy_shows_each_event_when_it_happens() {
     events(Kind::Caddy).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn caddy_lets_taskgate_js_stream() {
+    module(Kind::Caddy).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,8 +157,7 @@ async fn answers(kind: Kind) {
 async fn events(kind: Kind) {
     let Some(tools) = Tools::find(kind) else { return };
     let upstream = Play::begin(|play, _, path| play.says(path)).await;
-    let step = |number: u32| format!(r#"{{"status":"processing","n":{number}}}"#);
-    upstream.now("film", Reply::json(&step(0)));
+    upstream.now("film", Reply::json(&numbered(0)));
     // A heartbeat comes more often than the proxy's longest silence, which the test sets to 2 s.
     let gateway = upstream.gateway_with(&[("polling.heartbeat", "500ms")]).await;
     let proxy = tools.start(gateway.address).await;
@@ -154,15 +165,65 @@ async fn events(kind: Kind) {
     let head = client.next();
     assert_eq!(head["status"], 200);
     for number in 1..5 {
-        assert_eq!(client.next()["data"], step(number - 1).as_str());
-        upstream.now("film", Reply::json(&step(number)));
+        assert_eq!(client.next()["data"], numbered(number - 1).as_str());
+        upstream.now("film", Reply::json(&numbered(number)));
     }
-    assert_eq!(client.next()["data"], step(4).as_str());
+    assert_eq!(client.next()["data"], numbered(4).as_str());
     tokio::time::sleep(SILENCE * 2).await;
     upstream.now("film", Reply::json(r#"{"status":"completed"}"#));
     assert_eq!(client.next()["data"], r#"{"status":"completed"}"#);
     assert_eq!(client.next()["event"], "end", "and the end of the stream is the end here too");
     client.end();
+}
+
+async fn module(kind: Kind) {
+    let Some(tools) = Tools::find(kind) else { return };
+    let Some(mut client) = client_command("taskgate_js.mjs", Part::Node) else { return };
+    let upstream = Play::begin(|play, _, path| play.says(path)).await;
+    upstream.now("film", Reply::json(&numbered(0)));
+    let gateway = upstream.gateway().await;
+    let relay = Relay::to(gateway.address).await;
+    let proxy = tools.start(relay.address).await;
+    client.arg("one").arg(format!("https://localhost:{}/v1/tasks/film", proxy.address.port()));
+    client.env("NODE_EXTRA_CA_CERTS", &proxy.certificate);
+    streams(client, &upstream, &relay);
+}
+
+/// Express with `compression`, which holds back what it may compress, and `http-proxy`: the dev servers of many.
+#[tokio::test(flavor = "multi_thread")]
+async fn express_with_compression_lets_taskgate_js_stream() {
+    let Some(mut proxy) = client_command("express_proxy.mjs", Part::Node) else { return };
+    let Some(mut client) = client_command("taskgate_js.mjs", Part::Node) else { return };
+    let upstream = Play::begin(|play, _, path| play.says(path)).await;
+    upstream.now("film", Reply::json(&numbered(0)));
+    let gateway = upstream.gateway().await;
+    let relay = Relay::to(gateway.address).await;
+    proxy.arg(format!("http://{}", relay.address));
+    let proxy = run(proxy);
+    client.arg("one").arg(format!("http://127.0.0.1:{}/v1/tasks/film", proxy.next_line()));
+    streams(client, &upstream, &relay);
+}
+
+fn numbered(number: u32) -> String {
+    format!(r#"{{"status":"processing","n":{number}}}"#)
+}
+
+/// The module is shown each state before there is the next, and it takes one stream for that: where nothing came for 5 s,
+/// it would take long-polls.
+#[track_caller]
+fn streams(client: Command, upstream: &Play, relay: &Relay) {
+    let client = run(client);
+    let next = || -> Value { serde_json::from_str(&client.next_line()).unwrap() };
+    for number in 1..5 {
+        assert_eq!(next()["task"]["n"], number - 1);
+        upstream.now("film", Reply::json(&numbered(number)));
+    }
+    assert_eq!(next()["task"]["n"], 4);
+    upstream.now("film", Reply::json(r#"{"status":"completed"}"#));
+    assert_eq!(next(), json!({"task": {"status": "completed"}}));
+    assert_eq!(next(), json!({"over": true}));
+    let statuses: Vec<u16> = relay.streams().iter().map(|(_, status)| *status).collect();
+    assert_eq!((statuses, relay.requests()), (vec![200, 204], 2), "the stream, and the request that ends it");
 }
 
 /// By HTTP/1.1 a browser would show six of them.
