@@ -3,7 +3,7 @@
 //   import { watch } from "http://127.0.0.1:8787/taskgate.js";
 //   for await (const task of watch("http://127.0.0.1:8787" + poll_url, { ticket })) show(task);
 
-const FIRST_BYTE = 5_000; // streams begin at once
+const FIRST_BYTE = 5_000;
 const SILENCE = 45_000;
 const SHORT_LIFE = 30_000; // cut sooner twice in a row, streams do not pass
 const STREAMS_AGAIN = 60_000; // then twice as long
@@ -65,7 +65,7 @@ export async function* watchAll(urls, options = {}) {
   }
 }
 
-/** What a stream tells, over many connections. Returns whether it is over; else streams do not pass. */
+/** By streams. Returns whether it is over; else streams do not pass. */
 async function* streamed(link, url, seen) {
   for (let cuts = 0, failures = 0; ; ) {
     const opened = Date.now();
@@ -117,39 +117,41 @@ async function* streamed(link, url, seen) {
     if (isExpired) pause = 0;
     if (isNews || pause !== undefined) cuts = 0;
     else if (Date.now() - opened < SHORT_LIFE && ++cuts === 2) return false;
-    // Behind the last state the stream just ends, and the next request gets 204.
+    // Behind the last state a stream ends, and the next request gets 204.
     await link.sleep(pause ?? (isNews ? 0 : backoff(1)));
   }
 }
 
-/** The states by long-poll, or by plain GETs if `wait` is 0. Returns whether the task is over. */
+/** By long-poll, or by plain GETs if `wait` is 0. Returns whether it is over. */
 async function* polled(link, url, seen, wait, until = Infinity) {
   for (let failures = 0, missing = 0, since = 0; Date.now() < until; ) {
     let pause = PAUSE;
     let connection;
     try {
       const asked = new URL(url);
+      const began = Date.now();
       if (wait) asked.searchParams.set("wait", wait);
       connection = await link.ask(asked, { "If-None-Match": seen.tag || '"-"' }, wait * 1000 + LONGEST_PAUSE);
       const { response } = connection;
-      const header = (name) => response.headers.get(name);
-      const [tag, after] = [header("ETag"), header("Retry-After")];
-      const body = response.status === 304 ? undefined : await json(response);
+      const isSame = response.status === 304;
+      // Compression makes it weak.
+      const tag = response.headers.get("ETag")?.replace("W/", "");
+      const after = response.headers.get("Retry-After");
+      const body = await json(response);
       failures = 0;
-      if (response.status === 304) {
-        link.recovered();
-        pause = wait ? 0 : PAUSE;
-      } else if (response.ok || (tag && after)) {
+      if (response.ok || isSame || (tag && after)) {
         // That of a result may be a 404.
-        missing = 0;
         link.recovered();
-        if (!tag || tag !== seen.tag) {
+        missing = 0;
+        const isNews = !isSame && (!tag || tag !== seen.tag);
+        if (isNews) {
           seen.tag = tag ?? "";
           yield body;
         }
-        // Only the last state may be stored.
-        if (!/no-store/.test(header("Cache-Control"))) return true;
-        pause = wait ? 0 : after * 1000 || PAUSE;
+        // Behind the last state comes no other.
+        if (!after) return true;
+        // Some proxies drop the wait.
+        pause = wait && (isNews || Date.now() - began > PAUSE) ? 0 : after * 1000;
       } else if ((response.status === 404 || response.status === 410) && tag) {
         since = missing++ ? since : Date.now();
         if (missing > 2 && Date.now() - since >= GONE_AFTER) {
@@ -239,7 +241,7 @@ class Link {
   }
 
   unreachable(error) {
-    this.trouble({ code: "unreachable", message: String(error?.message ?? error) });
+    this.trouble({ code: "unreachable", message: error.message });
   }
 
   /** Throws what time does not mend, or returns the pause. */
@@ -259,10 +261,15 @@ class Link {
   async sleep(ms) {
     const { signal } = this;
     if (ms) {
+      let timer;
+      let wake;
       await new Promise((resolve) => {
-        const timer = setTimeout(resolve, ms);
-        signal?.addEventListener("abort", () => resolve(clearTimeout(timer)), { once: true });
+        wake = resolve;
+        timer = setTimeout(wake, ms);
+        signal?.addEventListener("abort", wake);
       });
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", wake);
     }
     signal?.throwIfAborted();
   }

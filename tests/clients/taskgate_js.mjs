@@ -1,9 +1,10 @@
 // Owns the client of our own: taskgate.js, as Node programs use it. Prints what it sees, one JSON a line.
-//   node taskgate_js.mjs one URL                   each state, and what is told beside
+//   node taskgate_js.mjs one URL                   each state, what is told beside, and what the signal holds then
 //   node taskgate_js.mjs many URL URL …            the items of all of them
 //   node taskgate_js.mjs crowd URL URL …           each by itself, with its URL
 //   node taskgate_js.mjs tickets URL SECRET TTL    with tickets that end after TTL seconds
 //   node taskgate_js.mjs size                      its bytes, compressed
+import { getEventListeners } from "node:events";
 import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 
@@ -27,5 +28,7 @@ if (mode === "size") {
     tell({ signed: true });
     return sign(secret, Number(seconds), url.split("/").pop());
   };
-  await follow(watch(url, { on, ticket: secret && ticket }), tell);
+  const { signal } = new AbortController();
+  await follow(watch(url, { on, signal, ticket: secret && ticket }), tell);
+  tell({ listeners: getEventListeners(signal, "abort").length });
 }

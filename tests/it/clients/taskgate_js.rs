@@ -13,9 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::parts::{Part, client_command};
 use super::play::Play;
 use super::processing;
-use crate::support::{
-    Program, QUICK, Reply, Upstream, exchange, free_port, gateway, get, get_with, run, serve,
-};
+use crate::support::{Program, QUICK, Reply, Upstream, free_port, gateway, run, serve};
 
 /// The module at work with these arguments; `None` where this machine cannot.
 fn module(arguments: &[&str]) -> Option<Program> {
@@ -225,6 +223,28 @@ async fn where_streams_do_not_pass_it_polls() {
     }
 }
 
+/// The last state was told, and every stream that asks what comes after it is swallowed. A long-poll finds nothing new,
+/// and that nothing will be.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_was_told_ends_the_watch_without_streams_too() {
+    let upstream = counting(0, 1).await;
+    let gateway = gateway(&upstream, QUICK).await;
+    let polls = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&polls);
+    let through = relay(gateway.address, move |_, request| {
+        let is_stream = request.contains("text/event-stream");
+        if is_stream && request.to_lowercase().contains("last-event-id") {
+            return Fate::Swallowed;
+        }
+        count.fetch_add(usize::from(!is_stream), Ordering::Relaxed);
+        Fate::Passes
+    })
+    .await;
+    let Some(program) = module(&["one", &format!("http://{through}/v1/tasks/a")]) else { return };
+    assert_eq!(numbers(&program), [0]);
+    assert_eq!(polls.load(Ordering::Relaxed), 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn cuts_at_random_lose_and_double_nothing() {
     const TASKS: usize = 50;
@@ -316,31 +336,12 @@ async fn a_gateway_that_is_killed_and_started_again_costs_no_state_and_no_end() 
     let second = serve();
     seen.extend(numbers(&client));
     assert_each_once(&seen, 40);
+    assert_eq!(
+        next(&client),
+        json!({"listeners": 0}),
+        "the signal, which may live on, keeps nothing of the watch"
+    );
     drop(second);
-}
-
-#[tokio::test]
-async fn it_is_served_to_every_client_and_only_once() {
-    let upstream = Upstream::always(Reply::json("{}")).await;
-    let gateway = gateway(&upstream, &[("server.allowed_origins", "https://app.example.com")]).await;
-    let answer = get(gateway.address, "/taskgate.js").await;
-    assert_eq!(answer.text(), include_str!("../../../clients/js/taskgate.js"));
-    assert_eq!(answer.expect("content-type"), "text/javascript; charset=utf-8");
-    assert_eq!(answer.expect("cache-control"), "no-cache");
-    let tag = answer.expect("etag");
-    let again = get_with(gateway.address, "/taskgate.js", &format!("If-None-Match: {tag}\r\n")).await;
-    assert_eq!((again.status, again.body.len()), (304, 0));
-    let origin = "Origin: https://app.example.com\r\n";
-    let page = get_with(gateway.address, "/taskgate.js", origin).await;
-    assert_eq!(page.expect("access-control-allow-origin"), "https://app.example.com");
-    let other = get_with(gateway.address, "/taskgate.js", "Origin: https://evil.example\r\n").await;
-    assert_eq!((other.status, other.error_code().as_str()), (403, "origin_not_allowed"));
-    let rebound = b"GET /taskgate.js HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
-    let rebound = exchange(gateway.address, rebound).await;
-    assert!(rebound.starts_with(b"HTTP/1.1 403"), "{}", String::from_utf8_lossy(&rebound));
-    let posted = crate::support::request(gateway.address, "POST", "/taskgate.js", "").await;
-    assert_eq!(posted.status, 405);
-    assert_eq!(upstream.count(), 0);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use self::front::{Kind, SILENCE, Tools};
 use crate::clients::parts::{Part, client_command};
 use crate::clients::play::Play;
-use crate::support::{Gateway, Relay, Reply, Upstream, gateway, run, until, until_metric};
+use crate::support::{Gateway, Program, Relay, Reply, Upstream, gateway, run, until, until_metric};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nginx_hands_on_what_the_gateway_needs_to_know() {
@@ -189,29 +189,59 @@ async fn module(kind: Kind) {
     streams(client, &upstream, &relay);
 }
 
-/// Express with `compression`, which holds back what it may compress, and `http-proxy`: the dev servers of many.
 #[tokio::test(flavor = "multi_thread")]
 async fn express_with_compression_lets_taskgate_js_stream() {
-    let Some(mut proxy) = client_command("express_proxy.mjs", Part::Node) else { return };
-    let Some(mut client) = client_command("taskgate_js.mjs", Part::Node) else { return };
+    let Some(behind) = behind_express(&[]).await else { return };
+    streams(behind.client, &behind.upstream, &behind.relay);
+}
+
+/// No stream passes, and no header says which state is the last. It polls, no more often than there is news, and ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn taskgate_js_polls_calmly_where_express_holds_streams_back() {
+    let Some(behind) = behind_express(&["no-store"]).await else { return };
+    shows_each(behind.client, &behind.upstream);
+    assert_eq!(behind.relay.streams().len(), 1, "the stream that was held back");
+    let requests = behind.relay.requests();
+    assert!(requests <= 8, "{requests} requests for six states");
+}
+
+/// A client behind Express with `compression`, which holds back what it may compress, and `http-proxy`: the dev servers
+/// of many.
+struct Behind {
+    client: Command,
+    upstream: Play,
+    relay: Relay,
+    _others: (Program, Gateway),
+}
+
+async fn behind_express(arguments: &[&str]) -> Option<Behind> {
+    let mut proxy = client_command("express_proxy.mjs", Part::Node)?;
+    let mut client = client_command("taskgate_js.mjs", Part::Node)?;
     let upstream = Play::begin(|play, _, path| play.says(path)).await;
     upstream.now("film", Reply::json(&numbered(0)));
     let gateway = upstream.gateway().await;
     let relay = Relay::to(gateway.address).await;
-    proxy.arg(format!("http://{}", relay.address));
+    proxy.arg(format!("http://{}", relay.address)).args(arguments);
     let proxy = run(proxy);
     client.arg("one").arg(format!("http://127.0.0.1:{}/v1/tasks/film", proxy.next_line()));
-    streams(client, &upstream, &relay);
+    Some(Behind { client, upstream, relay, _others: (proxy, gateway) })
 }
 
 fn numbered(number: u32) -> String {
     format!(r#"{{"status":"processing","n":{number}}}"#)
 }
 
-/// The module is shown each state before there is the next, and it takes one stream for that: where nothing came for 5 s,
-/// it would take long-polls.
+/// It takes one stream for that: where nothing came for 5 s, it would take long-polls.
 #[track_caller]
 fn streams(client: Command, upstream: &Play, relay: &Relay) {
+    shows_each(client, upstream);
+    let statuses: Vec<u16> = relay.streams().iter().map(|(_, status)| *status).collect();
+    assert_eq!((statuses, relay.requests()), (vec![200, 204], 2), "the stream, and the request that ends it");
+}
+
+/// The module is shown each state before there is the next.
+#[track_caller]
+fn shows_each(client: Command, upstream: &Play) {
     let client = run(client);
     let next = || -> Value { serde_json::from_str(&client.next_line()).unwrap() };
     for number in 1..5 {
@@ -222,8 +252,6 @@ fn streams(client: Command, upstream: &Play, relay: &Relay) {
     upstream.now("film", Reply::json(r#"{"status":"completed"}"#));
     assert_eq!(next(), json!({"task": {"status": "completed"}}));
     assert_eq!(next(), json!({"over": true}));
-    let statuses: Vec<u16> = relay.streams().iter().map(|(_, status)| *status).collect();
-    assert_eq!((statuses, relay.requests()), (vec![200, 204], 2), "the stream, and the request that ends it");
 }
 
 /// By HTTP/1.1 a browser would show six of them.
