@@ -102,7 +102,9 @@ struct Addresses {
 fn invitation(sandbox: &Sandbox, at: &Addresses, key: &str) -> String {
     let Addresses { gateway, admin, upstream } = at;
     let mut text = String::from("\nTasks are under way. Ask for them through the gateway, without a key:\n");
-    let mut page = format!("http://{upstream}/?gateway=http://{gateway}");
+    let films = FILMS.replace('{', "%7B").replace('}', "%7D");
+    let mut page = format!("http://{upstream}/?gateway=http://{gateway}&content={films}");
+    let mut last = String::new();
     for (medium, seconds, elapsed, ending, prompt, words) in TASKS {
         let plan = Plan {
             prompt: prompt.to_owned(),
@@ -112,10 +114,14 @@ fn invitation(sandbox: &Sandbox, at: &Addresses, key: &str) -> String {
         };
         let id = sandbox.create(medium, plan);
         text.push_str(&format!("  curl -i http://{gateway}/v1/tasks/{id}   # {words}\n"));
+        last = id.clone();
         page.push_str(&format!("&id={id}"));
     }
+    let film = FILMS.replace("{id}", &last);
     text.push_str(&format!(
         "Ask again and see Age, ETag and Cache-Status; ask from fifty terminals and the sandbox sees one request.\n\
+         \nThe film of the last one needs the key, and passes through the gateway:\n  \
+         curl -O http://{gateway}{film}\n\
          \nOpen this page to watch the tasks live:\n  \
          {page}\n\
          \nOpen the dashboard of the gateway:\n  \

@@ -25,6 +25,13 @@ async function moveToBackground() {
   tell({ throttled: true });
 }
 
+function brightColumns(video) {
+  const canvas = Object.assign(document.createElement("canvas"), { width: 160, height: 96 }).getContext("2d");
+  canvas.drawImage(video, 0, 0);
+  const columns = Array.from({ length: 10 }, (_, column) => canvas.getImageData(column * 16 + 8, 48, 1, 1).data);
+  return columns.filter(([red, green, blue]) => red + green + blue > 380).length;
+}
+
 const modes = {
   eventsource: () => watchStream(EventSource, urls[0], tell),
   polyfill: () => watchStream(window.EventSourcePolyfill, urls[0], tell),
@@ -33,6 +40,29 @@ const modes = {
   async background() {
     await moveToBackground();
     await modes.one();
+  },
+  /** Plays a film of the sandbox, in which one column more is bright in each second, and seeks in it. */
+  async film() {
+    const video = Object.assign(document.createElement("video"), { muted: true, crossOrigin: "anonymous" });
+    const once = (name) => new Promise((resolve, reject) => {
+      video.addEventListener(name, resolve, { once: true });
+      video.onerror = () => reject(video.error.message);
+    });
+    const loaded = once("loadeddata");
+    video.src = urls[0];
+    document.body.append(video);
+    await loaded;
+    tell({ film: [video.duration, video.videoWidth, video.videoHeight] });
+    for (const time of [7.5, 2.5]) {
+      const seeked = once("seeked");
+      video.currentTime = time;
+      await seeked;
+      for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame);
+      tell({ at: time, bright: brightColumns(video) });
+    }
+    await video.play();
+    while (video.currentTime < 3.2) await once("timeupdate");
+    tell({ played: true });
   },
   async tickets() {
     const ticket = async () => {

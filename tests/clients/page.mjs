@@ -20,6 +20,7 @@ function observe(tell) {
       note: text(".note"),
       picture: image !== null && image.naturalWidth > 0,
       links: [...element.querySelectorAll("a")].map((link) => link.href),
+      films: [...element.querySelectorAll("video")].map((film) => [film.src, film.duration]),
       sounds: [...element.querySelectorAll("audio")].map((sound) => sound.src),
     };
   };
@@ -35,6 +36,7 @@ function observe(tell) {
   const options = { subtree: true, childList: true, attributes: true, characterData: true };
   new MutationObserver(look).observe(document.body, options);
   document.addEventListener("load", look, true);
+  document.addEventListener("loadedmetadata", look, true);
   look();
 }
 

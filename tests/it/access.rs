@@ -51,7 +51,7 @@ pub fn jwt(secret: &str, header: &str, claims: &serde_json::Value) -> String {
     format!("{message}.{}", URL_SAFE_NO_PAD.encode(hmac::sign(&key, message.as_bytes())))
 }
 
-const HS256: &str = r#"{"alg":"HS256"}"#;
+pub const HS256: &str = r#"{"alg":"HS256"}"#;
 
 pub fn ticket(tasks: &[&str], lasts: f64) -> String {
     jwt(SECRET, HS256, &serde_json::json!({"tasks": tasks, "exp": soon(lasts)}))

@@ -5,6 +5,7 @@
 
 mod dashboard;
 mod example_page;
+mod films;
 mod frameworks;
 mod taskgate_js;
 mod tickets;

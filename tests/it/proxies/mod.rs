@@ -4,7 +4,7 @@
 //! The programs come from `.ci/install tests`. Where one is missing its tests say so and pass; with `CI` set they
 //! fail.
 
-mod front;
+pub mod front;
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -91,7 +91,7 @@ async fn hands_on(kind: Kind) {
     let request = requests[0].to_lowercase();
     assert!(request.starts_with("get /v1/tasks/a?wait=3&ticket=t http/1.1\r\n"), "{request}");
     let forwarded_for = match kind {
-        Kind::Nginx => "203.0.113.9, 127.0.0.1",
+        Kind::Nginx | Kind::PlainNginx => "203.0.113.9, 127.0.0.1",
         // The client's own claim is dropped: Caddy has no reason to believe it.
         Kind::Caddy => "127.0.0.1",
     };

@@ -100,6 +100,13 @@ pub async fn sandbox(options: Options) -> (Sandbox, SocketAddr, Lifecycle) {
     (sandbox, address, lifecycle)
 }
 
+/// The same, with this page at `/`.
+pub async fn sandbox_with(options: Options, page: &'static str) -> (Sandbox, SocketAddr, Lifecycle) {
+    let sandbox = Sandbox::new(Options { api_key: KEY.to_owned(), ..options });
+    let (address, lifecycle) = serve_router(sandbox.router_with(page)).await;
+    (sandbox, address, lifecycle)
+}
+
 /// A sandbox that serves a page, as the demo's does.
 pub async fn site(page: &'static str) -> (SocketAddr, Lifecycle) {
     serve_router(Sandbox::new(Options::default()).router_with(page)).await
