@@ -27,7 +27,7 @@ use super::rolling_counter::RollingCounter;
 use super::task::TaskKey;
 use super::time::later;
 
-/// A quota that slows the gateway down to this part of its rate is worth a line in the log …
+/// A quota that slows the gateway down to this part of its rate is worth a word to operators, and a line in the log …
 const WORTH_A_LINE: f64 = 0.5;
 /// … but not each time.
 const REMINDER: Duration = Duration::from_secs(600);
@@ -63,8 +63,10 @@ pub struct Reading {
     pub effective_per_minute: f64,
     /// The quota that the upstream tells, and the time until its reset.
     pub quota: Option<(Quota, Duration)>,
-    /// That quota allows less than the settings.
+    /// That quota allows much less than the settings: little enough for a line in the log.
     pub is_slowed_by_quota: bool,
+    /// 429s have slowed the bucket down.
+    pub is_slowed_by_429s: bool,
     /// The position of the gate.
     pub gate: Position,
     /// The time since which the gate is not open.
@@ -204,7 +206,8 @@ impl Budget {
                 .and_then(|heeded| heeded.tokens(now))
                 .map_or(ledger.bucket.tokens(now), |tokens| tokens.min(ledger.bucket.tokens(now))),
             effective_per_minute: by_quota.map_or(by_settings, |by_quota| by_quota.min(by_settings)),
-            is_slowed_by_quota: by_quota.is_some_and(|by_quota| by_quota < by_settings),
+            is_slowed_by_quota: by_quota.is_some_and(|by_quota| by_quota < by_settings * WORTH_A_LINE),
+            is_slowed_by_429s: by_settings < ledger.bucket.rate().per_minute,
             quota: ledger
                 .heeded
                 .as_ref()
