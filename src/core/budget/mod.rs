@@ -176,6 +176,11 @@ impl Budget {
         change
     }
 
+    /// Records that a request has ended of whose result nothing follows for others. A probe is sent anew.
+    pub fn settle_aside(&self, now: Instant, pass: Pass) {
+        self.ledger().gate.says_nothing(now, pass);
+    }
+
     /// Sets another rate. Used tokens stay used.
     pub fn set_rate(&self, rate: Rate, now: Instant) {
         self.ledger().bucket.set_rate(rate, now);
