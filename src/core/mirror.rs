@@ -11,6 +11,7 @@ use super::answer::{Answer, Origin, Reason, Refusal, spread};
 use super::budget::Budget;
 use super::failure::Failure;
 use super::grant::{CancelGrant, Grant};
+use super::pacing::Pacer;
 use super::policy::Policy;
 use super::ports::{Reply, Source};
 use super::refresh::{Cancellation, Coordinator, FlightResult, Forecast, Joined, Overview, TaskRow, Waiter};
@@ -28,9 +29,10 @@ pub struct Mirror {
 }
 
 impl Mirror {
-    /// Builds the core and starts its driver, which runs until the process ends.
+    /// Builds the core and starts its driver, which runs until the process ends. `pacer` plans the looks.
     pub fn start(
         policy: Policy,
+        pacer: Pacer,
         routes: Routes,
         max_bytes: u64,
         budget: Budget,
@@ -39,7 +41,7 @@ impl Mirror {
     ) -> Self {
         let store = Store::new(max_bytes);
         let coordinator =
-            Arc::new(Coordinator::new(policy, routes, store, budget, source, lifecycle.clone()));
+            Arc::new(Coordinator::new(policy, pacer, routes, store, budget, source, lifecycle.clone()));
         lifecycle.spawn_background(Arc::clone(&coordinator).run());
         Self { coordinator }
     }
@@ -87,7 +89,7 @@ impl Mirror {
     async fn joined(&self, grant: &Grant) -> Result<Answer, Refusal> {
         let now = Instant::now();
         let patience = self.coordinator.policy.patience;
-        let waiter = match self.coordinator.join(grant, Some(patience)) {
+        let waiter = match self.coordinator.join(grant, patience) {
             Joined::Fresh(state) => return Ok(self.hit(state, now)),
             Joined::Full => return self.stand_in(grant, Reason::Overloaded, false, patience),
             Joined::Waiter(waiter) => waiter,
@@ -342,6 +344,6 @@ impl Mirror {
     /// is live.
     fn next_look(&self, state: &State, now: Instant) -> Option<u64> {
         (state.snapshot.phase == Phase::Live)
-            .then(|| spread(state.fresh_until.saturating_duration_since(now) + self.coordinator.lag()))
+            .then(|| spread(state.due.saturating_duration_since(now) + self.coordinator.lag()))
     }
 }

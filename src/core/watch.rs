@@ -168,8 +168,7 @@ impl Watch {
         if self.looked_at.replace(state.snapshot.fetched) == Some(state.snapshot.fetched) {
             return None;
         }
-        self.check_at =
-            state.fresh_until.max(Instant::now()) + self.coordinator.policy.patience.max(MIN_CHECK);
+        self.check_at = state.due.max(Instant::now()) + self.coordinator.policy.patience.max(MIN_CHECK);
         if state.snapshot.phase == Phase::Refused {
             self.missing = None;
             let status = state.snapshot.status.as_u16();

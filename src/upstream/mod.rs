@@ -10,6 +10,7 @@ mod connections;
 mod counters;
 mod credentials;
 mod expiry;
+mod hints;
 mod json;
 mod quota;
 mod retry_after;
