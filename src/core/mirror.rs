@@ -14,7 +14,9 @@ use super::grant::{CancelGrant, Grant};
 use super::pacing::Pacer;
 use super::policy::Policy;
 use super::ports::{Reply, Source};
-use super::refresh::{Cancellation, Coordinator, FlightResult, Forecast, Joined, Overview, TaskRow, Waiter};
+use super::refresh::{
+    Cancellation, Coordinator, FlightResult, Forecast, Joined, Overview, PacingOverview, TaskRow, Waiter,
+};
 use super::snapshot::Phase;
 use super::state::State;
 use super::store::Store;
@@ -146,6 +148,7 @@ impl Mirror {
                     return Ok(Answer { state, origin, retry_after });
                 }
                 WatchEvent::State(..) => trouble = None,
+                WatchEvent::Estimate(_) => {}
                 WatchEvent::Gone(state) => return Ok(self.hit(state, now)),
                 WatchEvent::Trouble(refusal) => trouble = Some(refusal),
                 WatchEvent::Evicted(Refusal { reason, retry_after }) => {
@@ -241,6 +244,11 @@ impl Mirror {
     /// The core's figures at this moment.
     pub fn overview(&self) -> Overview<'_> {
         self.coordinator.overview()
+    }
+
+    /// What the pacing has learnt, with at most so many curves.
+    pub fn pacing(&self, most_curves: usize) -> PacingOverview {
+        self.coordinator.pacing(most_curves)
     }
 
     /// The number of tasks with interest or a recent refresh, and up to `most` of them, the oldest first.

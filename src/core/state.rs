@@ -6,7 +6,7 @@ use tokio::time::{Duration, Instant};
 
 use super::delivery::Delivery;
 use super::identity::Aliases;
-use super::pacing::{Before, Plan, Track};
+use super::pacing::{Before, Estimate, Plan, Track};
 use super::snapshot::{Phase, Snapshot};
 use super::time::later;
 
@@ -89,6 +89,11 @@ impl State {
             (Phase::Terminal, _) => Before::Over,
             (Phase::Live, None) | (Phase::Missing | Phase::Refused, _) => Before::Nothing,
         }
+    }
+
+    /// When the task is likely to end, if that can be told.
+    pub fn estimate(&self) -> Option<&Estimate> {
+        self.track.as_ref()?.estimate.as_ref()
     }
 
     /// Whether the state is fresh.

@@ -34,7 +34,7 @@ async fn a_page_of_a_dev_server_on_another_port_may_read() {
             );
             assert_eq!(
                 answer.expect("access-control-expose-headers"),
-                "etag,age,retry-after,cache-status,preference-applied,x-request-id"
+                "etag,age,retry-after,cache-status,preference-applied,taskgate-estimate,x-request-id"
             );
             assert_eq!(answer.header("access-control-allow-credentials"), None);
             assert_eq!(answer.expect("vary"), "accept, prefer, origin");

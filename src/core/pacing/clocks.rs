@@ -3,8 +3,8 @@
 
 use tokio::time::{Duration, Instant};
 
-use super::estimate::Estimate;
-use super::models::ModelId;
+use super::estimate::{Anchor, Estimate};
+use super::model_id::ModelId;
 use crate::core::snapshot::Snapshot;
 
 /// The number of clocks.
@@ -70,6 +70,7 @@ pub struct Track {
     pub(super) planned_by: usize,
     /// When the task is likely to end.
     pub estimate: Option<Estimate>,
+    pub(super) anchor: Option<Anchor>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -106,7 +107,8 @@ impl Track {
             run_since,
             progress: None,
             planned_by: 0,
-            estimate: before.and_then(|before| before.estimate),
+            estimate: None,
+            anchor: before.and_then(|before| before.anchor),
         };
         let told = hints.and_then(|hints| hints.progress).map(f64::from);
         track.progress = told.filter(|told| (LEAST_PROGRESS..=100.0).contains(told)).map(|told| {

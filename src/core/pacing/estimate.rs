@@ -24,6 +24,13 @@ pub struct Estimate {
     pub high: f64,
 }
 
+/// The shortest time that was computed in the last minute, which later ones may exceed by little.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Anchor {
+    at: Instant,
+    remaining: f64,
+}
+
 /// An estimate as it is told: whole seconds from now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Told {
@@ -37,13 +44,13 @@ pub struct Told {
 
 impl Estimate {
     /// The estimate for a task whose clock shows `age`, in a unit of `unit` seconds, where `ends` of its kind are known.
-    /// `before` is what was told of it last.
+    /// `anchor` is kept for the next one.
     pub(super) fn of(
         hazard: Hazard<'_>,
         ends: u32,
         age: f64,
         unit: f64,
-        before: Option<&Self>,
+        anchor: &mut Option<Anchor>,
         now: Instant,
     ) -> Option<Self> {
         if ends < ENOUGH_ENDS {
@@ -52,9 +59,16 @@ impl Estimate {
         let after = |left: f64| hazard.remaining(age, left).map(|wait| wait * unit);
         let (low, median, high) = (after(0.8)?, after(0.5)?, after(0.2)?);
         let is_useful = high - low <= median && high.is_finite();
-        let told = before.filter(|told| now.saturating_duration_since(told.at) < STEADY);
-        let most = told.map_or(f64::INFINITY, |told| (told.remaining * BACKWARDS).max(1.0));
-        (is_useful && low <= most).then(|| Self { at: now, remaining: median.min(most), low, high })
+        let known = anchor.filter(|anchor| now.saturating_duration_since(anchor.at) < STEADY);
+        let most = known.map_or(f64::INFINITY, |anchor| (anchor.remaining * BACKWARDS).max(1.0));
+        if !is_useful || low > most {
+            return None;
+        }
+        let remaining = median.min(most);
+        if known.is_none_or(|anchor| remaining <= anchor.remaining) {
+            *anchor = Some(Anchor { at: now, remaining });
+        }
+        Some(Self { at: now, remaining, low, high })
     }
 
     /// The estimate in whole seconds from `now`.

@@ -1,24 +1,18 @@
 //! Owns what was learnt of each model, and of each route: bounded, and forgotten with the process.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher as _, RandomState};
 
 use super::clocks::{CLOCKS, KINDS, Kind, Shown};
 use super::hazard::{Hazard, Table};
+use super::model_id::{ModelId, Names};
 
 /// The most models that are remembered; then the one that was looked at the longest ago is forgotten.
 pub const MOST_MODELS: usize = 1000;
-/// The longest name that is kept, in bytes; others are cut.
-pub const MOST_NAME: usize = 64;
 
 /// The bounds of what one look adds to a clock's score.
 const MOST_SCORE: f64 = 5.0;
 /// The part of a score that is left after another look.
 const SCORE_KEPT: f32 = 0.998;
-
-/// A model of a route, by a hash that is random for each process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct ModelId(u64);
 
 /// What was learnt of one kind of tasks.
 #[derive(Debug, Default)]
@@ -43,7 +37,7 @@ pub(super) struct Model {
 #[derive(Debug, Default)]
 pub(super) struct Models {
     models: HashMap<ModelId, Box<Model>>,
-    seed: RandomState,
+    names: Names,
     looks: u64,
 }
 
@@ -98,8 +92,7 @@ impl Learnt {
 impl Models {
     /// The id of a model, which is remembered from now on. Its name is cut.
     pub(super) fn id(&mut self, route: usize, name: &str) -> ModelId {
-        let name = cut(name);
-        let id = ModelId(self.seed.hash_one((route, name)));
+        let (id, name) = self.names.id(route, name);
         self.looks += 1;
         if let Some(model) = self.models.get_mut(&id) {
             model.used = self.looks;
@@ -128,12 +121,6 @@ impl Models {
     pub(super) fn iter(&self) -> impl Iterator<Item = &Model> {
         self.models.values().map(|model| &**model)
     }
-}
-
-/// The first [`MOST_NAME`] bytes of a name, whole characters only.
-fn cut(name: &str) -> &str {
-    let end = (0..=name.len().min(MOST_NAME)).rev().find(|end| name.is_char_boundary(*end));
-    end.and_then(|end| name.get(..end)).unwrap_or_default()
 }
 
 /// The hazard in force for a kind of table.

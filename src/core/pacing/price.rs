@@ -14,6 +14,8 @@ use crate::core::grant::Client;
 const LEAST: f64 = 0.05;
 /// The planned intervals are this part of what the budget allows, so that it is used.
 const USED: f64 = 0.97;
+/// The longest wait in seconds, whatever the budget.
+pub(super) const LONGEST: f64 = 86_400.0;
 /// How fast the price follows the plans, and the most that one plan changes it.
 const GAIN: f64 = 0.02;
 const MOST_STEP: f64 = 0.2;
@@ -129,7 +131,7 @@ impl Prices {
             return;
         }
         // No wait collects more delay than it lasts, so a price above the longest interval changes nothing.
-        let most = (super::LONGEST / interval).max(LEAST / (interval * interval));
+        let most = (LONGEST / interval).max(LEAST / (interval * interval));
         account.factor = (account.factor * step.exp()).min(most);
     }
 }

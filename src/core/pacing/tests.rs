@@ -4,9 +4,14 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use proptest::prelude::*;
 
+use tokio::time::{Duration, Instant};
+
 use super::hazard::{Hazard, Table};
+use super::model_id::ModelId;
+use super::price::LONGEST;
 use super::*;
-use crate::core::snapshot::Hints;
+use crate::core::grant::Client;
+use crate::core::snapshot::{Hints, Phase, Snapshot};
 
 const PACING: Pacing = Pacing { fresh_for: Duration::from_secs(2), max_interval: Duration::from_secs(5) };
 
@@ -189,12 +194,17 @@ fn an_estimate_is_absent_rather_than_made_up() {
 fn the_told_time_goes_hardly_back_within_a_minute() {
     let table = ends_at(100.0, 60);
     let now = Instant::now();
-    let told = Estimate { at: now, remaining: 40.0, low: 39.0, high: 41.0 };
-    let at = |age: f64, now| Estimate::of(of(&table), 60, age, 1.0, Some(&told), now);
-    let soon = at(53.0, now + span(10.0)).unwrap();
-    assert!((40.0..=48.0).contains(&soon.remaining), "{soon:?}");
-    assert_eq!(at(5.0, now + span(10.0)), None, "nothing that could be told is true");
-    assert!(at(5.0, now + span(61.0)).unwrap().remaining > 80.0);
+    let mut anchor = None;
+    let mut at = |age: f64, passed| Estimate::of(of(&table), 60, age, 1.0, &mut anchor, now + span(passed));
+    let first = at(60.0, 0.0).unwrap().remaining;
+    assert!((37.0..43.0).contains(&first), "{first}");
+    // As often as it is asked, it goes back by no more than a fifth in all.
+    for passed in [5.0, 10.0, 15.0] {
+        let later = at(55.0, passed).unwrap();
+        assert!(later.remaining <= first * 1.2 && later.remaining >= later.low, "{later:?}");
+    }
+    assert_eq!(at(5.0, 20.0), None, "nothing that could be told is true");
+    assert!(at(5.0, 61.0).unwrap().remaining > 80.0);
 }
 
 /// A thousand models, all clocks in use: what a list of invented names can make it remember.
@@ -212,7 +222,7 @@ fn a_hundred_thousand_invented_models_take_a_bounded_memory() {
             watched.look(at + 3.0, at, Phase::Live, plan.track.as_deref(), hints);
         }
     }
-    let learning = watched.pacer.learning.as_ref().unwrap();
+    let learning = watched.pacer.learnt();
     assert_eq!(learning.models.iter().count(), MOST_MODELS);
     assert!(learning.models.iter().any(|model| &*model.name == "real"), "what has taught stays");
     assert!(learning.models.iter().all(|model| model.name.len() <= MOST_NAME));

@@ -31,7 +31,7 @@ pub(super) use self::cancel::Cancellation;
 pub(super) use self::coordinator::{Coordinator, Forecast};
 pub use self::counters::CoreCounters;
 pub(super) use self::join::Joined;
-pub use self::overview::{Census, Overview};
+pub use self::overview::{Census, Overview, PacingOverview};
 pub(super) use self::picture::FlightResult;
 pub use self::recent_requests::{FailedRequest, Latency, RecentRequests};
 pub use self::survey::{Next, TaskRow};
