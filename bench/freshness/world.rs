@@ -294,7 +294,7 @@ impl Watcher {
             match watch.next().await {
                 WatchEvent::State(state, _) if state.snapshot.phase == Phase::Terminal => break,
                 WatchEvent::Gone(_) | WatchEvent::Evicted(_) => break,
-                WatchEvent::State(..) | WatchEvent::Trouble(_) => {}
+                WatchEvent::State(..) | WatchEvent::Estimate(_) | WatchEvent::Trouble(_) => {}
             }
         }
         self.upstream.over(&id, self.client);
