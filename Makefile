@@ -8,20 +8,30 @@ REVISION = $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 TIME = 600
 MAX_LEN = 8192
 
-.PHONY: help test lint format-check clippy docs instructions bench-peers run demo image fuzz deny lint-deploy ci
+.PHONY: help test test-browsers lint format-check clippy docs instructions bench-peers run demo image fuzz deny lint-deploy ci
 
 help: ## list the targets (the default)
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
-test: ## run all tests; on Debian and Ubuntu, first install the programs they use
+test: ## run all tests but those with browsers; on Debian and Ubuntu, first install the programs they use
 	@.ci/install tests
 	@if cargo nextest --version >/dev/null 2>&1; then \
 	  set -x; cargo nextest run --locked --no-fail-fast; \
 	else \
 	  echo "cargo-nextest is not installed: cargo test runs the same tests, more slowly"; \
-	  set -x; cargo test --locked --no-fail-fast; \
+	  set -x; cargo test --locked --no-fail-fast -- --skip browsers::; \
 	fi
-	@cat target/clients-missing
+	@cat target/missing-for-tests
+	@echo "Tests with real browsers are apart: make test-browsers"
+
+test-browsers: ## run the tests with Chromium and Firefox; on Debian and Ubuntu, first install the programs they use
+	@.ci/install browsers
+	@if cargo nextest --version >/dev/null 2>&1; then \
+	  set -x; cargo nextest run --locked --no-fail-fast --profile browsers; \
+	else \
+	  set -x; cargo test --locked --no-fail-fast --test it -- browsers::; \
+	fi
+	@cat target/missing-for-browsers
 
 lint: format-check clippy ## check the format and run clippy; warnings are errors
 

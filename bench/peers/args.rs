@@ -13,6 +13,7 @@ pub enum Part {
     Outage,
     Misses,
     Memory,
+    Contents,
 }
 
 /// The arguments.
@@ -30,13 +31,14 @@ pub struct Args {
     pub seconds: u64,
 }
 
-const ALL: [(&str, Part); 6] = [
+const ALL: [(&str, Part); 7] = [
     ("hits", Part::Hits),
     ("waiters", Part::Waiters),
     ("crowd", Part::Crowd),
     ("outage", Part::Outage),
     ("misses", Part::Misses),
     ("memory", Part::Memory),
+    ("contents", Part::Contents),
 ];
 
 impl Args {
@@ -100,6 +102,7 @@ impl Part {
             Self::Crowd => args.long_rounds() as u64 * (args.seconds + 5),
             Self::Outage => args.pick(40, 15),
             Self::Misses => 6 * rounds * args.pick(2, 1),
+            Self::Contents => 6 * rounds,
             Self::Memory => 4 * (args.tasks as u64 / 5000) + 10,
         };
         format!("about {seconds} s")

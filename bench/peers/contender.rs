@@ -222,7 +222,13 @@ fn taskgate_environment(
     let tokens = place.directory.join("tokens");
     let token = TOKEN.trim_start_matches("Bearer ");
     std::fs::write(&tokens, format!("bench {}\n", taskgate::core::hex::encode(&token::hash(token))))?;
+    let settings = place.directory.join("taskgate.toml");
+    std::fs::write(
+        &settings,
+        "[upstream]\nroutes = [\"/v1/tasks/{id}\", { path = \"/v1/videos/{id}/content\", content = true }]\n",
+    )?;
     let mut variables = vec![
+        ("TASKGATE_CONFIG", settings.display().to_string()),
         ("LEMONDATA_API_KEY", "sk-bench".to_owned()),
         ("TASKGATE_SERVER__LISTEN", listen.to_owned()),
         // The default port may be in use.

@@ -5,6 +5,7 @@
 mod args;
 mod client;
 mod contender;
+mod contents;
 mod control;
 mod cores;
 mod crowd;
@@ -72,6 +73,7 @@ async fn measure(args: &Args, cores: Cores) -> Result<(), Failure> {
     let mut main = Table::default();
     let mut memory = Table::default();
     let mut misses = Table::default();
+    let mut contents = Table::default();
     let mut notes = Vec::new();
     for part in &args.parts {
         stage::progress(&format!("{part:?}: {}", part.takes(args)));
@@ -82,9 +84,10 @@ async fn measure(args: &Args, cores: Cores) -> Result<(), Failure> {
             Part::Outage => outage::measure(&stage, args, &mut main).await?,
             Part::Misses => misses::measure(&stage, args, &mut misses).await?,
             Part::Memory => memory::measure(&stage, args, &mut memory).await?,
+            Part::Contents => contents::measure(&stage, args, &mut contents).await?,
         }
     }
-    let tables = [main, misses, memory];
+    let tables = [main, misses, memory, contents];
     let shown: Vec<String> = tables.iter().filter(|table| !table.is_empty()).map(Table::to_string).collect();
     let text = format!("{}\n{}{}", shown.join("\n"), notes.concat(), stage.told(args));
     println!("{text}");

@@ -9,6 +9,9 @@ use tokio::task::JoinSet;
 
 use crate::script::{KEY, Script};
 
+/// The length of a film, in bytes.
+pub const FILM: usize = 100_000_000;
+
 /// Serves connections until it is dropped.
 pub async fn serve(listener: TcpListener, script: Arc<Script>) {
     let mut connections = JoinSet::new();
@@ -45,7 +48,25 @@ async fn connection(stream: TcpStream, script: Arc<Script>) -> io::Result<()> {
             has_key |= header
                 .is_some_and(|(name, value)| name.eq_ignore_ascii_case("authorization") && value == KEY);
         }
+        if id == "content" && has_key {
+            film(stream.get_mut()).await?;
+            continue;
+        }
         let answer = script.answer(&id, has_key).await;
         stream.write_all(answer.as_bytes()).await?;
     }
+}
+
+/// Sends a film.
+async fn film(stream: &mut TcpStream) -> io::Result<()> {
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\nContent-Length: {FILM}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await?;
+    let part = vec![7; 256 * 1024];
+    let mut left = FILM;
+    while left > 0 {
+        let length = left.min(part.len());
+        stream.write_all(&part[..length]).await?;
+        left -= length;
+    }
+    Ok(())
 }

@@ -47,9 +47,28 @@ async fn converse(stream: TcpStream, asked: Arc<Asked>) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut requests = Requests::of(stream);
     while let Some(head) = requests.next().await? {
+        if head.starts_with("GET /v1/videos/") {
+            film(requests.stream()).await?;
+            continue;
+        }
         // GET /v1/tasks/x…
         let kind = head.as_bytes().get(b"GET /v1/tasks/".len()).copied().unwrap_or_default();
         requests.stream().write_all(answer(kind, &asked).as_bytes()).await?;
+    }
+    Ok(())
+}
+
+/// Sends a film of 100 MB, as fast as it is read.
+async fn film(stream: &mut TcpStream) -> std::io::Result<()> {
+    const LENGTH: usize = 100_000_000;
+    let head = format!("HTTP/1.1 200 X\r\nContent-Type: video/mp4\r\nContent-Length: {LENGTH}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await?;
+    let part = vec![7; 64 * 1024];
+    let mut left = LENGTH;
+    while left > 0 {
+        let length = left.min(part.len());
+        stream.write_all(&part[..length]).await?;
+        left -= length;
     }
     Ok(())
 }

@@ -18,6 +18,7 @@ export interface Estimate {
 /** What is told beside the states. `id` and `path` name the task where several are watched. */
 export type WatchEvent =
   | { type: "trouble"; error: TaskError; id?: string; path?: string }
+  | { type: "recovered"; id?: string; path?: string }
   | { type: "gone"; error: unknown; id?: string; path?: string }
   | { type: "estimate"; estimate: Estimate; id?: string; path?: string };
 
@@ -26,7 +27,7 @@ export interface WatchOptions {
   ticket?: string | (() => string | Promise<string>);
   /** Ends the watch: the loop then throws its reason. */
   signal?: AbortSignal;
-  /** Told of trouble (it goes on by itself), of a task that is gone (the loop ends), and of estimates. */
+  /** Told of trouble (it goes on by itself) and its end, of a task that is gone (the loop ends), and of estimates. */
   on?: (event: WatchEvent) => void;
 }
 

@@ -3,7 +3,7 @@
 //   import { watch } from "http://127.0.0.1:8787/taskgate.js";
 //   for await (const task of watch("http://127.0.0.1:8787" + poll_url, { ticket })) show(task);
 
-const FIRST_BYTE = 5_000; // streams begin at once
+const FIRST_BYTE = 5_000;
 const SILENCE = 45_000;
 const SHORT_LIFE = 30_000; // cut sooner twice in a row, streams do not pass
 const STREAMS_AGAIN = 60_000; // then twice as long
@@ -45,9 +45,13 @@ export async function* watchAll(urls, options = {}) {
   const link = new Link({ ...options, on: (event) => (event.type !== "gone" || isNews(event)) && options.on?.(event) });
   const items = streamed(link, list, { tag: "" });
   let step;
-  while (!(step = await items.next()).done) if (isNews(step.value)) yield step.value;
+  while (!(step = await items.next()).done) {
+    link.recovered(step.value);
+    if (isNews(step.value)) yield step.value;
+  }
   if (step.value) return;
   // Streams do not pass: each task by itself.
+  link.recovered();
   yield* merged(tasks.map((task) => one(task)));
 
   async function* one(task) {
@@ -55,12 +59,13 @@ export async function* watchAll(urls, options = {}) {
     const alone = new Link({ ...options, on: (event) => link.tell({ ...event, ...name }) });
     for await (const state of polled(alone, task, { tag: "" }, 0)) {
       const item = { ...name, task: state };
+      link.recovered(name);
       if (isNews(item)) yield item;
     }
   }
 }
 
-/** What a stream tells, over many connections. Returns whether it is over; else streams do not pass. */
+/** By streams. Returns whether it is over; else streams do not pass. */
 async function* streamed(link, url, seen) {
   for (let cuts = 0, failures = 0; ; ) {
     const opened = Date.now();
@@ -77,6 +82,7 @@ async function* streamed(link, url, seen) {
         if (response.ok) return false;
         pause = link.refused(response, await json(response));
       } else {
+        link.recovered();
         for await (const { type, id, data, retry } of events(connection)) {
           if (retry) pause = +retry;
           if (data === undefined) continue;
@@ -89,8 +95,9 @@ async function* streamed(link, url, seen) {
             isExpired ||= link.trouble(content);
           } else if (type === "estimate") {
             link.tell(about(type, type, content));
-          } else if (!id || id !== seen.tag) {
-            link.told = "";
+          } else {
+            link.recovered();
+            if (id && id === seen.tag) continue;
             seen.tag = id ?? "";
             isNews = true;
             yield content;
@@ -110,38 +117,41 @@ async function* streamed(link, url, seen) {
     if (isExpired) pause = 0;
     if (isNews || pause !== undefined) cuts = 0;
     else if (Date.now() - opened < SHORT_LIFE && ++cuts === 2) return false;
-    // Behind the last state the stream just ends, and the next request gets 204.
+    // Behind the last state a stream ends, and the next request gets 204.
     await link.sleep(pause ?? (isNews ? 0 : backoff(1)));
   }
 }
 
-/** The states by long-poll, or by plain GETs if `wait` is 0. Returns whether the task is over. */
+/** By long-poll, or by plain GETs if `wait` is 0. Returns whether it is over. */
 async function* polled(link, url, seen, wait, until = Infinity) {
   for (let failures = 0, missing = 0, since = 0; Date.now() < until; ) {
     let pause = PAUSE;
     let connection;
     try {
       const asked = new URL(url);
+      const began = Date.now();
       if (wait) asked.searchParams.set("wait", wait);
       connection = await link.ask(asked, { "If-None-Match": seen.tag || '"-"' }, wait * 1000 + LONGEST_PAUSE);
       const { response } = connection;
-      const header = (name) => response.headers.get(name);
-      const [tag, after] = [header("ETag"), header("Retry-After")];
-      const body = response.status === 304 ? undefined : await json(response);
+      const isSame = response.status === 304;
+      // Compression makes it weak.
+      const tag = response.headers.get("ETag")?.replace("W/", "");
+      const after = response.headers.get("Retry-After");
+      const body = await json(response);
       failures = 0;
-      if (response.status === 304) {
-        pause = wait ? 0 : PAUSE;
-      } else if (response.ok || (tag && after)) {
+      if (response.ok || isSame || (tag && after)) {
         // That of a result may be a 404.
+        link.recovered();
         missing = 0;
-        if (!tag || tag !== seen.tag) {
-          link.told = "";
+        const isNews = !isSame && (!tag || tag !== seen.tag);
+        if (isNews) {
           seen.tag = tag ?? "";
           yield body;
         }
-        // Only the last state may be stored.
-        if (!/no-store/.test(header("Cache-Control"))) return true;
-        pause = wait ? 0 : after * 1000 || PAUSE;
+        // Behind the last state comes no other.
+        if (!after) return true;
+        // Some proxies drop the wait.
+        pause = wait && (isNews || Date.now() - began > PAUSE) ? 0 : after * 1000;
       } else if ((response.status === 404 || response.status === 410) && tag) {
         since = missing++ ? since : Date.now();
         if (missing > 2 && Date.now() - since >= GONE_AFTER) {
@@ -168,7 +178,7 @@ async function* polled(link, url, seen, wait, until = Infinity) {
 /** The requests of a watch, and what it tells beside the states. */
 class Link {
   constructor({ ticket, signal, on }) {
-    Object.assign(this, { ticket, signal, on, told: "", renew: typeof ticket === "function" });
+    Object.assign(this, { ticket, signal, on, told: new Map(), renew: typeof ticket === "function" });
   }
 
   async ask(url, headers, ms) {
@@ -222,12 +232,16 @@ class Link {
       return true;
     }
     const text = JSON.stringify(event);
-    if (text !== this.told) this.tell(event);
-    this.told = text;
+    if (text !== this.told.get(event.path)) this.tell(event);
+    this.told.set(event.path, text);
+  }
+
+  recovered({ id, path } = {}) {
+    if (this.told.delete(path)) this.tell(path ? { type: "recovered", id, path } : { type: "recovered" });
   }
 
   unreachable(error) {
-    this.trouble({ code: "unreachable", message: String(error?.message ?? error) });
+    this.trouble({ code: "unreachable", message: error.message });
   }
 
   /** Throws what time does not mend, or returns the pause. */
@@ -247,10 +261,15 @@ class Link {
   async sleep(ms) {
     const { signal } = this;
     if (ms) {
+      let timer;
+      let wake;
       await new Promise((resolve) => {
-        const timer = setTimeout(resolve, ms);
-        signal?.addEventListener("abort", () => resolve(clearTimeout(timer)), { once: true });
+        wake = resolve;
+        timer = setTimeout(wake, ms);
+        signal?.addEventListener("abort", wake);
       });
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", wake);
     }
     signal?.throwIfAborted();
   }

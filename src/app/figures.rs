@@ -114,6 +114,7 @@ impl Figures {
     fn interest(&self, page: &mut Page, core: &Overview<'_>) {
         histogram(page, &metrics::LAST_WATCHER, &core.counters.last_watcher);
         page.single(&metrics::STREAMS, self.gateway.open_streams());
+        self.downloads(page);
         page.single(&metrics::WATCHERS, core.counters.watchers.get());
         page.single(&metrics::INTEREST, core.census.tasks);
         page.single(&metrics::LINGERING, core.census.lingering);
@@ -141,6 +142,16 @@ impl Figures {
                 plans.sample(&[path, clock], count);
             }
         }
+    }
+
+    fn downloads(&self, page: &mut Page) {
+        let downloads = self.gateway.downloads();
+        page.single(&metrics::DOWNLOADS, downloads.count());
+        let mut ended = page.family(&metrics::DOWNLOADS_ENDED);
+        for (end, count) in downloads.ends() {
+            ended.sample(&[end], count);
+        }
+        page.single(&metrics::DOWNLOADED, downloads.bytes());
     }
 
     fn memory(page: &mut Page, core: &Overview<'_>) {

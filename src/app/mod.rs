@@ -58,7 +58,7 @@ pub fn start(
 ) -> Result<Running, StartError> {
     #[expect(clippy::disallowed_methods, reason = "the clock is handed in here")]
     let clock = SystemTime::now;
-    let upstream = Arc::new(Upstream::new(&settings.upstream, clock)?);
+    let upstream = Arc::new(Upstream::new(settings, clock)?);
     let source: Arc<dyn Source> = Arc::<Upstream>::clone(&upstream);
     let budget = Budget::new(rate(&settings.budget), settings.upstream.max_in_flight, Instant::now());
     budget.heed_quotas(heeded_share(&settings.budget));

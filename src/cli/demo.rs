@@ -10,6 +10,7 @@ use super::terminal::tell;
 use super::{sandbox, serve};
 use crate::app::{self, Listeners, listeners};
 use crate::config::{self, Sources};
+use crate::core::task::{Route, Routes};
 use crate::lifecycle::Lifecycle;
 use crate::sandbox::{Course, Ending, Medium, Options, Plan, Sandbox};
 use crate::server;
@@ -30,6 +31,9 @@ pub(super) struct Arguments {
 
 /// The example page. The sandbox serves it: the gateway allows pages from loopback addresses to read.
 const PAGE: &str = include_str!("../../examples/browser/index.html");
+
+/// The path of the films.
+const FILMS: &str = "/v1/videos/{id}/content";
 
 /// The tasks under way when the demo starts: medium, duration and elapsed time in seconds, ending, prompt,
 /// and a description for the terminal.
@@ -52,7 +56,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CommandError> {
     let upstream_address = upstream.local_addr()?;
     let options = Options { results_url: format!("http://{upstream_address}"), ..Options::default() };
     let variable = |name: &str, value: String| (name.to_owned(), value);
-    let settings = config::load(&Sources {
+    let mut settings = config::load(&Sources {
         file: None,
         env: vec![
             variable("LEMONDATA_API_KEY", options.api_key.clone()),
@@ -62,6 +66,8 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CommandError> {
             variable("TASKGATE_ADMIN__LISTEN", arguments.admin.to_string()),
         ],
     })?;
+    // The sandbox's films, as an API has them whose films need the key.
+    settings.upstream.content_routes = Routes::new(Route::parse_content(FILMS).into_iter().collect());
     let _log = telemetry::log::start(&settings.log);
     let main = listeners::listen(arguments.listen, "--listen").await?;
     let operators = listeners::listen(arguments.admin, "--admin").await?;
@@ -96,7 +102,9 @@ struct Addresses {
 fn invitation(sandbox: &Sandbox, at: &Addresses, key: &str) -> String {
     let Addresses { gateway, admin, upstream } = at;
     let mut text = String::from("\nTasks are under way. Ask for them through the gateway, without a key:\n");
-    let mut page = format!("http://{upstream}/?gateway=http://{gateway}");
+    let films = FILMS.replace('{', "%7B").replace('}', "%7D");
+    let mut page = format!("http://{upstream}/?gateway=http://{gateway}&content={films}");
+    let mut last = String::new();
     for (medium, seconds, elapsed, ending, prompt, words) in TASKS {
         let plan = Plan {
             prompt: prompt.to_owned(),
@@ -106,10 +114,14 @@ fn invitation(sandbox: &Sandbox, at: &Addresses, key: &str) -> String {
         };
         let id = sandbox.create(medium, plan);
         text.push_str(&format!("  curl -i http://{gateway}/v1/tasks/{id}   # {words}\n"));
+        last = id.clone();
         page.push_str(&format!("&id={id}"));
     }
+    let film = FILMS.replace("{id}", &last);
     text.push_str(&format!(
         "Ask again and see Age, ETag and Cache-Status; ask from fifty terminals and the sandbox sees one request.\n\
+         \nThe film of the last one needs the key, and passes through the gateway:\n  \
+         curl -O http://{gateway}{film}\n\
          \nOpen this page to watch the tasks live:\n  \
          {page}\n\
          \nOpen the dashboard of the gateway:\n  \

@@ -118,6 +118,7 @@ fn read(
     });
     let budget = sections::budget(reader);
     let cache = sections::cache(reader);
+    let content = sections::content(reader);
     let polling = sections::polling(reader);
     let access = sections::access(reader);
     let limits = sections::limits(reader);
@@ -134,6 +135,7 @@ fn read(
         upstream: upstream?,
         budget: budget?,
         cache: cache?,
+        content: content?,
         polling: polling?,
         access: access?,
         limits: limits?,

@@ -11,7 +11,7 @@ use super::units::{duration_text, size_text};
 
 /// The settings as the text of a settings file. The API key and the values of sensitive headers are `***`.
 pub fn render(settings: &Settings) -> String {
-    let Settings { server, admin, upstream, budget, cache, polling, access, limits, log } = settings;
+    let Settings { server, admin, upstream, budget, cache, content, polling, access, limits, log } = settings;
     let mut page = Page(String::new());
 
     page.section("server");
@@ -59,6 +59,12 @@ pub fn render(settings: &Settings) -> String {
     page.line("stale_for", time(cache.stale_for));
     page.line("max_bytes", size_text(cache.max_bytes));
 
+    page.section("content");
+    page.line("types", texts(&content.types));
+    page.line("max_length", size_text(content.max_length));
+    page.line("stall_timeout", time(content.stall_timeout));
+    page.line("max_downloads", number(content.max_downloads as u64));
+
     page.section("polling");
     page.line("fresh_for", time(polling.fresh_for));
     page.line("max_interval", time(polling.max_interval));
@@ -87,6 +93,7 @@ pub fn render(settings: &Settings) -> String {
     page.line("requests_per_second", number(limits.requests_per_second.unwrap_or(0).into()));
     page.line("new_tasks_per_minute", number(limits.new_tasks_per_minute.unwrap_or(0).into()));
     page.line("max_streams", number(limits.max_streams.unwrap_or(0).into()));
+    page.line("max_downloads", number(limits.max_downloads.unwrap_or(0).into()));
 
     page.section("log");
     page.line(
@@ -186,7 +193,13 @@ fn routes(upstream: &Upstream) -> Value {
         let given = entries.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
         Value::Table(given.collect())
     });
-    Value::Array(shown.collect())
+    let contents = upstream.content_routes.iter().map(|route| {
+        let path = Value::String(route.address());
+        Value::Table(
+            [("path".to_owned(), path), ("content".to_owned(), Value::Boolean(true))].into_iter().collect(),
+        )
+    });
+    Value::Array(shown.chain(contents).collect())
 }
 
 fn headers(settings: &Settings) -> Value {

@@ -12,41 +12,74 @@ const OWN_PATHS: [&str; 3] = ["/livez", "/v1/tasks", "/taskgate.js"];
 /// An example of a route with a reading of its own.
 const ROUTE_TABLE: &str = "{ path = \"/v1/tasks/{id}\", status_pointer = \"/data/status\" }";
 
-/// Status paths, at least one. A path may stand alone, or in a table with what is special about it.
-pub(super) fn routes(value: &Value) -> Parsed<Vec<(Route, RouteReading)>> {
+/// The routes by what they show.
+#[derive(Clone)]
+pub(super) struct Routing {
+    /// Status paths, at least one, and how their answers are read.
+    pub(super) status: Vec<(Route, RouteReading)>,
+    /// Paths of bytes.
+    pub(super) content: Vec<Route>,
+}
+
+/// One route.
+enum Entry {
+    Status(Route, RouteReading),
+    Content(Route),
+}
+
+/// Paths, each alone or in a table with what is special about it.
+pub(super) fn routes(value: &Value) -> Parsed<Routing> {
     const EXAMPLE: &str = "/v1/tasks/{id}";
+    let plain = |path| (path, RouteReading::default());
     let Some(items) = value.with_tables() else {
         let paths = some(EXAMPLE, list(EXAMPLE, route))(value)?;
-        return Ok(paths.into_iter().map(|path| (path, RouteReading::default())).collect());
+        return Ok(Routing { status: paths.into_iter().map(plain).collect(), content: Vec::new() });
     };
-    let (mut good, mut faults) = (Vec::<(Route, RouteReading)>::new(), Vec::new());
+    let mut routing = Routing { status: Vec::new(), content: Vec::new() };
+    let (mut paths, mut faults) = (Vec::<String>::new(), Vec::new());
     for item in items {
         let read = match item {
             toml::Value::String(text) => {
-                route(text).map(|route| (route, RouteReading::default())).map_err(|f| vec![f])
+                route(text).map(|path| Entry::Status(path, RouteReading::default())).map_err(|f| vec![f])
             }
             toml::Value::Table(table) => route_table(table),
             _ => wrong(format!("holds something that is neither a path nor a table; write {ROUTE_TABLE}")),
         };
         match read {
-            Ok((path, _)) if good.iter().any(|(known, _)| *known == path) => {
+            Ok(Entry::Status(path, _) | Entry::Content(path))
+                if paths.iter().any(|p| p == path.template()) =>
+            {
                 faults.push(format!("{:?} comes twice; delete one of the two", path.template()));
             }
-            Ok(read) => good.push(read),
+            Ok(Entry::Status(path, reading)) => {
+                paths.push(path.template().to_owned());
+                routing.status.push((path, reading));
+            }
+            Ok(Entry::Content(path)) => {
+                paths.push(path.template().to_owned());
+                routing.content.push(path);
+            }
             Err(mut found) => faults.append(&mut found),
         }
     }
-    if faults.is_empty() { Ok(good) } else { Err(faults) }
+    if faults.is_empty() && routing.status.is_empty() {
+        faults.push(format!(
+            "holds content alone, which ends with no task; add a status path, such as {EXAMPLE:?}"
+        ));
+    }
+    if faults.is_empty() { Ok(routing) } else { Err(faults) }
 }
 
-fn route_table(table: &toml::Table) -> Parsed<(Route, RouteReading)> {
-    const NAMES: [&str; 4] = ["path", "status_pointer", "terminal_statuses", "result"];
+fn route_table(table: &toml::Table) -> Parsed<Entry> {
+    const NAMES: [&str; 5] = ["path", "status_pointer", "terminal_statuses", "result", "content"];
     let mut faults = Vec::new();
     let mut reading = RouteReading::default();
-    let path = table
-        .get("path")
-        .and_then(toml::Value::as_str)
-        .map_or_else(|| Err(format!("holds a table without a path in quotes; write {ROUTE_TABLE}")), route);
+    let content = table.get("content").map_or(Ok(false), |value| flag(&Value::Toml(value.clone())));
+    let is_content = content == Ok(true);
+    let path = table.get("path").and_then(toml::Value::as_str).map_or_else(
+        || Err(format!("holds a table without a path in quotes; write {ROUTE_TABLE}")),
+        if is_content { content_route } else { route },
+    );
     let path = path.map_err(|fault| faults.push(fault)).ok();
     let shown = path.as_ref().map_or("a route", Route::template);
     let mut said = |fault: String| faults.push(format!("{shown}: {fault}"));
@@ -55,6 +88,7 @@ fn route_table(table: &toml::Table) -> Parsed<(Route, RouteReading)> {
         let tell = |found: Vec<String>| found.into_iter().for_each(|fault| said(format!("{name} {fault}")));
         match name.as_str() {
             "path" => {}
+            "content" => drop(content.clone().map_err(tell)),
             "status_pointer" => reading.status_pointer = pointer(&value).map_err(tell).ok(),
             "terminal_statuses" => reading.terminal_statuses = statuses(&value).map_err(tell).ok(),
             "result" => reading.result = flag(&value).map_err(tell).unwrap_or_default(),
@@ -67,8 +101,12 @@ fn route_table(table: &toml::Table) -> Parsed<(Route, RouteReading)> {
     if reading.result && (reading.status_pointer.is_some() || reading.terminal_statuses.is_some()) {
         said("a result has no status; delete status_pointer and terminal_statuses, or result".to_owned());
     }
+    if is_content && reading != RouteReading::default() {
+        said("content is bytes, without a status; delete its other settings, or content".to_owned());
+    }
     match path {
-        Some(path) if faults.is_empty() => Ok((path, reading)),
+        Some(path) if faults.is_empty() && is_content => Ok(Entry::Content(path)),
+        Some(path) if faults.is_empty() => Ok(Entry::Status(path, reading)),
         _ => Err(faults),
     }
 }
@@ -76,6 +114,16 @@ fn route_table(table: &toml::Table) -> Parsed<(Route, RouteReading)> {
 fn route(text: &str) -> Result<Route, String> {
     let route = Route::parse(text)
         .map_err(|fault| format!("{text:?} {fault}; write one such as \"/v1/tasks/{{id}}\""))?;
+    not_own(text, route)
+}
+
+fn content_route(text: &str) -> Result<Route, String> {
+    let route = Route::parse_content(text)
+        .map_err(|fault| format!("{text:?} {fault}; write one such as \"/v1/videos/{{id}}/content\""))?;
+    not_own(text, route)
+}
+
+fn not_own(text: &str, route: Route) -> Result<Route, String> {
     let alone = Routes::new(vec![route.clone()]);
     match OWN_PATHS.iter().find(|path| alone.find(path).is_ok()) {
         Some(path) => Err(format!(

@@ -119,7 +119,7 @@ fn target(reader: &mut Reader) {
     let Some(url) = reader.again("upstream.base_url", base_url) else { return };
     if let Some(routes) = reader.again("upstream.routes", routes)
         && url.path() == "/v1"
-        && routes.iter().any(|(route, _)| route.template().starts_with("/v1/"))
+        && routes.status.iter().any(|(route, _)| route.template().starts_with("/v1/"))
     {
         reader
             .fault("upstream.base_url", "ends in /v1, with which the routes begin too; delete the /v1 here");

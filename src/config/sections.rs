@@ -11,15 +11,15 @@ use tracing_subscriber::EnvFilter;
 use super::credentials::{self, CA_FILE, TICKET_SECRET_FILE, TOKEN_FILE};
 use super::network::{address, address_or_off, hosts, networks, origins};
 use super::reader::Reader;
-use super::routes::{optional_pointer, pointer, routes, statuses};
+use super::routes::{Routing, optional_pointer, pointer, routes, statuses};
 use super::secret::ApiKey;
 use super::settings::{
-    Access, AccessMode, Admin, Budget, Cache, Limits, Log, LogFormat, Polling, Server, Upstream,
+    Access, AccessMode, Admin, Budget, Cache, Content, Limits, Log, LogFormat, Polling, Server, Upstream,
 };
 use super::spelling::nearest;
 use super::target::{auth_header, auth_scheme, base_url, headers};
 use super::units::{
-    DAY, GIB, HOUR, KIB, MIB, MINUTE, SHORTEST, choice, count, duration, flag, limit, share, size,
+    DAY, GIB, HOUR, KIB, MIB, MINUTE, SHORTEST, choice, count, duration, flag, limit, list, share, size, some,
 };
 use super::value::{Parsed, Value, wrong};
 use crate::core::task::Routes;
@@ -96,11 +96,13 @@ pub(super) fn upstream(
     let key_file = reader.take("upstream.api_key_file", "", path);
     let key = key_file.and_then(|setting| find_key(reader, setting));
     let (api_key, api_key_file) = key?;
-    let (routes, readings) = routes?.into_iter().unzip();
+    let Routing { status, content } = routes?;
+    let (routes, readings) = status.into_iter().unzip();
     Some(Upstream {
         base_url: base_url?,
         routes: Routes::new(routes),
         readings,
+        content_routes: Routes::new(content),
         auth_header: auth_header?,
         auth_scheme: auth_scheme?,
         headers: headers?,
@@ -155,6 +157,33 @@ pub(super) fn cache(reader: &mut Reader) -> Option<Cache> {
         stale_for: stale_for?,
         max_bytes: max_bytes?,
     })
+}
+
+pub(super) fn content(reader: &mut Reader) -> Option<Content> {
+    const USUAL: &str = "video/*,image/*,audio/*,model/*,application/octet-stream";
+    let types = reader.take("content.types", USUAL, some("video/*", list("video/*", content_type)));
+    let max_length = reader.take("content.max_length", "4GiB", size(KIB..=1024 * GIB));
+    let stall_timeout = reader.take("content.stall_timeout", "30s", duration(SHORTEST..=HOUR));
+    let max_downloads = reader.take("content.max_downloads", "64", count(1..=10_000));
+    Some(Content {
+        types: types?,
+        max_length: max_length?,
+        stall_timeout: stall_timeout?,
+        max_downloads: max_downloads?,
+    })
+}
+
+/// A content type without parameters, or all of a kind, in lower case (RFC 9110, 8.3.1 and 12.5.1).
+fn content_type(text: &str) -> Result<String, String> {
+    let is_token = |part: &str| {
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&b))
+    };
+    match text.split_once('/') {
+        Some((kind, subtype)) if is_token(kind) && (subtype == "*" || is_token(subtype)) => {
+            Ok(text.to_ascii_lowercase())
+        }
+        _ => Err(format!("{text:?} is not a content type; write one such as \"video/mp4\" or \"video/*\"")),
+    }
 }
 
 pub(super) fn polling(reader: &mut Reader) -> Option<Polling> {
@@ -213,10 +242,12 @@ pub(super) fn limits(reader: &mut Reader) -> Option<Limits> {
     let requests_per_second = reader.take("limits.requests_per_second", "0", limit(1_000_000));
     let new_tasks_per_minute = reader.take("limits.new_tasks_per_minute", "0", limit(1_000_000));
     let max_streams = reader.take("limits.max_streams", "1000", limit(1_000_000));
+    let max_downloads = reader.take("limits.max_downloads", "16", limit(10_000));
     Some(Limits {
         requests_per_second: requests_per_second?,
         new_tasks_per_minute: new_tasks_per_minute?,
         max_streams: max_streams?,
+        max_downloads: max_downloads?,
     })
 }
 

@@ -30,6 +30,8 @@ pub struct Settings {
     pub budget: Budget,
     /// Section `[cache]`.
     pub cache: Cache,
+    /// Section `[content]`.
+    pub content: Content,
     /// Section `[polling]`.
     pub polling: Polling,
     /// Section `[access]`.
@@ -88,6 +90,8 @@ pub struct Upstream {
     pub routes: Routes,
     /// How the answers of each route are read, in the order of the routes.
     pub readings: Vec<RouteReading>,
+    /// The paths of results that are passed on as bytes: none unless they are configured.
+    pub content_routes: Routes,
     /// The header that carries the key.
     pub auth_header: HeaderName,
     /// The scheme before the key in `auth_header`: one token of RFC 9110, 5.6.2; empty: the key stands alone.
@@ -132,6 +136,19 @@ pub struct RouteReading {
     pub terminal_statuses: Option<Vec<String>>,
     /// The route shows a task's result, without a status: a 2xx other than 202 has ended.
     pub result: bool,
+}
+
+/// `[content]`: the downloads of results, by the routes with `content = true`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    /// The content types that are passed on: `image/png`, or `image/*` for all of a kind; in lower case.
+    pub types: Vec<String>,
+    /// The longest content, in bytes.
+    pub max_length: u64,
+    /// The longest time in which the upstream sends no byte of a content.
+    pub stall_timeout: Duration,
+    /// Downloads at once.
+    pub max_downloads: usize,
 }
 
 /// `[budget]`: the rate limit of the key.
@@ -238,6 +255,8 @@ pub struct Limits {
     pub new_tasks_per_minute: Option<u32>,
     /// Streams at once.
     pub max_streams: Option<u32>,
+    /// Downloads at once.
+    pub max_downloads: Option<u32>,
 }
 
 /// `[log]`: form and content of the log.

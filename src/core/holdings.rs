@@ -42,11 +42,11 @@ impl<T> Holdings<T> {
         number
     }
 
-    /// Removes from a client's holding.
-    pub(super) fn remove(&mut self, client: &Client, number: u64) {
-        self.change(client, |things| {
-            things.remove(&number);
-        });
+    /// Removes from a client's holding. False where it is not there.
+    pub(super) fn remove(&mut self, client: &Client, number: u64) -> bool {
+        let mut was_there = false;
+        self.change(client, |things| was_there = things.remove(&number).is_some());
+        was_there
     }
 
     /// The size of a client's holding.
@@ -62,6 +62,11 @@ impl<T> Holdings<T> {
     /// The largest holder, and the size of its holding.
     pub(super) fn largest(&self) -> Option<(usize, &Client)> {
         self.sizes.last().map(|(size, client)| (*size, client))
+    }
+
+    /// The oldest thing of a client, with its number.
+    pub(super) fn first(&self, client: &Client) -> Option<(u64, &T)> {
+        self.clients.get(client)?.first_key_value().map(|(number, thing)| (*number, thing))
     }
 
     /// The things of a client, the oldest first.

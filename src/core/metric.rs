@@ -19,6 +19,11 @@ impl Counter {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// So many more.
+    pub fn add_many(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
     /// The count since the start.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)

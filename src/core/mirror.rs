@@ -9,13 +9,14 @@ use tokio::time::{Duration, Instant};
 
 use super::answer::{Answer, Origin, Reason, Refusal, spread};
 use super::budget::Budget;
+use super::content::{ContentRequest, Opened};
 use super::failure::Failure;
-use super::grant::{CancelGrant, Grant};
+use super::grant::{CancelGrant, Client, Grant};
 use super::pacing::Pacer;
 use super::policy::Policy;
 use super::ports::{Reply, Source};
 use super::refresh::{
-    Cancellation, Coordinator, FlightResult, Forecast, Joined, Overview, PacingOverview, TaskRow, Waiter,
+    Coordinator, FlightResult, Forecast, Joined, OneOffResult, Overview, PacingOverview, TaskRow, Waiter,
 };
 use super::snapshot::Phase;
 use super::state::State;
@@ -187,17 +188,35 @@ impl Mirror {
     /// A [`Refusal`] where the request could not be sent within `patience`, or the upstream failed. After
     /// [`Failure::TimedOut`] or [`Failure::Unreachable`] the task may be cancelled all the same.
     pub async fn cancel(&self, grant: &CancelGrant) -> Result<Reply, Refusal> {
-        let refused = |reason, wait| Refusal { reason, retry_after: spread(wait) };
-        match self.coordinator.cancel(grant).await {
-            Cancellation::Answered(Ok(reply)) => Ok(reply),
-            Cancellation::Answered(Err(failure)) => {
-                let wait = self.coordinator.forecast(grant.key(), grant.client(), Instant::now());
-                let wait = wait.start.saturating_duration_since(Instant::now());
-                Err(refused(Reason::Upstream(failure), wait))
+        let result = self.coordinator.cancel(grant).await;
+        self.answered_once(result, grant.key(), grant.client())
+    }
+
+    /// Opens a content at the upstream with one request and a permit of its own. Nothing of it is kept.
+    ///
+    /// # Errors
+    /// A [`Refusal`] where the request could not be sent within `patience`, or the upstream failed.
+    pub async fn open(&self, grant: &Grant, request: ContentRequest) -> Result<Opened, Refusal> {
+        let result = self.coordinator.open(grant, request).await;
+        self.answered_once(result, grant.key(), grant.client())
+    }
+
+    fn answered_once<T>(
+        &self,
+        result: OneOffResult<T>,
+        key: &TaskKey,
+        client: &Client,
+    ) -> Result<T, Refusal> {
+        let now = Instant::now();
+        let refused = |reason, start: Instant| {
+            Err(Refusal { reason, retry_after: spread(start.saturating_duration_since(now)) })
+        };
+        match result {
+            OneOffResult::Answered(Ok(answer)) => Ok(answer),
+            OneOffResult::Answered(Err(failure)) => {
+                refused(Reason::Upstream(failure), self.coordinator.forecast(key, client, now).start)
             }
-            Cancellation::Unsent(forecast) => {
-                Err(refused(forecast.reason, forecast.start.saturating_duration_since(Instant::now())))
-            }
+            OneOffResult::Unsent(Forecast { start, reason }) => refused(reason, start),
         }
     }
 

@@ -11,6 +11,7 @@
 pub mod answer;
 pub mod budget;
 pub mod cause;
+pub mod content;
 pub mod delivery;
 pub mod failure;
 pub mod grant;

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use super::budget::Permit;
+use super::content::{ContentRequest, Opened};
 use super::failure::Failure;
 use super::identity::ForeignIds;
 use super::snapshot::Snapshot;
@@ -16,6 +17,9 @@ pub type Fetching<'a> = Pin<Box<dyn Future<Output = Result<Fetched, Failure>> + 
 /// The future of a cancellation.
 pub type Cancelling<'a> = Pin<Box<dyn Future<Output = Result<Reply<Fetched>, Failure>> + Send + 'a>>;
 
+/// The future of an opening.
+pub type Opening<'a> = Pin<Box<dyn Future<Output = Result<Opened, Failure>> + Send + 'a>>;
+
 /// The upstream, seen from the core.
 pub trait Source: Send + Sync + 'static {
     /// Asks the upstream once about one task. The permit pays for one request; a second attempt needs another
@@ -25,6 +29,12 @@ pub trait Source: Send + Sync + 'static {
     /// Asks the upstream once to cancel one task, on a fresh connection. It never retries, because the first
     /// request may have arrived.
     fn cancel<'a>(&'a self, key: &'a TaskKey, permit: Permit) -> Cancelling<'a>;
+
+    /// Asks the upstream once for a content, on a fresh connection: no id in its bytes shows whose they are. The permit is
+    /// held until the answer begins; its bytes then take as long as they like. A source may have none.
+    fn open<'a>(&'a self, _key: &'a TaskKey, _request: &'a ContentRequest, _permit: Permit) -> Opening<'a> {
+        Box::pin(async { Err(Failure::Refused { status: 404 }) })
+    }
 
     /// An answer on a kept connection was refused, as it may be another task's. No connection that is kept now
     /// serves another request.

@@ -20,12 +20,14 @@ const PLACE: &str = "{id}";
 /// Random for each process, so that no client can choose ids whose hashes collide.
 static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
-/// One upstream status path, such as `/v1/tasks/{id}`.
+/// One upstream path with a place for an id: a status path, such as `/v1/tasks/{id}`, or a content path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     template: Box<str>,
     /// The byte offset of `{id}` in the template.
     place: usize,
+    /// The fixed query of a content path, without its question mark.
+    query: Box<str>,
     /// Words that another, longer route has in the place of the id (`generations` in
     /// `/v1/images/generations/{id}`). They are no ids, because their path shows no task.
     reserved: Vec<Box<str>>,
@@ -43,6 +45,9 @@ pub enum RouteFault {
     /// A segment holds something other than `A-Z a-z 0-9 . _ ~ -`, or is empty, `.` or `..`.
     #[error("segment `{0}` may only hold `A-Z a-z 0-9 . _ ~ -` and must not be empty, `.` or `..`")]
     Segment(String),
+    /// The query holds something other than `A-Z a-z 0-9 . _ ~ - = & % ,`.
+    #[error("query `{0}` may only hold `A-Z a-z 0-9 . _ ~ - = & % ,`")]
+    Query(String),
 }
 
 /// The fault of a request path that names no task.
@@ -57,16 +62,37 @@ pub enum PathFault {
 }
 
 impl Route {
-    /// Parses a template.
+    /// Parses the template of a status path.
     ///
     /// # Errors
     /// The first [`RouteFault`] found.
     pub fn parse(template: &str) -> Result<Self, RouteFault> {
+        Self::parsed(template, |segment| segment == PLACE)
+    }
+
+    /// Parses the template of a content path. Behind its id there may be a verb, as in `/v1beta/files/{id}:download`,
+    /// and behind the path a fixed query, as in `?alt=media`.
+    ///
+    /// # Errors
+    /// The first [`RouteFault`] found.
+    pub fn parse_content(template: &str) -> Result<Self, RouteFault> {
+        let (path, query) = template.split_once('?').unwrap_or((template, ""));
+        if !query.bytes().all(|byte| is_plain(byte) || matches!(byte, b'=' | b'&' | b'%' | b',')) {
+            return Err(RouteFault::Query(query.to_owned()));
+        }
+        let route = Self::parsed(path, |segment| {
+            let verb = segment.strip_prefix(PLACE).and_then(|rest| rest.strip_prefix(':'));
+            segment == PLACE || verb.is_some_and(|verb| !verb.is_empty() && verb.bytes().all(is_plain))
+        })?;
+        Ok(Self { query: query.into(), ..route })
+    }
+
+    fn parsed(template: &str, is_place: impl Fn(&str) -> bool) -> Result<Self, RouteFault> {
         let path = template.strip_prefix('/').ok_or(RouteFault::NotAbsolute)?;
         let mut places = 0;
         // Some frameworks have a slash at the end of each path.
         for segment in path.strip_suffix('/').unwrap_or(path).split('/') {
-            if segment == PLACE {
+            if is_place(segment) {
                 places += 1;
             } else if segment.contains(['{', '}']) {
                 return Err(RouteFault::Place);
@@ -78,12 +104,23 @@ impl Route {
         if places != 1 {
             return Err(RouteFault::Place);
         }
-        Ok(Self { template: template.into(), place, reserved: Vec::new() })
+        Ok(Self { template: template.into(), place, query: Box::default(), reserved: Vec::new() })
     }
 
     /// The template, as configured.
     pub fn template(&self) -> &str {
         &self.template
+    }
+
+    /// The template and its query, as configured.
+    pub fn address(&self) -> String {
+        let mark = if self.query.is_empty() { "" } else { "?" };
+        format!("{}{mark}{}", self.template, self.query)
+    }
+
+    /// The fixed query of a content path, without its question mark; empty if it has none.
+    pub fn query(&self) -> &str {
+        &self.query
     }
 
     fn prefix(&self) -> &str {
@@ -164,6 +201,11 @@ impl Routes {
     /// The template of the key's route.
     pub fn template_of(&self, key: &TaskKey) -> &str {
         self.0.get(key.route()).map_or("", Route::template)
+    }
+
+    /// The fixed query of the key's route.
+    pub fn query_of(&self, key: &TaskKey) -> &str {
+        self.0.get(key.route()).map_or("", Route::query)
     }
 
     /// Parses an id without a path, as one of the canonical route.

@@ -16,6 +16,7 @@ use super::request_log::RequestCounters;
 use super::respond::error::Error;
 use crate::config::{self, Settings};
 use crate::core::answer::Refusal;
+use crate::core::content::Downloads;
 use crate::core::mirror::Mirror;
 use crate::core::task::Routes;
 use crate::lifecycle::Lifecycle;
@@ -27,6 +28,8 @@ pub struct Gateway(pub(super) Arc<Parts>);
 pub(super) struct Parts {
     pub(super) mirror: Mirror,
     pub(super) routes: Routes,
+    pub(super) content_routes: Routes,
+    pub(super) downloads: Downloads,
     pub(super) access: Arc<Access>,
     pub(super) limits: ClientLimits,
     pub(super) streams: Streams,
@@ -51,6 +54,8 @@ impl Gateway {
         let gateway = Self(Arc::new(Parts {
             mirror,
             routes: settings.upstream.routes.clone(),
+            content_routes: settings.upstream.content_routes.clone(),
+            downloads: Downloads::new(settings.content.max_downloads, settings.limits.max_downloads),
             access,
             limits: ClientLimits::new(&settings.limits, Arc::clone(&counters)),
             streams: Streams::new(settings, lifecycle.clone(), Arc::clone(&counters)),
@@ -81,11 +86,17 @@ impl Gateway {
     pub fn renew_limits(&self, settings: &config::Limits) {
         self.0.limits.renew(settings);
         self.0.streams.renew(settings);
+        self.0.downloads.renew(settings.max_downloads);
     }
 
     /// The counters of requests and answers since the start.
     pub fn counters(&self) -> &Arc<RequestCounters> {
         &self.0.counters
+    }
+
+    /// The downloads under way, and those that have ended.
+    pub fn downloads(&self) -> &Downloads {
+        &self.0.downloads
     }
 
     /// The number of open streams.

@@ -5,18 +5,20 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use tokio::time::{Instant, sleep};
 
 use super::body::TaskBody;
+use super::file::File;
 use super::json::JSON_UTF8;
 use super::limiter::{Key, Quota, Share};
+use super::medium::Medium;
 use super::refusal::Refusal;
 use super::state::{Shared, wall_clock};
 use super::target::Target;
-use super::{create, picture, task};
+use super::{create, task};
 
 const MAX_BODY_BYTES: usize = 64 << 10;
 
@@ -33,7 +35,7 @@ pub(super) async fn answer(State(sandbox): State<Arc<Shared>>, request: Request)
         sleep(latency).await;
     }
     let answered = match admitted {
-        Ok(()) => serve(&sandbox, target, body).await,
+        Ok(()) => serve(&sandbox, target, &head.headers, body).await,
         Err(refusal) => Err(refusal),
     };
     let mut response = answered.into_response();
@@ -66,7 +68,8 @@ fn admit(sandbox: &Shared, target: Target<'_>, headers: &HeaderMap) -> (Option<Q
             return (Some(quota), Err(Refusal::RateLimited { retry_after_secs }));
         }
     };
-    let about_a_task = matches!(target, Target::Status { .. } | Target::Cancel { .. });
+    let about_a_task =
+        matches!(target, Target::Status { .. } | Target::Cancel { .. } | Target::Content { .. });
     let verdict = match key {
         Key::Accepted => Ok(()),
         Key::Expired => Err(Refusal::ExpiredKey),
@@ -93,7 +96,12 @@ fn identify(accepted: &str, headers: &HeaderMap) -> Result<Key, Refusal> {
     }
 }
 
-async fn serve(sandbox: &Shared, target: Target<'_>, body: Body) -> Result<Response, Refusal> {
+async fn serve(
+    sandbox: &Shared,
+    target: Target<'_>,
+    fields: &HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
     match target {
         Target::Create(medium) => {
             let plan = create::read(&whole(body).await?)?;
@@ -112,8 +120,15 @@ async fn serve(sandbox: &Shared, target: Target<'_>, body: Body) -> Result<Respo
             Ok(show(sandbox, &task, &state))
         }
         Target::File { name } => {
-            let picture = picture::svg(name).ok_or(Refusal::NoSuchFile)?;
-            Ok(([(CONTENT_TYPE, "image/svg+xml")], picture).into_response())
+            let file = File::named(name).ok_or(Refusal::NoSuchFile)?;
+            Ok(file.answer(fields))
+        }
+        Target::Content { id } => {
+            let (task, state) = sandbox.look(id).ok_or(Refusal::TaskNotFound)?;
+            if task.medium != Medium::Video || state.phase != task::Phase::Completed {
+                return Err(Refusal::NoSuchFile);
+            }
+            Ok(File::film(id).answer(fields))
         }
         Target::WrongMethod { allow } => Err(Refusal::WrongMethod { allow }),
         Target::Unknown => Err(Refusal::NoSuchPath),

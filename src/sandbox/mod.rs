@@ -15,9 +15,12 @@ mod answer;
 mod body;
 mod create;
 mod durations;
+mod file;
+mod film;
 mod json;
 mod limiter;
 mod medium;
+mod mp4;
 mod options;
 mod picture;
 mod plan;
@@ -51,7 +54,7 @@ impl Sandbox {
         Self(Arc::new(Shared::new(options)))
     }
 
-    /// All paths. Each of them needs a key, except the placeholder images under `/files`.
+    /// All paths. Each of them needs a key, except the placeholder images and films under `/files`.
     pub fn router(&self) -> Router {
         Router::new().fallback(answer::answer).with_state(Arc::clone(&self.0))
     }

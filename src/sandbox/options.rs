@@ -42,8 +42,8 @@ pub struct Options {
     #[arg(long, value_name = "KEY", default_value = "sk-sandbox", value_parser = key)]
     pub api_key: String,
 
-    /// Start of the result URLs. With the sandbox's own address (<http://127.0.0.1:8788>), images can be
-    /// fetched: it serves a placeholder at /files/ID.svg. Other media have no file
+    /// Start of the result URLs. With the sandbox's own address (<http://127.0.0.1:8788>), images and
+    /// films can be fetched: it serves placeholders at /files/ID.svg and /files/ID.mp4. Other media have no file
     #[arg(long, value_name = "URL", default_value = "https://cdn.sandbox.example", value_parser = base_url)]
     pub results_url: String,
 }

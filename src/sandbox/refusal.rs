@@ -119,7 +119,7 @@ impl Refusal {
                 Face::new(INVALID, "async_task_not_found", "Task not found or no longer available.")
             }
             Self::NoSuchFile => Face::new(INVALID, "not_found", "There is no such file.")
-                .hint("The sandbox only serves images: /files/TASK_ID.svg."),
+                .hint("The sandbox serves images and films: /files/TASK_ID.svg, /files/TASK_ID.mp4, and of finished videos /v1/videos/TASK_ID/content."),
             Self::NoSuchPath => {
                 Face::new(INVALID, "not_found", "There is nothing at this path.").hint(PATH_HINT)
             }

@@ -21,6 +21,10 @@ pub(super) enum Target<'p> {
     File {
         name: &'p str,
     },
+    /// The film of a video task.
+    Content {
+        id: &'p str,
+    },
     WrongMethod {
         allow: &'static str,
     },
@@ -29,6 +33,8 @@ pub(super) enum Target<'p> {
 
 const ALL_TASKS: &str = "/v1/tasks";
 const FILES: &str = "/files";
+/// LemonData hands out public links. This path is of the `/v1/videos` dialect, where films need the key.
+const VIDEOS: &str = "/v1/videos";
 /// A shorter form of `/v1/images/generations`, for statuses only.
 const IMAGES: &str = "/v1/images";
 
@@ -52,6 +58,9 @@ impl<'p> Target<'p> {
             if let Some(id) = under(path, prefix) {
                 return or_wrong(read, Self::Status { medium: Some(medium), id }, "GET, HEAD");
             }
+        }
+        if let Some(id) = path.strip_suffix("/content").and_then(|path| under(path, VIDEOS)) {
+            return or_wrong(read, Self::Content { id }, "GET, HEAD");
         }
         if let Some(name) = under(path, FILES) {
             return or_wrong(read, Self::File { name }, "GET, HEAD");
@@ -87,6 +96,7 @@ mod tests {
             assert!(matches!(Target::of(&Method::POST, path), Target::WrongMethod { .. }), "{path}");
         }
         assert_eq!(Target::of(&Method::GET, "/files/a.svg"), Target::File { name: "a.svg" });
+        assert_eq!(Target::of(&Method::GET, "/v1/videos/a/content"), Target::Content { id: "a" });
     }
 
     #[test]

@@ -57,6 +57,13 @@ metrics! {
     LAST_WATCHER: Histogram "taskgate_last_watcher_seconds" [];
     /// Open event streams.
     STREAMS: Gauge "taskgate_streams_open" [];
+    /// Downloads under way.
+    DOWNLOADS: Gauge "taskgate_downloads_open" [];
+    /// Downloads that have ended: `complete`, `broken` off by the upstream or a limit, `left` by the client, or one that
+    /// `gave_way` to a client with fewer.
+    DOWNLOADS_ENDED: Counter "taskgate_downloads_total" ["end"];
+    /// Bytes of contents passed on.
+    DOWNLOADED: Counter "taskgate_downloaded_bytes_total" [];
     /// Long-polls, and tasks of streams, that wait for a change.
     WATCHERS: Gauge "taskgate_watchers" [];
     /// Tasks that a client is interested in, or that are in flight.

@@ -15,9 +15,11 @@ pub(super) enum AttemptKind {
     /// The second attempt of a fetch, after a dead connection.
     Retry,
     Cancel,
+    /// The opening of a content, up to its head. One whose client leaves before counts as timed out.
+    Open,
 }
 
-const KINDS: [&str; 3] = ["fetch", "retry", "cancel"];
+const KINDS: [&str; 4] = ["fetch", "retry", "cancel", "open"];
 /// The status codes of HTTP. All others count together, as [`ODD`].
 const CODES: std::ops::Range<u16> = 100..600;
 const ODD: usize = (CODES.end - CODES.start) as usize;
@@ -43,7 +45,7 @@ const LATENCIES: &[Duration] = &[
 /// The counters of all attempts. An attempt adds itself when it ends.
 #[derive(Debug)]
 pub struct UpstreamCounters {
-    ends: Box<[[Counter; ENDS]; 3]>,
+    ends: Box<[[Counter; ENDS]; KINDS.len()]>,
     /// From the start of an attempt to the last byte of its answer, its failure or its timeout.
     pub latency: Histogram,
 }

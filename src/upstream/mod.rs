@@ -4,9 +4,11 @@
 //! of a client's request reaches the upstream. No redirect is followed, no proxy variable is obeyed, and no
 //! answer is decompressed.
 
+mod bodies;
 pub mod classify;
 mod connection_errors;
 mod connections;
+mod contents;
 mod counters;
 mod credentials;
 mod expiry;
@@ -16,6 +18,7 @@ mod quota;
 mod retry_after;
 mod scrub;
 mod setup_error;
+mod sieve;
 mod status;
 mod unusable;
 mod usability;
@@ -25,14 +28,16 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use reqwest::{Client, Request, Response};
-use tokio::time::{Duration, Instant, timeout};
+use tokio::time::{Duration, Instant};
 use url::Url;
 
+use self::bodies::{Bodies, coding};
 use self::classify::{Judge, Unreadable};
 use self::connection_errors::{Causes, is_dead_connection};
 use self::connections::Connections;
+use self::contents::{Contents, Unfit};
 pub use self::counters::UpstreamCounters;
 use self::counters::{Attempt, AttemptKind};
 use self::credentials::Credentials;
@@ -41,16 +46,12 @@ use self::unusable::{Reason, Unusable};
 pub use self::usability::Usability;
 use crate::config;
 use crate::core::budget::Permit;
+use crate::core::cause;
+use crate::core::content::{ContentRequest, Opened};
 use crate::core::failure::Failure;
-use crate::core::ports::{Cancelling, Connection, Fetched, Fetching, Reply, Source};
+use crate::core::ports::{Cancelling, Connection, Fetched, Fetching, Opening, Reply, Source};
 use crate::core::snapshot::{Phase, Snapshot};
 use crate::core::task::TaskKey;
-
-/// The most memory reserved for a body on the word of its `Content-Length`, in bytes.
-const MAX_AHEAD: usize = 64 * 1024;
-
-/// The time to read the body of a 429 that names its wait nowhere else.
-const READING_429: Duration = Duration::from_secs(1);
 
 /// The upstream, by HTTP/1.1 with or without TLS.
 pub struct Upstream {
@@ -59,7 +60,8 @@ pub struct Upstream {
     judge: Judge,
     /// Replaced as a whole by a new key.
     credentials: RwLock<Arc<Credentials>>,
-    max_body: usize,
+    bodies: Bodies,
+    contents: Contents,
     clock: fn() -> SystemTime,
     usability: Arc<Usability>,
     counters: Arc<UpstreamCounters>,
@@ -105,7 +107,9 @@ impl Upstream {
     ///
     /// # Errors
     /// The key or TLS cannot be used.
-    pub fn new(settings: &config::Upstream, clock: fn() -> SystemTime) -> Result<Self, SetupError> {
+    pub fn new(settings: &config::Settings, clock: fn() -> SystemTime) -> Result<Self, SetupError> {
+        let contents = Contents::new(settings, clock);
+        let settings = &settings.upstream;
         // ring becomes the process-wide TLS provider; a second call changes nothing.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Ok(Self {
@@ -114,7 +118,8 @@ impl Upstream {
             base_url: settings.base_url.clone(),
             judge: Judge::new(settings),
             credentials: RwLock::new(Arc::new(Credentials::new(settings, &[])?)),
-            max_body: settings.max_body,
+            bodies: Bodies::new(settings.max_body),
+            contents,
             clock,
             usability: Arc::default(),
             counters: Arc::default(),
@@ -161,6 +166,40 @@ impl Upstream {
             };
         }
         self.judge(key, answer).map(Reply::Answer)
+    }
+
+    /// Asks for a content. The permit is held until the answer has begun, or is read if it is no content.
+    async fn ask_to_open(
+        &self,
+        key: &TaskKey,
+        asked: &ContentRequest,
+        permit: Permit,
+    ) -> Result<Opened, Failure> {
+        let credentials = self.credentials();
+        let mut request = self.request(Method::GET, key, &credentials);
+        self.contents.address(&mut request, key, asked);
+        let attempt = Attempt::begin(&self.counters, AttemptKind::Open);
+        let response = match self.connections.fresh().execute(request).await {
+            Ok(response) => response,
+            Err(error) => {
+                attempt.failed();
+                return Err(Unanswered::unreachable(&error).failure);
+            }
+        };
+        let status = response.status();
+        self.heed(&permit, &response);
+        let opened = self.contents.judge(asked, response, Arc::clone(&credentials)).await;
+        attempt.answered(status);
+        opened.map_err(|unfit| {
+            if let Unfit { failure, reason: Some(reason) } = &unfit
+                && !credentials.scrub.is_in(reason)
+            {
+                cause::log(|| {
+                    tracing::warn!(task = %key, cause = %failure, reason, "a content is not passed on");
+                });
+            }
+            unfit.failure
+        })
     }
 
     /// Remembers whether the answers to status requests can be used.
@@ -217,7 +256,9 @@ impl Upstream {
         if let Some(failure) = classify::by_status(status, response.headers(), now) {
             attempt.answered(status);
             return Err(match failure {
-                Failure::RateLimited { retry_after: None } => self.named_in_body(response).await.into(),
+                Failure::RateLimited { retry_after: None } => {
+                    self.bodies.named_in_body(response).await.into()
+                }
                 Failure::InvalidResponse { .. } => {
                     let location = response.headers().get(header::LOCATION);
                     let location = location.and_then(|value| value.to_str().ok());
@@ -233,7 +274,7 @@ impl Upstream {
         }
         let retry_after = retry_after::plain(response.headers(), now);
         let content_type = response.headers().get(header::CONTENT_TYPE).cloned();
-        let Ok(read) = self.read(response).await else {
+        let Ok(read) = self.bodies.read(response).await else {
             attempt.failed();
             return Err(Failure::Unreachable.into());
         };
@@ -270,14 +311,6 @@ impl Upstream {
             fetched.snapshot.retry_after = retry_after;
         }
         Ok(fetched)
-    }
-
-    /// A 429 whose headers name no wait: its body may. It is read for a moment only, because the gate has to close.
-    async fn named_in_body(&self, response: Response) -> Failure {
-        let body = timeout(READING_429, self.read(response)).await;
-        let body = body.ok().and_then(Result::ok).flatten();
-        let retry_after = body.and_then(|body| retry_after::in_body(&body));
-        Failure::RateLimited { retry_after }
     }
 
     /// Sends a GET, and once more if its connection turned out dead: most often a pooled one that the
@@ -357,38 +390,6 @@ impl Upstream {
         }
         url
     }
-
-    /// The whole body; `None` if it is larger than `max_body`.
-    async fn read(&self, mut response: Response) -> reqwest::Result<Option<Bytes>> {
-        let announced = usize::try_from(response.content_length().unwrap_or(0)).unwrap_or(usize::MAX);
-        if announced > self.max_body {
-            return Ok(None);
-        }
-        // The announcement may be false: more than this is allocated only for a body that has begun to come.
-        let mut body = Vec::with_capacity(announced.min(MAX_AHEAD));
-        // The end of the connection ends a body without a length (RFC 9112, 6.3). If that end is not a clean one, the
-        // body may be cut; but no object is complete before its end.
-        let ends_with_connection = response.content_length().is_none()
-            && !response.headers().contains_key(header::TRANSFER_ENCODING);
-        loop {
-            let chunk = match response.chunk().await {
-                Ok(Some(chunk)) => chunk,
-                Ok(None) => break,
-                Err(_) if ends_with_connection && classify::is_whole_object(&body) => break,
-                Err(error) => return Err(error),
-            };
-            if body.len() + chunk.len() > self.max_body {
-                return Ok(None);
-            }
-            if chunk.len() > body.capacity() - body.len() && announced > body.len() {
-                body.reserve_exact(announced - body.len());
-            }
-            body.extend_from_slice(&chunk);
-        }
-        // It may be kept for an hour: without spare capacity, which no bound counts.
-        body.shrink_to_fit();
-        Ok(Some(body.into()))
-    }
 }
 
 impl Source for Upstream {
@@ -402,13 +403,11 @@ impl Source for Upstream {
         )
     }
 
+    fn open<'a>(&'a self, key: &'a TaskKey, request: &'a ContentRequest, permit: Permit) -> Opening<'a> {
+        Box::pin(self.ask_to_open(key, request, permit))
+    }
+
     fn distrust_connections(&self) {
         self.connections.distrust();
     }
-}
-
-/// The coding of an answer, if it is another than `identity`, which was asked for.
-fn coding(headers: &HeaderMap) -> Option<&[u8]> {
-    let coding = headers.get(header::CONTENT_ENCODING)?.as_bytes().trim_ascii();
-    (!coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity")).then_some(coding)
 }

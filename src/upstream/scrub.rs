@@ -7,6 +7,8 @@ use memchr::memmem::Finder;
 use crate::config::ApiKey;
 
 const COVER: &[u8] = b"***";
+/// Eight given bytes stand in a film of a gigabyte once in ten thousand million times.
+const UNLIKELY: usize = 8;
 
 /// The content types of most answers. As static values they take no memory in a stored state.
 const USUAL_TYPES: [&str; 2] = ["application/json", "application/json; charset=utf-8"];
@@ -42,6 +44,34 @@ impl Scrub {
             Some(covered) => covered.into(),
             None => body,
         })
+    }
+
+    /// The bytes with each key replaced by as many stars; `None` if there is none. Keys that may stand in a film by chance
+    /// are not sought.
+    pub(super) fn covered_in_place(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let mut covered: Option<Vec<u8>> = None;
+        for key in self.unlikely() {
+            let mut from = 0;
+            while let Some(at) = key.find(&covered.as_deref().unwrap_or(bytes)[from..]) {
+                let found = from + at..from + at + key.needle().len();
+                from = found.end;
+                covered.get_or_insert_with(|| bytes.to_vec())[found].fill(b'*');
+            }
+        }
+        covered
+    }
+
+    /// The number of bytes at the end with which a key may begin.
+    pub(super) fn begins_in(&self, bytes: &[u8]) -> usize {
+        let longest = |key: &Finder<'_>| {
+            let most = (key.needle().len() - 1).min(bytes.len());
+            (1..=most).rev().find(|length| bytes.ends_with(&key.needle()[..*length])).unwrap_or(0)
+        };
+        self.unlikely().map(longest).max().unwrap_or(0)
+    }
+
+    fn unlikely(&self) -> impl Iterator<Item = &Finder<'static>> {
+        self.spellings.iter().filter(|spelling| spelling.needle().len() >= UNLIKELY)
     }
 
     /// Whether a text holds a key, in any case (hosts have none), percent-encoded or as it is.

@@ -1,8 +1,8 @@
 // Owns the reader of the example page: opens it in a browser and prints every change of a card, one JSON a line.
-//   node page.mjs URL [PICTURE.png SECONDS [dark]]   also takes its picture, after so long
+//   node page.mjs URL [PICTURE.png SECONDS [SCHEME [WIDTH]]]   also takes its picture, after so long
 import { open } from "./browser.mjs";
 
-const [url, picture, seconds, scheme] = process.argv.slice(2);
+const [url, picture, seconds, scheme, width] = process.argv.slice(2);
 
 /** Runs in the page. A card is told again whenever something of it has changed. */
 function observe(tell) {
@@ -20,12 +20,14 @@ function observe(tell) {
       note: text(".note"),
       picture: image !== null && image.naturalWidth > 0,
       links: [...element.querySelectorAll("a")].map((link) => link.href),
+      films: [...element.querySelectorAll("video")].map((film) => [film.src, film.duration]),
       sounds: [...element.querySelectorAll("audio")].map((sound) => sound.src),
     };
   };
   const look = () => {
     const connection = document.getElementById("connection").textContent;
-    for (const seen of [{ connection }, ...[...document.querySelectorAll("#tasks > li")].map(card)]) {
+    const command = document.getElementById("file").hidden ? undefined : document.getElementById("command").textContent;
+    for (const seen of [{ connection, command }, ...[...document.querySelectorAll("#tasks > li")].map(card)]) {
       const json = JSON.stringify(seen);
       if (told.get(seen.id) !== json) tell(json);
       told.set(seen.id, json);
@@ -34,10 +36,11 @@ function observe(tell) {
   const options = { subtree: true, childList: true, attributes: true, characterData: true };
   new MutationObserver(look).observe(document.body, options);
   document.addEventListener("load", look, true);
+  document.addEventListener("loadedmetadata", look, true);
   look();
 }
 
-const { browser, page } = await open({ viewport: { width: 1100, height: 760 }, colorScheme: scheme ?? "light" });
+const { browser, page } = await open({ viewport: { width: Number(width ?? 1100), height: 760 }, colorScheme: scheme ?? "light" });
 try {
   await page.exposeFunction("tell", (json) => console.log(json));
   page.on("pageerror", (error) => console.log(JSON.stringify({ broken: String(error) })));

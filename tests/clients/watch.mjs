@@ -1,6 +1,7 @@
-// Owns what is told of a stream: one list for every EventSource, so that what they see can be compared.
+// Owns what is told of a stream: one list for every EventSource and one for taskgate.js, so that what they see can be
+// compared.
 
-/** Watches `url` until the EventSource stops by itself. It runs in Node and, as text, in a browser. */
+/** Watches `url` until the EventSource stops by itself. */
 export function watch(EventSource, url, tell) {
   const source = new EventSource(url);
   return new Promise((resolve) => {
@@ -17,4 +18,14 @@ export function watch(EventSource, url, tell) {
       if (isOver) resolve();
     };
   });
+}
+
+/** Tells the states that taskgate.js gives, and the end or the error. */
+export async function follow(states, tell, name) {
+  try {
+    for await (const task of states) tell(name ? { task, of: name } : { task });
+    tell(name ? { over: name } : { over: true });
+  } catch (error) {
+    tell({ error: error.name === "TaskgateError" ? error.code : String(error) });
+  }
 }

@@ -14,7 +14,7 @@ use crate::support::{
     Answer, Events, Gateway, QUICK, Reply, Seen, Upstream, gateway, get, get_with, request, until_stale,
 };
 
-const SECRET: &str = "a-secret-of-more-than-32-bytes-for-tests";
+pub const SECRET: &str = "a-secret-of-more-than-32-bytes-for-tests";
 const OTHER: &str = "another-secret-of-more-than-32-bytes-xx";
 const TOKEN: &str = "tg_token-canary";
 
@@ -51,9 +51,9 @@ pub fn jwt(secret: &str, header: &str, claims: &serde_json::Value) -> String {
     format!("{message}.{}", URL_SAFE_NO_PAD.encode(hmac::sign(&key, message.as_bytes())))
 }
 
-const HS256: &str = r#"{"alg":"HS256"}"#;
+pub const HS256: &str = r#"{"alg":"HS256"}"#;
 
-fn ticket(tasks: &[&str], lasts: f64) -> String {
+pub fn ticket(tasks: &[&str], lasts: f64) -> String {
     jwt(SECRET, HS256, &serde_json::json!({"tasks": tasks, "exp": soon(lasts)}))
 }
 

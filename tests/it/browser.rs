@@ -1,6 +1,7 @@
-//! The rules for browsers: CORS, the Host rule against DNS rebinding, the Origin rule (scorecard S4).
+//! The rules for browsers: CORS, the Host rule against DNS rebinding, the Origin rule; and the module that
+//! pages import.
 
-use crate::support::{Reply, Upstream, exchange, gateway, get_with, request};
+use crate::support::{Reply, Upstream, exchange, gateway, get, get_with, request};
 
 #[tokio::test]
 async fn a_page_of_a_dev_server_on_another_port_may_read() {
@@ -21,7 +22,7 @@ async fn a_page_of_a_dev_server_on_another_port_may_read() {
         assert_eq!(preflight.expect("access-control-allow-methods"), "GET,HEAD,DELETE");
         assert_eq!(
             preflight.expect("access-control-allow-headers"),
-            "authorization,prefer,if-none-match,last-event-id,cache-control,x-request-id,traceparent,tracestate,\
+            "authorization,prefer,if-none-match,if-modified-since,if-range,range,last-event-id,cache-control,x-request-id,traceparent,tracestate,\
              baggage,sentry-trace"
         );
         assert_eq!(preflight.expect("access-control-max-age"), "7200");
@@ -34,7 +35,8 @@ async fn a_page_of_a_dev_server_on_another_port_may_read() {
             );
             assert_eq!(
                 answer.expect("access-control-expose-headers"),
-                "etag,age,retry-after,cache-status,preference-applied,taskgate-estimate,x-request-id"
+                "etag,age,retry-after,cache-status,preference-applied,taskgate-estimate,x-request-id,accept-ranges,content-disposition,\
+                 content-range"
             );
             assert_eq!(answer.header("access-control-allow-credentials"), None);
             assert_eq!(answer.expect("vary"), "accept, prefer, origin");
@@ -130,4 +132,28 @@ async fn a_star_accepts_any_name() {
     let gateway = gateway(&upstream, &[("server.allowed_hosts", "*")]).await;
     let answer = get_with(gateway.address, "/v1/tasks/a", "Host: whatever.example\r\n").await;
     assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
+async fn the_module_for_pages_is_served_to_every_client() {
+    let upstream = Upstream::always(Reply::json("{}")).await;
+    let gateway = gateway(&upstream, &[("server.allowed_origins", "https://app.example.com")]).await;
+    let answer = get(gateway.address, "/taskgate.js").await;
+    assert_eq!(answer.text(), include_str!("../../clients/js/taskgate.js"));
+    assert_eq!(answer.expect("content-type"), "text/javascript; charset=utf-8");
+    assert_eq!(answer.expect("cache-control"), "no-cache");
+    let tag = answer.expect("etag");
+    let again = get_with(gateway.address, "/taskgate.js", &format!("If-None-Match: {tag}\r\n")).await;
+    assert_eq!((again.status, again.body.len()), (304, 0));
+    let origin = "Origin: https://app.example.com\r\n";
+    let page = get_with(gateway.address, "/taskgate.js", origin).await;
+    assert_eq!(page.expect("access-control-allow-origin"), "https://app.example.com");
+    let other = get_with(gateway.address, "/taskgate.js", "Origin: https://evil.example\r\n").await;
+    assert_eq!((other.status, other.error_code().as_str()), (403, "origin_not_allowed"));
+    let rebound = b"GET /taskgate.js HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
+    let rebound = exchange(gateway.address, rebound).await;
+    assert!(rebound.starts_with(b"HTTP/1.1 403"), "{}", String::from_utf8_lossy(&rebound));
+    let posted = request(gateway.address, "POST", "/taskgate.js", "").await;
+    assert_eq!(posted.status, 405);
+    assert_eq!(upstream.count(), 0);
 }

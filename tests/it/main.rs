@@ -10,8 +10,10 @@
 mod access;
 mod answers;
 mod browser;
+mod browsers;
 mod clients;
 mod conditional;
+mod contents;
 mod core;
 mod credentials;
 mod crowd;

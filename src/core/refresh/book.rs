@@ -1,38 +1,23 @@
 //! Owns the book, which the coordinator's lock guards: the schedule, the pictures, the backoffs and the
-//! cancellations that wait. Each change is complete before the lock is released.
+//! one-off requests that wait. Each change is complete before the lock is released.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
+use super::one_offs::OneOffs;
 use super::picture::{FlightResult, Picture};
-use crate::core::cause::Cause;
 use crate::core::failure::Failure;
 use crate::core::grant::Client;
 use crate::core::pacing::{Load, Look, Pacer, Plan};
-use crate::core::ports::Reply;
 use crate::core::schedule::Schedule;
 use crate::core::state::State;
 use crate::core::store::{Held, Store};
 use crate::core::task::{ByKey, TaskKey};
-
-/// The pending answer to a cancellation that was sent.
-pub(super) type CancelResult = oneshot::Receiver<Result<Reply, Failure>>;
-
-/// A cancellation that waits for a permit. It is skipped if its client has disconnected.
-pub(super) struct QueuedCancel {
-    pub(super) key: TaskKey,
-    pub(super) client: Client,
-    /// Completes when the cancellation is sent, and carries the pending answer.
-    pub(super) sent: oneshot::Sender<CancelResult>,
-    /// The client's request, which the log lines name.
-    pub(super) cause: Cause,
-}
 
 pub(super) struct Book {
     pub(super) schedule: Schedule,
@@ -42,10 +27,8 @@ pub(super) struct Book {
     pub(super) pictures: HashMap<TaskKey, Picture, ByKey>,
     /// Backoffs outlive interest, so that a client cannot end one by asking again.
     pub(super) backoffs: Cache<TaskKey, Backoff, ByKey>,
-    /// Cancellations that wait for their turn and a permit.
-    pub(super) cancels: VecDeque<QueuedCancel>,
-    /// The number of flights that have started since the last cancellation was sent.
-    pub(super) flights_since_cancel: usize,
+    /// The requests that are no flights, and wait for their turn and a permit.
+    pub(super) one_offs: OneOffs,
     /// The time at which the driver dispatches next; `None` where only a notification wakes it.
     pub(super) alarm: Option<Instant>,
     /// The time at which the gate opened last: a key that waited before that waited for the gate, not for a
@@ -66,8 +49,7 @@ impl Book {
                 .max_capacity(max_tasks as u64)
                 .eviction_policy(EvictionPolicy::lru())
                 .build_with_hasher(ByKey::default()),
-            cancels: VecDeque::new(),
-            flights_since_cancel: usize::MAX,
+            one_offs: OneOffs::new(),
             alarm: None,
             opened: None,
             closed: false,

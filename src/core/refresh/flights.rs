@@ -58,7 +58,7 @@ impl Coordinator {
     fn send_due(self: &Arc<Self>, book: &mut Book, now: Instant) -> Option<Instant> {
         book.sweep(now);
         loop {
-            if self.send_cancel(book, now) {
+            if self.send_one_off(book, now) {
                 continue;
             }
             if !book.schedule.has_due(now) {
@@ -75,11 +75,11 @@ impl Coordinator {
                 picture.start();
                 cause = picture.take_cause();
             }
-            book.flights_since_cancel = book.flights_since_cancel.saturating_add(1);
+            book.one_offs.flight_started();
             self.fly(key, permit, cause);
         }
         let due = book.schedule.next_due(now);
-        if book.cancels.is_empty() && due.is_none_or(|due| due > now) {
+        if book.one_offs.is_empty() && due.is_none_or(|due| due > now) {
             self.set_lag(Duration::ZERO);
             return due;
         }

@@ -2,8 +2,9 @@
 //!
 //! - [`coordinator`] holds the parts; its lock guards the [`book`].
 //! - [`join`] registers [`interest`] and gives a [`waiter`]; the waiters see the [`picture`].
-//! - [`flights`] and [`cancel`] send requests; [`landing`] makes sure that each of them ends. A flight is a
-//!   tokio task of its own, so a client that disconnects cannot cancel it.
+//! - [`flights`] refresh tasks. [`one_off`] sends the requests that are none, [`cancel`] and [`open`], from the
+//!   queue in [`one_offs`]. [`landing`] makes
+//!   sure that each request ends. Each is a tokio task of its own, so a client that disconnects cannot cancel a flight.
 //! - [`ownership`] decides whether an answer is the task's own; [`refusals`] holds what it remembers.
 //! - [`backoff`] delays the next request of a failing task.
 //! - [`counters`], [`overview`], [`survey`] and [`recent_requests`] are for operators.
@@ -17,6 +18,9 @@ mod flights;
 mod interest;
 mod join;
 mod landing;
+mod one_off;
+mod one_offs;
+mod open;
 mod overview;
 mod ownership;
 mod picture;
@@ -27,10 +31,10 @@ mod survey;
 mod tests;
 mod waiter;
 
-pub(super) use self::cancel::Cancellation;
 pub(super) use self::coordinator::{Coordinator, Forecast};
 pub use self::counters::CoreCounters;
 pub(super) use self::join::Joined;
+pub(super) use self::one_off::OneOffResult;
 pub use self::overview::{Census, Overview, PacingOverview};
 pub(super) use self::picture::FlightResult;
 pub use self::recent_requests::{FailedRequest, Latency, RecentRequests};

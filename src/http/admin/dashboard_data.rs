@@ -37,6 +37,13 @@ pub(super) struct DashboardData {
     failures: Vec<FailureData>,
     memory: MemoryData,
     streams: u64,
+    downloads: DownloadData,
+}
+
+#[derive(Serialize)]
+struct DownloadData {
+    open: usize,
+    bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -187,6 +194,7 @@ impl DashboardData {
             failures: failures.iter().map(|failure| FailureData::new(failure, now)).collect(),
             memory: MemoryData::new(overview.memory, parts.max_bytes),
             streams: gateway.streams.count(),
+            downloads: DownloadData { open: gateway.downloads.count(), bytes: gateway.downloads.bytes() },
         }
     }
 }

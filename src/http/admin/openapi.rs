@@ -52,6 +52,13 @@ fn describe(settings: &Settings) -> OpenApi {
         }
         paths = paths.path(route.template(), path);
     }
+    for route in settings.upstream.content_routes.iter() {
+        let reading = content(settings);
+        paths = paths.path(
+            route.template(),
+            PathItem::from_http_methods([HttpMethod::Get, HttpMethod::Head], reading),
+        );
+    }
     paths = paths
         .path("/v1/tasks", PathItem::from_http_methods([HttpMethod::Get, HttpMethod::Head], list(settings)));
     let mut components = ComponentsBuilder::new()
@@ -108,6 +115,38 @@ fn read(settings: &Settings, template: &str) -> OperationBuilder {
         .response("502", refused_for_now("The upstream failed, and no state is known"))
         .response("503", refused_for_now("Too many tasks are watched, or the gateway is stopping"))
         .response("504", refused_for_now("The upstream did not answer in time, and no state is known"))
+}
+
+/// GET and HEAD of a content path.
+fn content(settings: &Settings) -> OperationBuilder {
+    let bytes = |words: &str| {
+        let file = ObjectBuilder::new().schema_type(Type::String);
+        let content = Content::new(Some(Schema::from(file.build())));
+        let types = settings.content.types.iter();
+        types.fold(ResponseBuilder::new().description(words), |bytes, kind| {
+            bytes.content(kind, content.clone())
+        })
+    };
+    operation(settings)
+        .summary(Some("Download a result"))
+        .description(Some("The bytes pass through. The ticket for the task opens its content."))
+        .parameter(id())
+        .parameter(header("Range", "One range of bytes"))
+        .parameter(header("If-Range", "The range counts only for the content with this ETag or date"))
+        .parameter(header("If-None-Match", "The ETag of the content that the client has"))
+        .parameter(header("If-Modified-Since", "The date of the content that the client has"))
+        .response("200", bytes("The content"))
+        .response("206", bytes("The part of it that was asked for"))
+        .response("304", Response::new("The client has it already"))
+        .response("3XX", Response::new("The content lies at another host, where no key is needed"))
+        .response("400", refusal("The id is not valid, or there is a body"))
+        .response("416", Response::new("It has no such part"))
+        .response("404", mirrored("The upstream has no such content, or not yet"))
+        .response("4XX", mirrored("The upstream's own refusal"))
+        .response("429", refused_for_now(LIMITED))
+        .response("502", refused_for_now("The upstream failed, or its answer is no content that may pass"))
+        .response("503", refused_for_now("All places for downloads are taken, or the gateway is stopping"))
+        .response("504", refused_for_now("The upstream did not answer in time"))
 }
 
 /// DELETE of a status path.

@@ -33,6 +33,9 @@ pub(in crate::http) fn layer(origins: Arc<AllowedOrigins>) -> CorsLayer {
             header::AUTHORIZATION,
             PREFER,
             header::IF_NONE_MATCH,
+            header::IF_MODIFIED_SINCE,
+            header::IF_RANGE,
+            header::RANGE,
             LAST_EVENT_ID,
             header::CACHE_CONTROL,
             X_REQUEST_ID,
@@ -50,6 +53,9 @@ pub(in crate::http) fn layer(origins: Arc<AllowedOrigins>) -> CorsLayer {
             PREFERENCE_APPLIED,
             TASKGATE_ESTIMATE,
             X_REQUEST_ID,
+            header::ACCEPT_RANGES,
+            header::CONTENT_DISPOSITION,
+            header::CONTENT_RANGE,
         ])
         .max_age(Duration::from_secs(7200))
         .vary([])

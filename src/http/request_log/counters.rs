@@ -20,6 +20,7 @@ words! {
         List = "list",
         ListStream = "list_stream",
         Cancel = "cancel",
+        Content = "content",
     }
 }
 
@@ -48,6 +49,7 @@ words! {
         RequestsPerSecond = "requests_per_second",
         NewTasksPerMinute = "new_tasks_per_minute",
         MaxStreams = "max_streams",
+        MaxDownloads = "max_downloads",
     }
 }
 

@@ -1,7 +1,8 @@
-//! Owns the handlers for clients: one task in three read modes, many tasks at once, cancellation, and the
+//! Owns the handlers for clients: one task in three read modes, many tasks at once, cancellation, contents, and the
 //! module for pages.
 
 mod cancel;
+mod content;
 mod events;
 pub(in crate::http) mod list;
 pub(in crate::http) mod module;

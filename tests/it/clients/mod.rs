@@ -1,17 +1,15 @@
-//! Clients that others wrote, through a task's whole life: httpx-sse, npm's eventsource, and a browser. Each is
-//! driven by hand: the upstream moves on when the client has told what it saw last.
+//! Clients that others wrote, through a task's whole life: httpx-sse and npm's eventsource here, browsers in
+//! `browsers`. Each is driven by hand: the upstream moves on when the client has told what it saw last.
 //!
 //! Their parts come from `.ci/install tests`. Where one is missing its tests say so and pass; with `CI` set they
 //! fail.
 
-mod dashboard;
 mod description;
 pub mod parts;
 pub mod play;
 mod python;
 mod taskgate_js;
-mod tickets;
-mod watching;
+pub mod watching;
 
 use std::process::Command;
 
@@ -21,7 +19,7 @@ use taskgate::core::sha256;
 use self::parts::{Part, client_command};
 use self::play::Play;
 use self::watching::{Watching, start};
-use crate::support::{End, Relay, Reply, get, site};
+use crate::support::{End, Relay, Reply, get};
 
 const NOT_FOUND: &str = r#"{"error":{"code":"task_not_found","message":"Task not found."}}"#;
 const PENDING: &str = "{\n  \"id\": \"life\",\n  \"status\": \"pending\"\n}\n";
@@ -29,10 +27,13 @@ const FINISHED: &str = r#"{"id":"life","status":"completed","title":"レモン �
 
 /// The clients, each a program under `tests/clients` that prints what it sees.
 #[derive(Debug, Clone, Copy)]
-enum Client {
+pub enum Client {
     HttpxSse,
     Eventsource,
     Chromium,
+    Firefox,
+    /// event-source-polyfill, in Chromium.
+    Polyfill,
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,33 +66,27 @@ async fn npm_eventsource_sees_many_tasks_to_their_end() {
     many(Client::Eventsource).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn chromium_lives_through_a_task() {
-    life(Client::Chromium).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn chromium_sees_a_task_go() {
-    gone(Client::Chromium).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn chromium_sees_many_tasks_to_their_end() {
-    many(Client::Chromium).await;
-}
-
 impl Client {
     fn command(self) -> Option<Command> {
         match self {
             Self::HttpxSse => client_command("httpx_sse_client.py", Part::Python),
             Self::Eventsource => client_command("eventsource.mjs", Part::Node),
-            Self::Chromium => client_command("chromium.mjs", Part::Chromium),
+            Self::Chromium => page("eventsource", Part::Chromium),
+            Self::Firefox => page("eventsource", Part::Firefox),
+            Self::Polyfill => page("polyfill", Part::Chromium),
         }
     }
 }
 
+/// A page in a browser, without its URL.
+pub fn page(mode: &str, browser: Part) -> Option<Command> {
+    let mut command = client_command("browser_page.mjs", browser)?;
+    command.arg(mode);
+    Some(command)
+}
+
 /// Found late, pending, under way, an outage, a cut connection, a gateway that restarts, the end, and no more.
-async fn life(client: Client) {
+pub async fn life(client: Client) {
     let Some(command) = client.command() else { return };
     // Right after the create there is no such task yet.
     let upstream =
@@ -138,7 +133,7 @@ async fn life(client: Client) {
     assert_eq!((kept.expect("etag"), kept.text()), (tag(FINISHED), FINISHED.to_owned()));
 }
 
-async fn gone(client: Client) {
+pub async fn gone(client: Client) {
     let Some(command) = client.command() else { return };
     let upstream = Play::begin(|_, _, _| missing()).await;
     let gateway = upstream.gateway().await;
@@ -153,7 +148,7 @@ async fn gone(client: Client) {
 }
 
 /// One that is finished, one that is not there, one that lives, and an id that is none, on one connection.
-async fn many(client: Client) {
+pub async fn many(client: Client) {
     let Some(command) = client.command() else { return };
     let upstream = Play::begin(|play, _, path| play.says(path)).await;
     let finished = r#"{"id":"done","status":"succeeded"}"#;
@@ -206,81 +201,12 @@ async fn many(client: Client) {
     assert_eq!(relay.streams(), [(None, 200), (Some("end".to_owned()), 204)]);
 }
 
-/// The example page, in a browser: bars move, results appear, and nothing in a task can harm the page.
-#[tokio::test(flavor = "multi_thread")]
-async fn the_example_page_shows_tasks_live() {
-    let Some(command) = client_command("page.mjs", Part::Chromium) else { return };
-    let page = include_str!("../../../examples/browser/index.html");
-    let (site, _lifecycle) = site(page).await;
-    let picture = format!("http://{site}/files/ldtask_{:032x}.svg", 7);
-    let upstream = Play::begin(|play, _, path| play.says(path)).await;
-    upstream.now("picture", Reply::json(&processing(10)));
-    upstream.now("film", finished(json!({"video_url": "https://cdn.example/film.mp4", "progress": 100})));
-    upstream.now("song", finished(json!({"audio_url": "https://cdn.example/song.mp3"})));
-    upstream.now("model", finished(json!({"model_url": "https://cdn.example/model.glb"})));
-    upstream.now("broken", Reply::json(r#"{"status":"failed","error":{"message":"No lemons left."}}"#));
-    let evil = json!({"prompt": "<img src=x onerror=alert(1)>", "video_url": "javascript:alert(1)",
-        "data": [{"url": "javascript:alert(1)"}, null], "audio_url": 7});
-    upstream.now("evil", finished(evil));
-    upstream.now("lost", missing());
-    let gateway = upstream.gateway().await;
-    let relay = Relay::to(gateway.address).await;
-    let ids: String = ["picture", "film", "song", "model", "broken", "evil", "lost", "no!id"]
-        .iter()
-        .map(|id| format!("&id={id}"))
-        .collect();
-    let mut page = start(command, &format!("http://{site}/?gateway=http://{}{ids}", relay.address));
-
-    let bar = |card: &Value| card["bar"].as_f64().unwrap_or(f64::NAN);
-    page.card("picture", |card| bar(card) == 0.1);
-    upstream.now("picture", Reply::json(&processing(55)));
-    page.card("picture", |card| bar(card) == 0.55 && card["status"] == "processing · 55 %");
-    upstream.now("picture", Reply::new(500, "", "oops"));
-    page.card("picture", |card| bar(card) == 0.55 && card["note"].as_str().unwrap().len() > 20);
-    upstream.now("picture", Reply::json(&processing(55)));
-    page.card("picture", |card| bar(card) == 0.55 && card["note"] == "");
-    relay.cut();
-    page.connection("Reconnecting");
-    upstream.now("picture", Reply::json(&processing(90)));
-    page.card("picture", |card| bar(card) == 0.9);
-    page.card("lost", |card| card["status"] == "gone" && card["note"] == "Task not found.");
-    upstream.now("picture", finished(json!({"data": [{"url": picture}]})));
-    page.card("picture", |card| card["is"] == "finished" && card["picture"] == true);
-    page.connection("All of them are over.");
-    let cards = page.end();
-
-    let link = |url: &str| json!([url]);
-    for (id, is, links, note) in [
-        ("film", "finished", link("https://cdn.example/film.mp4"), ""),
-        ("song", "finished", link("https://cdn.example/song.mp3"), ""),
-        ("model", "finished", link("https://cdn.example/model.glb"), ""),
-        ("broken", "failed", json!([]), "No lemons left."),
-        ("evil", "finished", json!([]), ""),
-    ] {
-        let card = &cards[id];
-        assert_eq!((&card["is"], &card["links"], &card["note"]), (&json!(is), &links, &json!(note)), "{id}");
-        assert_eq!(card["bar"], Value::Null, "{id}");
-    }
-    assert_eq!(cards["song"]["sounds"], link("https://cdn.example/song.mp3"));
-    let evil = &cards["evil"];
-    assert_eq!((&evil["title"], &evil["picture"]), (&json!("<img src=x onerror=alert(1)>"), &json!(false)));
-    let refused = &cards["no!id"];
-    assert_eq!((&refused["is"], &refused["status"]), (&json!("failed"), &json!("refused")));
-    let last = relay.streams();
-    assert_eq!(last, [(None, 200), (None, 200)], "one connection, and it does not come back after the end");
-}
-
-fn missing() -> Reply {
+pub fn missing() -> Reply {
     Reply::new(404, "", NOT_FOUND)
 }
 
-fn processing(percent: u8) -> String {
+pub fn processing(percent: u8) -> String {
     format!(r#"{{"id":"life","status":"processing","progress":{percent}}}"#)
-}
-
-fn finished(mut task: Value) -> Reply {
-    task["status"] = json!("completed");
-    Reply::json(&task.to_string())
 }
 
 /// The event of a state: its tag and its bytes, as far as lines can carry them.
@@ -289,7 +215,7 @@ fn message(body: &str) -> Value {
 }
 
 /// The `ETag` that a state must have.
-fn tag(body: &str) -> String {
+pub fn tag(body: &str) -> String {
     let hex: String =
         sha256::hash(body.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     format!("\"{hex}\"")

@@ -32,6 +32,10 @@ impl Play {
         Self { upstream, lines }
     }
 
+    pub fn base_url(&self) -> String {
+        self.upstream.base_url()
+    }
+
     pub fn now(&self, id: &str, reply: Reply) {
         self.lines.0.lock().unwrap().insert(format!("/v1/tasks/{id}"), reply);
     }

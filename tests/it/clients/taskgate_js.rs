@@ -11,9 +11,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::parts::{Part, client_command};
-use crate::support::{
-    KEY, Program, QUICK, Reply, Upstream, exchange, free_port, gateway, get, get_with, program, run,
-};
+use super::play::Play;
+use super::processing;
+use crate::support::{Program, QUICK, Reply, Upstream, free_port, gateway, run, serve};
 
 /// The module at work with these arguments; `None` where this machine cannot.
 fn module(arguments: &[&str]) -> Option<Program> {
@@ -108,7 +108,9 @@ fn numbers(program: &Program) -> Vec<u64> {
         if event["task"].is_object() {
             seen.push(event["task"]["n"].as_u64().unwrap());
         } else {
-            assert!(event["type"] == "trouble" || event["signed"] == true, "{event}");
+            let is_known =
+                event["type"] == "trouble" || event["type"] == "recovered" || event["signed"] == true;
+            assert!(is_known, "{event}");
         }
     }
 }
@@ -146,6 +148,37 @@ async fn it_tells_trouble_and_that_a_task_is_gone_and_throws_what_time_does_not_
     assert_eq!(next(&program), json!({"over": true}));
     let program = module(&["one", &url("a+b")]).unwrap();
     assert_eq!(next(&program), json!({"error": "invalid_task_id"}));
+}
+
+/// The state is then the same as before, and is told only once.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_says_that_trouble_is_over() {
+    for mode in ["one", "many"] {
+        let upstream = Play::begin(|play, _, path| play.says(path)).await;
+        upstream.now("a", Reply::json(&processing(10)));
+        let gateway = upstream.gateway().await;
+        let url = format!("http://{}/v1/tasks/a", gateway.address);
+        let Some(program) = module(&[mode, &url]) else { return };
+        assert!(next(&program)["task"].is_object());
+        upstream.now("a", Reply::new(500, "", "oops"));
+        let mut trouble = next(&program);
+        assert_eq!(
+            (&trouble["type"], &trouble["error"]["code"]),
+            (&json!("trouble"), &json!("upstream_error"))
+        );
+        upstream.now("a", Reply::json(&processing(10)));
+        // Whose it is stands in both alike.
+        for only_of_trouble in ["error", "code"] {
+            trouble.as_object_mut().unwrap().remove(only_of_trouble);
+        }
+        trouble["type"] = json!("recovered");
+        assert_eq!(next(&program), trouble);
+        upstream.now("a", Reply::json(r#"{"status":"completed"}"#));
+        let end = next(&program);
+        let task = if mode == "one" { &end["task"] } else { &end["task"]["task"] };
+        assert_eq!(task["status"], "completed", "{end}");
+        assert_eq!(next(&program), json!({"over": true}));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -188,6 +221,28 @@ async fn where_streams_do_not_pass_it_polls() {
         let task = if mode == "one" { &last["task"] } else { &last["task"]["task"] };
         assert_eq!(task["status"], "completed", "{seen:?}");
     }
+}
+
+/// The last state was told, and every stream that asks what comes after it is swallowed. A long-poll finds nothing new,
+/// and that nothing will be.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_was_told_ends_the_watch_without_streams_too() {
+    let upstream = counting(0, 1).await;
+    let gateway = gateway(&upstream, QUICK).await;
+    let polls = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&polls);
+    let through = relay(gateway.address, move |_, request| {
+        let is_stream = request.contains("text/event-stream");
+        if is_stream && request.to_lowercase().contains("last-event-id") {
+            return Fate::Swallowed;
+        }
+        count.fetch_add(usize::from(!is_stream), Ordering::Relaxed);
+        Fate::Passes
+    })
+    .await;
+    let Some(program) = module(&["one", &format!("http://{through}/v1/tasks/a")]) else { return };
+    assert_eq!(numbers(&program), [0]);
+    assert_eq!(polls.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -264,20 +319,12 @@ async fn tickets_are_renewed_before_they_end() {
 async fn a_gateway_that_is_killed_and_started_again_costs_no_state_and_no_end() {
     let upstream = counting(40, 1).await;
     let listen = format!("127.0.0.1:{}", free_port());
-    let serve = || {
-        let env = [
-            ("LEMONDATA_API_KEY", KEY),
-            ("TASKGATE_ACCESS__MODE", "open"),
-            ("TASKGATE_UPSTREAM__BASE_URL", &upstream.base_url()),
-            ("TASKGATE_SERVER__LISTEN", &listen),
-            ("TASKGATE_ADMIN__LISTEN", "off"),
-            ("TASKGATE_POLLING__FRESH_FOR", "100ms"),
-            ("TASKGATE_POLLING__MAX_INTERVAL", "100ms"),
-        ];
-        let gateway = program(&["serve"], &env, &[]);
-        let _ = gateway.wait_for_log("is ready");
-        gateway
-    };
+    let often = [
+        ("TASKGATE_SERVER__LISTEN", listen.as_str()),
+        ("TASKGATE_POLLING__FRESH_FOR", "100ms"),
+        ("TASKGATE_POLLING__MAX_INTERVAL", "100ms"),
+    ];
+    let serve = || serve(&upstream.base_url(), &often).0;
     let first = serve();
     let Some(client) = module(&["one", &format!("http://{listen}/v1/tasks/a")]) else { return };
     let mut seen = Vec::new();
@@ -289,31 +336,12 @@ async fn a_gateway_that_is_killed_and_started_again_costs_no_state_and_no_end() 
     let second = serve();
     seen.extend(numbers(&client));
     assert_each_once(&seen, 40);
+    assert_eq!(
+        next(&client),
+        json!({"listeners": 0}),
+        "the signal, which may live on, keeps nothing of the watch"
+    );
     drop(second);
-}
-
-#[tokio::test]
-async fn it_is_served_to_every_client_and_only_once() {
-    let upstream = Upstream::always(Reply::json("{}")).await;
-    let gateway = gateway(&upstream, &[("server.allowed_origins", "https://app.example.com")]).await;
-    let answer = get(gateway.address, "/taskgate.js").await;
-    assert_eq!(answer.text(), include_str!("../../../clients/js/taskgate.js"));
-    assert_eq!(answer.expect("content-type"), "text/javascript; charset=utf-8");
-    assert_eq!(answer.expect("cache-control"), "no-cache");
-    let tag = answer.expect("etag");
-    let again = get_with(gateway.address, "/taskgate.js", &format!("If-None-Match: {tag}\r\n")).await;
-    assert_eq!((again.status, again.body.len()), (304, 0));
-    let origin = "Origin: https://app.example.com\r\n";
-    let page = get_with(gateway.address, "/taskgate.js", origin).await;
-    assert_eq!(page.expect("access-control-allow-origin"), "https://app.example.com");
-    let other = get_with(gateway.address, "/taskgate.js", "Origin: https://evil.example\r\n").await;
-    assert_eq!((other.status, other.error_code().as_str()), (403, "origin_not_allowed"));
-    let rebound = b"GET /taskgate.js HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
-    let rebound = exchange(gateway.address, rebound).await;
-    assert!(rebound.starts_with(b"HTTP/1.1 403"), "{}", String::from_utf8_lossy(&rebound));
-    let posted = crate::support::request(gateway.address, "POST", "/taskgate.js", "").await;
-    assert_eq!(posted.status, 405);
-    assert_eq!(upstream.count(), 0);
 }
 
 #[test]

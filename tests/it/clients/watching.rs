@@ -84,6 +84,11 @@ impl Watching {
         }
     }
 
+    /// Closes its standard input, which is a sign to it.
+    pub fn close_stdin(&mut self) {
+        self.program.close_stdin();
+    }
+
     /// Its last words, when it is asked for them.
     #[track_caller]
     pub fn last_words(mut self) -> Value {

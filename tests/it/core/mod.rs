@@ -9,6 +9,7 @@ mod gate;
 mod learning;
 mod missing;
 mod model;
+mod opening;
 mod ownership;
 mod plain_get;
 mod refused;

@@ -5,16 +5,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use taskgate::core::answer::{Answer, Origin, Reason, Refusal};
 use taskgate::core::budget::{Budget, Permit, Rate};
+use taskgate::core::content::{ContentRequest, Opened};
 use taskgate::core::failure::Failure;
 use taskgate::core::grant::{CancelGrant, Client, Grant};
 use taskgate::core::identity::ForeignIds;
 use taskgate::core::mirror::Mirror;
 use taskgate::core::pacing::{MEMORY, Pacer, Pacing};
 use taskgate::core::policy::Policy;
-use taskgate::core::ports::{Cancelling, Connection, Fetched, Fetching, Reply, Source};
+use taskgate::core::ports::{Cancelling, Connection, Fetched, Fetching, Opening, Reply, Source};
 use taskgate::core::snapshot::{Phase, Snapshot};
 use taskgate::core::state::Retention;
 use taskgate::core::task::{Route, Routes, TaskKey};
@@ -132,6 +133,20 @@ impl TestCore {
         cancelling
     }
 
+    /// The opening of a content in a task of its own, which has begun to wait when this returns.
+    pub async fn open(&self, client: &str, id: &str) -> JoinHandle<Result<Opened, Refusal>> {
+        let (mirror, grant) = (self.mirror.clone(), self.grant(client, id));
+        let request = ContentRequest::of(false, &HeaderMap::new());
+        let opening = self.lifecycle.spawn(async move { mirror.open(&grant, request).await });
+        settle().await;
+        opening
+    }
+
+    /// The next opening upstream, if one was made already.
+    pub fn any_opening(&self) -> Option<Call<Opened>> {
+        self.upstream.openings.lock().unwrap().pop_front()
+    }
+
     /// The next cancellation upstream, if one was made already.
     pub fn any_cancel(&self) -> Option<Call<Reply>> {
         self.upstream.cancels.lock().unwrap().pop_front()
@@ -200,6 +215,7 @@ impl Asked {
 struct Upstream {
     calls: Mutex<VecDeque<Call>>,
     cancels: Mutex<VecDeque<Call<Reply>>>,
+    openings: Mutex<VecDeque<Call<Opened>>>,
     sent: Mutex<Vec<Instant>>,
     distrusted: AtomicUsize,
 }
@@ -233,6 +249,18 @@ impl Source for Upstream {
         })
     }
 
+    fn open<'a>(&'a self, key: &'a TaskKey, _: &'a ContentRequest, permit: Permit) -> Opening<'a> {
+        Box::pin(async move {
+            let (answer, answered) = oneshot::channel();
+            self.sent.lock().unwrap().push(Instant::now());
+            let connection = Connection::Fresh;
+            self.openings.lock().unwrap().push_back(Call { key: key.clone(), connection, answer });
+            let result = answered.await;
+            drop(permit);
+            result.unwrap_or(Err(Failure::Unreachable)).map(|(opened, _)| opened)
+        })
+    }
+
     fn distrust_connections(&self) {
         self.distrusted.fetch_add(1, Ordering::Relaxed);
     }
@@ -246,6 +274,11 @@ pub struct Call<T = Snapshot> {
 }
 
 impl<T> Call<T> {
+    /// Whether the request is still under way.
+    pub fn is_wanted(&self) -> bool {
+        !self.answer.is_closed()
+    }
+
     pub async fn answer(self, answer: Result<T, Failure>) {
         // A flight that was given up no longer listens.
         drop(self.answer.send(answer.map(|answer| (answer, None))));

@@ -14,6 +14,8 @@ use crate::support::{Program, run};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Nginx,
+    /// Without TLS, for a browser that would not trust the test's certificate.
+    PlainNginx,
     Caddy,
 }
 
@@ -30,7 +32,7 @@ pub struct Tools {
 /// A proxy at work, and the client's way to it. Dropped, it is gone.
 pub struct Proxy {
     pub address: SocketAddr,
-    certificate: PathBuf,
+    pub certificate: PathBuf,
     _program: Program,
     _dir: tempfile::TempDir,
 }
@@ -43,7 +45,7 @@ pub struct Asking {
 impl Tools {
     pub fn find(kind: Kind) -> Option<Self> {
         let proxy = program_path(match kind {
-            Kind::Nginx => "nginx",
+            Kind::Nginx | Kind::PlainNginx => "nginx",
             Kind::Caddy => "caddy",
         })?;
         let openssl = program_path("openssl")?;
@@ -73,8 +75,8 @@ impl Tools {
         let mut command = Command::new(&self.proxy);
         command.env("HOME", dir.path()).stdin(Stdio::null());
         match self.kind {
-            Kind::Nginx => {
-                let site = adapted(
+            Kind::Nginx | Kind::PlainNginx => {
+                let mut site = adapted(
                     &files.join("nginx.conf"),
                     &[
                         ("listen 443 ", &format!("listen {address} ")),
@@ -86,6 +88,9 @@ impl Tools {
                         ("proxy_read_timeout 75s", &format!("proxy_read_timeout {}s", SILENCE.as_secs())),
                     ],
                 );
+                if self.kind == Kind::PlainNginx {
+                    site = site.replace(" ssl http2;", ";");
+                }
                 std::fs::write(dir.path().join("site.conf"), site).unwrap();
                 std::fs::write(dir.path().join("nginx.conf"), NGINX_AROUND).unwrap();
                 command.arg("-p").arg(dir.path()).args(["-c", "nginx.conf", "-e", "stderr"]);

@@ -4,15 +4,17 @@
 //! The programs come from `.ci/install tests`. Where one is missing its tests say so and pass; with `CI` set they
 //! fail.
 
-mod front;
+pub mod front;
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use self::front::{Kind, SILENCE, Tools};
+use crate::clients::parts::{Part, client_command};
 use crate::clients::play::Play;
-use crate::support::{Gateway, Reply, Upstream, gateway, until, until_metric};
+use crate::support::{Gateway, Program, Relay, Reply, Upstream, gateway, run, until, until_metric};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nginx_hands_on_what_the_gateway_needs_to_know() {
@@ -27,6 +29,11 @@ async fn nginx_lets_answers_304_and_long_polls_through() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nginx_shows_each_event_when_it_happens() {
     events(Kind::Nginx).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nginx_lets_taskgate_js_stream() {
+    module(Kind::Nginx).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,6 +62,11 @@ async fn caddy_shows_each_event_when_it_happens() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn caddy_lets_taskgate_js_stream() {
+    module(Kind::Caddy).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn caddy_carries_twenty_streams_on_one_connection() {
     twenty(Kind::Caddy).await;
 }
@@ -79,7 +91,7 @@ async fn hands_on(kind: Kind) {
     let request = requests[0].to_lowercase();
     assert!(request.starts_with("get /v1/tasks/a?wait=3&ticket=t http/1.1\r\n"), "{request}");
     let forwarded_for = match kind {
-        Kind::Nginx => "203.0.113.9, 127.0.0.1",
+        Kind::Nginx | Kind::PlainNginx => "203.0.113.9, 127.0.0.1",
         // The client's own claim is dropped: Caddy has no reason to believe it.
         Kind::Caddy => "127.0.0.1",
     };
@@ -145,8 +157,7 @@ async fn answers(kind: Kind) {
 async fn events(kind: Kind) {
     let Some(tools) = Tools::find(kind) else { return };
     let upstream = Play::begin(|play, _, path| play.says(path)).await;
-    let step = |number: u32| format!(r#"{{"status":"processing","n":{number}}}"#);
-    upstream.now("film", Reply::json(&step(0)));
+    upstream.now("film", Reply::json(&numbered(0)));
     // A heartbeat comes more often than the proxy's longest silence, which the test sets to 2 s.
     let gateway = upstream.gateway_with(&[("polling.heartbeat", "500ms")]).await;
     let proxy = tools.start(gateway.address).await;
@@ -154,15 +165,93 @@ async fn events(kind: Kind) {
     let head = client.next();
     assert_eq!(head["status"], 200);
     for number in 1..5 {
-        assert_eq!(client.next()["data"], step(number - 1).as_str());
-        upstream.now("film", Reply::json(&step(number)));
+        assert_eq!(client.next()["data"], numbered(number - 1).as_str());
+        upstream.now("film", Reply::json(&numbered(number)));
     }
-    assert_eq!(client.next()["data"], step(4).as_str());
+    assert_eq!(client.next()["data"], numbered(4).as_str());
     tokio::time::sleep(SILENCE * 2).await;
     upstream.now("film", Reply::json(r#"{"status":"completed"}"#));
     assert_eq!(client.next()["data"], r#"{"status":"completed"}"#);
     assert_eq!(client.next()["event"], "end", "and the end of the stream is the end here too");
     client.end();
+}
+
+async fn module(kind: Kind) {
+    let Some(tools) = Tools::find(kind) else { return };
+    let Some(mut client) = client_command("taskgate_js.mjs", Part::Node) else { return };
+    let upstream = Play::begin(|play, _, path| play.says(path)).await;
+    upstream.now("film", Reply::json(&numbered(0)));
+    let gateway = upstream.gateway().await;
+    let relay = Relay::to(gateway.address).await;
+    let proxy = tools.start(relay.address).await;
+    client.arg("one").arg(format!("https://localhost:{}/v1/tasks/film", proxy.address.port()));
+    client.env("NODE_EXTRA_CA_CERTS", &proxy.certificate);
+    streams(client, &upstream, &relay);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn express_with_compression_lets_taskgate_js_stream() {
+    let Some(behind) = behind_express(&[]).await else { return };
+    streams(behind.client, &behind.upstream, &behind.relay);
+}
+
+/// No stream passes, and no header says which state is the last. It polls, no more often than there is news, and ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn taskgate_js_polls_calmly_where_express_holds_streams_back() {
+    let Some(behind) = behind_express(&["no-store"]).await else { return };
+    shows_each(behind.client, &behind.upstream);
+    assert_eq!(behind.relay.streams().len(), 1, "the stream that was held back");
+    let requests = behind.relay.requests();
+    assert!(requests <= 8, "{requests} requests for six states");
+}
+
+/// A client behind Express with `compression`, which holds back what it may compress, and `http-proxy`: the dev servers
+/// of many.
+struct Behind {
+    client: Command,
+    upstream: Play,
+    relay: Relay,
+    _others: (Program, Gateway),
+}
+
+async fn behind_express(arguments: &[&str]) -> Option<Behind> {
+    let mut proxy = client_command("express_proxy.mjs", Part::Node)?;
+    let mut client = client_command("taskgate_js.mjs", Part::Node)?;
+    let upstream = Play::begin(|play, _, path| play.says(path)).await;
+    upstream.now("film", Reply::json(&numbered(0)));
+    let gateway = upstream.gateway().await;
+    let relay = Relay::to(gateway.address).await;
+    proxy.arg(format!("http://{}", relay.address)).args(arguments);
+    let proxy = run(proxy);
+    client.arg("one").arg(format!("http://127.0.0.1:{}/v1/tasks/film", proxy.next_line()));
+    Some(Behind { client, upstream, relay, _others: (proxy, gateway) })
+}
+
+fn numbered(number: u32) -> String {
+    format!(r#"{{"status":"processing","n":{number}}}"#)
+}
+
+/// It takes one stream for that: where nothing came for 5 s, it would take long-polls.
+#[track_caller]
+fn streams(client: Command, upstream: &Play, relay: &Relay) {
+    shows_each(client, upstream);
+    let statuses: Vec<u16> = relay.streams().iter().map(|(_, status)| *status).collect();
+    assert_eq!((statuses, relay.requests()), (vec![200, 204], 2), "the stream, and the request that ends it");
+}
+
+/// The module is shown each state before there is the next.
+#[track_caller]
+fn shows_each(client: Command, upstream: &Play) {
+    let client = run(client);
+    let next = || -> Value { serde_json::from_str(&client.next_line()).unwrap() };
+    for number in 1..5 {
+        assert_eq!(next()["task"]["n"], number - 1);
+        upstream.now("film", Reply::json(&numbered(number)));
+    }
+    assert_eq!(next()["task"]["n"], 4);
+    upstream.now("film", Reply::json(r#"{"status":"completed"}"#));
+    assert_eq!(next(), json!({"task": {"status": "completed"}}));
+    assert_eq!(next(), json!({"over": true}));
 }
 
 /// By HTTP/1.1 a browser would show six of them.

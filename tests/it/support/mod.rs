@@ -80,12 +80,16 @@ pub async fn gateway(upstream: &Upstream, extra: &[(&str, &str)]) -> Gateway {
 
 /// A gateway in front of `base_url`.
 pub async fn gateway_at(base_url: &str, extra: &[(&str, &str)]) -> Gateway {
-    let settings = settings(base_url, extra);
-    let listeners = Listeners::bind(&settings).await.unwrap();
+    gateway_of(&settings(base_url, extra)).await
+}
+
+/// A gateway with these settings.
+pub async fn gateway_of(settings: &Settings) -> Gateway {
+    let listeners = Listeners::bind(settings).await.unwrap();
     let address = listeners.main.local_addr().unwrap();
     let admin = listeners.admin.as_ref().unwrap().local_addr().unwrap();
     let lifecycle = Lifecycle::default();
-    drop(app::start(&settings, listeners, &lifecycle).unwrap());
+    drop(app::start(settings, listeners, &lifecycle).unwrap());
     Gateway { address, admin, lifecycle }
 }
 
@@ -93,6 +97,13 @@ pub async fn gateway_at(base_url: &str, extra: &[(&str, &str)]) -> Gateway {
 pub async fn sandbox(options: Options) -> (Sandbox, SocketAddr, Lifecycle) {
     let sandbox = Sandbox::new(Options { api_key: KEY.to_owned(), ..options });
     let (address, lifecycle) = serve_router(sandbox.router()).await;
+    (sandbox, address, lifecycle)
+}
+
+/// The same, with this page at `/`.
+pub async fn sandbox_with(options: Options, page: &'static str) -> (Sandbox, SocketAddr, Lifecycle) {
+    let sandbox = Sandbox::new(Options { api_key: KEY.to_owned(), ..options });
+    let (address, lifecycle) = serve_router(sandbox.router_with(page)).await;
     (sandbox, address, lifecycle)
 }
 

@@ -57,6 +57,12 @@ impl Relay {
         *self.target.lock().unwrap() = target;
     }
 
+    /// How many GET requests passed.
+    pub fn requests(&self) -> usize {
+        let passed = self.passed.lock().unwrap();
+        passed.iter().map(|passed| passed.requests().filter(|head| head.starts_with("GET ")).count()).sum()
+    }
+
     /// The `Last-Event-ID` of every request for a stream, and the status it got.
     pub fn streams(&self) -> Vec<(Option<String>, u16)> {
         let passed = self.passed.lock().unwrap();
@@ -65,19 +71,22 @@ impl Relay {
 }
 
 impl Passed {
+    fn requests(&self) -> impl Iterator<Item = String> {
+        let text = String::from_utf8_lossy(&self.requests).into_owned();
+        text.split("\r\n\r\n").map(str::to_owned).collect::<Vec<_>>().into_iter()
+    }
+
     fn streams(&self) -> Vec<(Option<String>, u16)> {
-        let requests = String::from_utf8_lossy(&self.requests);
         let answers = String::from_utf8_lossy(&self.answers);
-        // No data line looks like a status line: it would begin with "data: ".
+        // A status line follows a body at once. No body of a test looks like one.
         let statuses = answers
             .split("\r\n")
-            .filter_map(|line| line.strip_prefix("HTTP/1.1 ")?.split(' ').next()?.parse().ok());
-        requests
-            .split("\r\n\r\n")
+            .filter_map(|line| line.split_once("HTTP/1.1 ")?.1.split(' ').next()?.parse().ok());
+        self.requests()
             .filter(|head| head.starts_with("GET "))
             .zip(statuses)
             .filter(|(head, _)| head.contains("text/event-stream"))
-            .map(|(head, status)| (header(head, "last-event-id"), status))
+            .map(|(head, status)| (header(&head, "last-event-id").or_else(|| parameter(&head)), status))
             .collect()
     }
 }
@@ -87,6 +96,12 @@ fn header(head: &str, wanted: &str) -> Option<String> {
         .filter_map(|line| line.split_once(':'))
         .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
         .map(|(_, value)| value.trim().to_owned())
+}
+
+/// The id in the URL, where polyfills put it.
+fn parameter(head: &str) -> Option<String> {
+    let id = head.split(' ').nth(1)?.split("lastEventId=").nth(1)?.split('&').next()?;
+    Some(id.replace("%22", "\""))
 }
 
 async fn carry(

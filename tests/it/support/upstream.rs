@@ -212,7 +212,11 @@ async fn converse(mut stream: TcpStream, log: Log, script: Arc<Script>) {
                 let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
                 return;
             }
-            End::Hang => std::future::pending().await,
+            End::Hang => {
+                let mut rest = [0; 4096];
+                while let Ok(1..) = stream.read(&mut rest).await {}
+                return;
+            }
         }
     }
 }

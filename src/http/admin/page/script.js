@@ -193,10 +193,12 @@ function drawLatency({ median_ms, p95_ms, seconds_ms }) {
   line(at("latency"), "up", seconds_ms, top);
 }
 
-function drawHouse({ tasks, streams, memory, budget }) {
+function drawHouse({ tasks, streams, downloads, memory, budget }) {
   put("in-flight", whole.format(budget.in_flight));
   put("tasks-total", whole.format(tasks.total));
   put("streams", whole.format(streams));
+  put("downloads", whole.format(downloads.open));
+  put("downloaded", bytes(downloads.bytes));
   put("states", whole.format(memory.states));
   put("bytes", bytes(memory.bytes));
   put("max-bytes", bytes(memory.max_bytes));

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use taskgate::core::hex::encode as hex;
 use taskgate::core::token::hash;
 
-use super::parts::{Part, client_command};
-use super::play::Play;
-use super::watching::start;
+use crate::clients::parts::{Part, client_command};
+use crate::clients::play::Play;
+use crate::clients::watching::start;
 use crate::support::{Events, KEY, Relay, Reply, Upstream, gateway, get};
 
 const EVIL: &str = "<img src=x onerror=alert(1)>";

@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use taskgate::sandbox::Options;
 
-use super::parts::{Part, client_command};
+use crate::clients::parts::{Part, client_command};
 use crate::support::{KEY, free_port, gateway_at, run, sandbox};
 
 const SECRET: &str = "a-secret-of-more-than-32-bytes-for-tests";

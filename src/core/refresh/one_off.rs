@@ -1,0 +1,115 @@
+//! Owns the sending of requests that are no flights: cancellations, and openings of contents. Each is sent upstream once,
+//! ahead of the flights, and none is coalesced or retried.
+//!
+//! The coordinator sends a queued request, never the client's own future. So a permit is always settled, whether or not
+//! the client stays. All one-off requests together take turns as one more client would, so that they cannot starve the
+//! clients that read.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
+
+use super::book::Book;
+use super::coordinator::{Coordinator, Forecast};
+use super::one_offs::Kind;
+use crate::core::answer::Reason;
+use crate::core::budget::{Change, Pass, Permit, Position};
+use crate::core::cause::Cause;
+use crate::core::failure::{Failure, Scope};
+use crate::core::grant::Client;
+use crate::core::task::TaskKey;
+
+/// The result of a one-off request.
+pub(in crate::core) enum OneOffResult<T> {
+    /// The request was sent; this is the answer or the failure.
+    Answered(Result<T, Failure>),
+    /// The request was not sent; the forecast has the reason, and the time at which it could be sent.
+    Unsent(Forecast),
+}
+
+/// A request on its way: its permit, the sender of its answer, and a receiver that completes when its client has left.
+pub(super) struct Sent<T> {
+    pub(super) coordinator: Arc<Coordinator>,
+    pub(super) permit: Permit,
+    pub(super) answer: oneshot::Sender<Result<T, Failure>>,
+    pub(super) departed: oneshot::Receiver<()>,
+}
+
+impl Coordinator {
+    /// Sends a request once: waits at most `patience` until it is sent, and then until it lands. `carry` is a task of its
+    /// own, with the client's request as its cause.
+    pub(super) async fn once<T, F>(
+        self: &Arc<Self>,
+        kind: Kind,
+        client: &Client,
+        carry: impl FnOnce(Sent<T>) -> F + Send + 'static,
+    ) -> OneOffResult<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (landing, answer) = oneshot::channel();
+        // Dropped with this future.
+        let (_stays, departed) = oneshot::channel();
+        let cause = Cause::current();
+        let coordinator = Arc::clone(self);
+        let send = Box::new(move |permit| {
+            let lifecycle = coordinator.lifecycle.clone();
+            let sent = Sent { coordinator, permit, answer: landing, departed };
+            lifecycle.spawn_background(cause.during(carry(sent)));
+        });
+        let mut waiting = {
+            let now = Instant::now();
+            let mut book = self.book();
+            let Some(waiting) = book.one_offs.push(kind, client, send) else {
+                let start = now + self.policy.patience;
+                return OneOffResult::Unsent(Forecast { start, reason: Reason::Overloaded });
+            };
+            self.dispatch_beside(&mut book, now);
+            waiting
+        };
+        let is_sent = if let Ok(sent) = timeout(self.policy.patience, &mut waiting).await {
+            sent.is_ok()
+        } else {
+            waiting.close();
+            // The request may have been sent in the moment in which patience ended.
+            waiting.try_recv().is_ok()
+        };
+        if is_sent {
+            // The sender is dropped only with the whole coordinator.
+            return OneOffResult::Answered(answer.await.unwrap_or(Err(Failure::Unreachable)));
+        }
+        let estimate = self.budget.estimate(Instant::now(), 0);
+        let reason = estimate.because.map_or(Reason::Budget, Reason::Upstream);
+        OneOffResult::Unsent(Forecast { start: estimate.at, reason })
+    }
+
+    /// Sends the first one-off request if it has its turn and a permit is free. Returns whether it was sent.
+    pub(super) fn send_one_off(self: &Arc<Self>, book: &mut Book, now: Instant) -> bool {
+        let clients = book.schedule.clients_due(now);
+        // A flight, where one is due, is the better probe of a closed gate: the result of another request tells less.
+        if !book.one_offs.have_turn(clients) || (clients > 0 && self.budget.gate() != Position::Open) {
+            return false;
+        }
+        let Some(permit) = self.budget.acquire(now) else { return false };
+        book.one_offs.send_first(permit);
+        true
+    }
+
+    /// Settles the pass of a one-off request. An upstream that fails in one may still answer reads, so only a failure of
+    /// the account reaches the gate, and the result of a probe, which must be settled.
+    pub(super) fn settle_one_off(
+        &self,
+        book: &mut Book,
+        key: &TaskKey,
+        pass: Pass,
+        failure: Option<Failure>,
+    ) -> Change {
+        let now = Instant::now();
+        let tells = pass.is_probe() || failure.is_none_or(|failure| failure.scope() == Scope::Account);
+        let change = if tells { self.budget.settle(now, pass, key, failure) } else { Change::None };
+        self.heed(book, change, now);
+        change
+    }
+}

@@ -1,0 +1,61 @@
+//! Owns the openings of contents: the request ends when its client leaves, unless it is the probe of a closed gate.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::coordinator::Coordinator;
+use super::landing::Landing;
+use super::one_off::{OneOffResult, Sent};
+use super::one_offs::Kind;
+use crate::core::budget::{Change, Pass};
+use crate::core::content::{ContentRequest, Opened};
+use crate::core::failure::Failure;
+use crate::core::grant::Grant;
+use crate::core::task::TaskKey;
+
+impl Coordinator {
+    /// Opens a content. Its head comes within `timeout`, its bytes as long as the client reads them.
+    pub(in crate::core) async fn open(
+        self: &Arc<Self>,
+        grant: &Grant,
+        request: ContentRequest,
+    ) -> OneOffResult<Opened> {
+        let key = grant.key().clone();
+        let carry = |sent: Sent<Opened>| async move {
+            let Sent { coordinator, permit, answer, departed } = sent;
+            let pass = permit.pass();
+            let land = |result: Result<Option<Opened>, Failure>| {
+                coordinator.opened(&key, pass, &result);
+                if let Some(result) = result.transpose() {
+                    let _ = answer.send(result);
+                }
+            };
+            let landing = Landing::new(&coordinator, &key, land);
+            let opening = coordinator.source.open(&key, &request, permit);
+            landing
+                .of(async move {
+                    tokio::select! {
+                        opened = opening => opened.map(Some),
+                        _ = departed, if !pass.is_probe() => Ok(None),
+                    }
+                })
+                .await;
+        };
+        self.once(Kind::Open, grant.client(), carry).await
+    }
+
+    /// Takes the result of an opening: `None` is that of one whose client has left.
+    fn opened(self: &Arc<Self>, key: &TaskKey, pass: Pass, result: &Result<Option<Opened>, Failure>) {
+        let mut book = self.book();
+        let change = match result {
+            Ok(None) => Change::None,
+            Ok(Some(_)) => self.settle_one_off(&mut book, key, pass, None),
+            Err(failure) => self.settle_one_off(&mut book, key, pass, Some(*failure)),
+        };
+        let now = Instant::now();
+        self.dispatch_beside(&mut book, now);
+        drop(book);
+        self.budget.report(change, now);
+    }
+}
