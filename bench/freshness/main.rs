@@ -30,7 +30,7 @@ fn main() -> Result<(), Failure> {
     let real = file.map(|file| Workload::read(&file)).transpose()?;
     let length = if is_quick { 0.1 } else { 1.0 };
     if wanted("short") {
-        println!("{}", HEAD);
+        println!("{HEAD}");
         for (scene, name) in scenes(real.as_ref()) {
             println!("{}", row(&name, &scene, length));
         }

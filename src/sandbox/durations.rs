@@ -45,7 +45,9 @@ fn times(medium: Medium, model: &str) -> f64 {
     // FNV-1a: the same in every process.
     let hash =
         model.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    let part = f64::from(hash) / f64::from(u32::MAX);
+    // Mixed, as names that differ in the last letter alone have much the same hash.
+    let mixed = (hash ^ (hash >> 16)).wrapping_mul(0x85eb_ca6b);
+    let part = f64::from(mixed) / f64::from(u32::MAX);
     of_medium * (2.0 * part - 1.0).exp2()
 }
 

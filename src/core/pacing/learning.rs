@@ -149,10 +149,11 @@ impl Learning {
         let guide = learnt.filter(|learnt| learnt.ends >= OWN_CLOCK).or(route);
         let best = guide.map_or(0, |guide| guide.best(&clocks));
         let price = payer.price;
-        let most = if is_short(price, pacing) {
-            (MOST_INTERVALS * price.interval).min(LONGEST)
+        let longest = pacing.max_interval.as_secs_f64();
+        let most = if price.is_least() {
+            longest
         } else {
-            pacing.max_interval.as_secs_f64()
+            (MOST_INTERVALS * price.interval).min(LONGEST).max(longest)
         };
         let least = pacing.fresh_for.as_secs_f64();
         let mut wait = most;
@@ -178,11 +179,6 @@ impl Learning {
         let of_route = self.routes.get(route).map(|(learnt, _)| learnt);
         Curve::of(route, model, learnt, of_route)
     }
-}
-
-/// Whether the budget is short: the tasks of a client cannot all be looked at every `max_interval`.
-pub(super) fn is_short(price: Price, pacing: &Pacing) -> bool {
-    price.interval > pacing.max_interval.as_secs_f64()
 }
 
 fn note(

@@ -6,7 +6,7 @@ use super::clocks::Kind;
 use super::curve::Curve;
 use super::figures::RouteFigures;
 use super::interval::Pacing;
-use super::learning::{Learning, Payer, is_short};
+use super::learning::{Learning, Payer};
 use super::look::{Before, Look, Plan};
 use super::models::hazard;
 use super::price::{LONGEST, Load};
@@ -83,10 +83,10 @@ impl Pacer {
         Duration::from_secs_f64(hazard(None, learnt, kind).wait(0.0, price.cost, most))
     }
 
-    /// Whether the budget is short for a client: its tasks cannot all be looked at every `max_interval`.
+    /// Whether the budget is short for a client: it would be worth more looks than there are.
     pub fn is_short(&self, client: &Client, load: Load, now: Instant) -> bool {
         let Some(learning) = &self.learning else { return false };
-        is_short(learning.prices.of(client, load, now), &self.pacing)
+        !learning.prices.of(client, load, now).is_least()
     }
 
     /// The figures of each route, in the order of the routes. Empty unless the pacer learns.
