@@ -23,15 +23,17 @@ fn main() -> Result<(), Failure> {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
     let is_quick = words.iter().any(|word| word == "quick");
     let wanted = |part: &str| {
-        let parts = ["short", "clients", "cold", "spare", "sockets"];
+        let parts = ["short", "real", "clients", "cold", "spare", "sockets"];
         words.iter().any(|word| word == part) || !words.iter().any(|word| parts.contains(&word.as_str()))
     };
     let file = words.iter().map(PathBuf::from).find(|path| path.is_file());
     let real = file.map(|file| Workload::read(&file)).transpose()?;
     let length = if is_quick { 0.1 } else { 1.0 };
-    if wanted("short") {
+    let (models, replayed) = (wanted("short").then(scenes), real.as_ref().filter(|_| wanted("real")));
+    if models.is_some() || replayed.is_some() {
         println!("{HEAD}");
-        for (scene, name) in scenes(real.as_ref()) {
+        let replays = replayed.into_iter().flat_map(replays);
+        for (scene, name) in models.into_iter().flatten().chain(replays) {
             println!("{}", row(&name, &scene, length));
         }
         println!();
@@ -56,7 +58,7 @@ const HEAD: &str = "\
 |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|";
 
 /// The scenes on a short budget, and their names.
-fn scenes(real: Option<&Workload>) -> Vec<(Scene, String)> {
+fn scenes() -> Vec<(Scene, String)> {
     let mut scenes = Vec::new();
     let mut add = |workload: &Workload, ratio: f64, change: fn(&mut Scene)| {
         let mut scene = Scene::new(workload, Rule::Fixed, ratio);
@@ -99,12 +101,13 @@ fn scenes(real: Option<&Workload>) -> Vec<(Scene, String)> {
     ] {
         add(&Workload { name: name.to_owned(), ..Workload::lognormal(100.0, 0.3) }, 10.0, change);
     }
-    for ratio in [3.0, 5.0, 10.0] {
-        if let Some(real) = real {
-            add(real, ratio, plain);
-        }
-    }
     scenes
+}
+
+/// Real durations, on budgets of different size.
+fn replays(real: &Workload) -> Vec<(Scene, String)> {
+    let replay = |ratio| (Scene::new(real, Rule::Fixed, ratio), format!("{}, N/r = {ratio} s", real.name));
+    [3.0, 5.0, 10.0].map(replay).into()
 }
 
 fn run(scene: &Scene, rule: Rule, length: f64) -> Outcome {

@@ -16,7 +16,7 @@ pub struct RouteFigures {
     pub delay: f64,
     /// The last price, in seconds of undetected delay.
     pub price: f64,
-    /// The longest recent time between two looks at a task, in mean intervals of its client.
+    /// The longest recent time between two looks at a task while the budget was short, in mean intervals of its client.
     pub longest_gap: f64,
     /// The looks that each clock has planned.
     pub planned: [u64; CLOCKS],

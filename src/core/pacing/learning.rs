@@ -117,7 +117,7 @@ impl Learning {
             }
         }
         let (route, figures) = self.route(look.route);
-        if known.is_some() {
+        if known.is_some() && !price.is_least() {
             figures.gap(gap / price.interval);
         }
         route.score(likelihoods);
