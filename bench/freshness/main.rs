@@ -118,7 +118,7 @@ fn row(name: &str, scene: &Scene, length: f64) -> String {
     let [fixed, learned, informed] =
         [Rule::Fixed, Rule::Learned, Rule::Informed].map(|rule| run(scene, rule, length));
     let drifts = scene.workload.drift != 1.0;
-    // What it knows is no longer true.
+    // The durations that it knows are no longer true.
     let informed_mean = if drifts { f64::NAN } else { informed.mean() };
     let even: f64 = scene.clients.iter().sum::<usize>() as f64 / scene.per_second;
     format!(

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use taskgate_bench::Failure;
 
-/// What the answers tell of a task's progress.
+/// The progress that answers tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
     None,
@@ -15,7 +15,7 @@ pub enum Progress {
     Random,
 }
 
-/// How long tasks take.
+/// The distribution of the durations.
 #[derive(Debug, Clone)]
 pub enum Durations {
     /// Median in seconds, and σ.
@@ -116,7 +116,7 @@ impl Workload {
         Task { model: model.filter(|_| self.names_model), queued, seconds }
     }
 
-    /// What an answer tells of the progress, in percent.
+    /// The progress that an answer tells, in percent.
     pub fn told(&self, age: f64, seconds: f64) -> Option<f32> {
         #[expect(clippy::cast_possible_truncation, reason = "percent")]
         let percent = |part: f64| Some((100.0 * part).clamp(0.0, 100.0) as f32);

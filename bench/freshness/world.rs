@@ -55,7 +55,7 @@ pub struct Scene {
     pub counted: (f64, f64),
 }
 
-/// What came of it.
+/// The outcome of a run.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// Client, end and delay of each task, in the order in which the ends were seen.

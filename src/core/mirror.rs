@@ -265,7 +265,7 @@ impl Mirror {
         self.coordinator.overview()
     }
 
-    /// What the pacing has learnt, with at most so many curves.
+    /// The figures of the pacing, with at most so many curves.
     pub fn pacing(&self, most_curves: usize) -> PacingOverview {
         self.coordinator.pacing(most_curves)
     }

@@ -48,11 +48,11 @@ pub struct Snapshot {
     pub retry_after: Option<Duration>,
     /// The time for which the results can still be had, counted from `fetched`, if the answer states it.
     pub result_lifetime: Option<Duration>,
-    /// What the answer tells beside the status that may help to foretell the end. Boxed: most states are finished.
+    /// The hints of the answer at the end of the task. Boxed: most states are finished.
     pub hints: Option<Box<Hints>>,
 }
 
-/// What an answer tells that may help to foretell the end of its task. The upstream may send nonsense: nothing but the
+/// Hints of an answer that may help to foretell the end of its task. The upstream may send nonsense: nothing but the
 /// time of the next look depends on it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Hints {

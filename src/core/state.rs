@@ -37,7 +37,7 @@ pub struct State {
     pub fresh_until: Instant,
     /// The time at which the task is due again if clients only watch it; not before `fresh_until`.
     pub due: Instant,
-    /// What the pacing remembers of a live task. Boxed: most states are finished.
+    /// The pacing's memory of a live task. Boxed: most states are finished.
     pub track: Option<Box<Track>>,
     /// The time until which the state may stand in when the upstream cannot answer.
     pub usable_until: Instant,
@@ -82,7 +82,7 @@ impl State {
         Arc::new(Self { snapshot, first_seen, aliases, fresh_until, due, track, usable_until, delivery })
     }
 
-    /// What the pacing needs to know of the state when the next answer comes.
+    /// The knowledge of the task that the pacing needs when the next answer comes.
     pub fn before(&self) -> Before<'_> {
         match (self.snapshot.phase, &self.track) {
             (Phase::Live, Some(track)) => Before::Running { track, word: self.snapshot.word.as_deref() },

@@ -12,7 +12,7 @@ const SIGMA: f64 = 0.3;
 /// No task takes longer than so many times the usual.
 const MOST_TIMES: f64 = 5.0;
 
-/// How long tasks take.
+/// The kinds of durations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Durations {
     /// All as long as `--duration` says, images half of it

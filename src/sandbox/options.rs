@@ -18,7 +18,7 @@ pub struct Options {
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub duration: Duration,
 
-    /// How the tasks' durations differ
+    /// Durations of the tasks
     #[arg(long, value_name = "KIND", default_value = "fixed")]
     pub durations: Durations,
 

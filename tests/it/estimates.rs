@@ -109,3 +109,31 @@ async fn the_places_of_the_hints_are_settings() {
     let remaining = told.and_then(|told| told.split(['=', ';']).nth(1)?.parse::<u64>().ok());
     assert!(remaining.is_none_or(|remaining| remaining < 10), "{remaining:?}");
 }
+
+#[tokio::test]
+async fn operators_see_what_was_learnt_and_no_label_names_a_model() {
+    let upstream = upstream().await;
+    let gateway = gateway(&upstream, QUICK).await;
+    learn(gateway.address).await;
+    let page = get(gateway.admin, "/metrics").await.text();
+    let of = |name: &str, labels: &str| -> f64 {
+        let start = format!("taskgate_pacing_{name}{{path=\"/v1/tasks/{{id}}\"{labels}}} ");
+        let line = page.lines().find_map(|line| line.strip_prefix(start.as_str()));
+        line.unwrap_or_else(|| panic!("{name} is not there:\n{page}")).parse().unwrap()
+    };
+    assert_eq!(of("ends_found_total", ""), 40.0);
+    assert!(of("ends_expected_total", "") > 0.0 && of("price_seconds", "") >= 0.05);
+    assert!(of("delay_seconds_total", "") <= 40.0, "{}", of("delay_seconds_total", ""));
+    assert_eq!(of("plans_total", ",clock=\"age\""), 40.0);
+    assert!(!page.contains("\"m\""), "a model's name is no label");
+
+    let mut events = Events::open(gateway.admin, "/events", "").await;
+    let seen = events.next().await;
+    let figures: Value = serde_json::from_str(Events::data(&seen)).unwrap();
+    let pacing = &figures["pacing"];
+    assert_eq!(pacing["found"], 40);
+    let curves = pacing["curves"].as_array().unwrap();
+    assert_eq!((&curves[0]["model"], &curves[0]["ends"]), (&Value::from("m"), &Value::from(40)));
+    let alive: Vec<f64> = curves[0]["alive"].as_array().unwrap().iter().filter_map(Value::as_f64).collect();
+    assert!(alive[0] == 1.0 && alive.is_sorted_by(|one, next| one >= next) && alive.len() > 20, "{alive:?}");
+}

@@ -18,7 +18,7 @@ const MOST: f64 = 86_400.0 * 365.0;
 const LEAST_PROGRESS: f64 = 3.0;
 /// From here on progress has a table of its own: it often stands still before the end, in percent.
 const LATE_PROGRESS: f64 = 90.0;
-/// What is left of a task that says that nothing is, in percent.
+/// The least that is left of a task, whatever it says, in percent.
 const LEAST_LEFT: f64 = 0.5;
 /// The time that a task would take at the speed of its progress shows as so much on the clock.
 const PROGRESS_SCALE: f64 = 32.0;
@@ -42,7 +42,7 @@ pub(super) enum Kind {
 /// The number of kinds.
 pub(super) const KINDS: usize = 5;
 
-/// What a clock shows of a task.
+/// The reading of one clock of a task.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shown {
     pub(super) kind: Kind,
@@ -54,7 +54,7 @@ pub(super) struct Shown {
     pub(super) unit: f64,
 }
 
-/// What is remembered of a task that runs, from one look to the next.
+/// The memory of a task that runs, from one look to the next.
 #[derive(Debug, Clone)]
 pub struct Track {
     pub(super) model: Option<ModelId>,
@@ -124,7 +124,7 @@ impl Track {
         self.running
     }
 
-    /// What each clock shows, if the task has it.
+    /// The reading of each clock that the task has.
     pub(super) fn clocks(&self, now: Instant) -> [Option<Shown>; CLOCKS] {
         let kind = if self.head_start.is_some() { Kind::Created } else { Kind::Seen };
         let age = Shown { kind, from: self.age(self.running), to: self.age(now), unit: 1.0 };

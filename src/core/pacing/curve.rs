@@ -8,7 +8,7 @@ const POINTS: u32 = 40;
 /// A curve ends where so little is left.
 const SHOWN_LEFT: f64 = 0.03;
 
-/// What was learnt of one model: the part of its tasks that still runs, by age.
+/// The survival curve of one model, as learnt: the part of its tasks that still runs, by age.
 #[derive(Debug, Clone)]
 pub struct Curve {
     /// The number of the route.

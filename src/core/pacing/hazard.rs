@@ -13,7 +13,7 @@ const PRIOR_WEIGHT: f64 = 2.0;
 /// The age of a task of which nothing is known tells that it lasts about as long again, and so many seconds.
 const PRIOR_SECONDS: f64 = 20.0;
 
-/// What was seen of one kind of tasks, by age. f32 is exact enough, and halves the memory.
+/// The looks at one kind of tasks, counted by age. f32 is exact enough, and halves the memory.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Table {
     /// Ends.

@@ -24,7 +24,7 @@ const SEEN_WHOLE: f64 = 5.0;
 /// A model chooses its clock by itself after so many ends, and as its route does before.
 const OWN_CLOCK: u32 = 10;
 
-/// What the pacing has learnt, and the prices.
+/// All that the pacing has learnt, and the prices.
 #[derive(Debug)]
 pub(super) struct Learning {
     pub(super) routes: Vec<(Learnt, RouteFigures)>,

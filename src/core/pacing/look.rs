@@ -12,20 +12,20 @@ pub struct Look<'l> {
     pub route: usize,
     /// The time of the gateway's first answer about it.
     pub first_seen: Instant,
-    /// What was known of it.
+    /// The knowledge of it until then.
     pub before: Before<'l>,
     /// The answer.
     pub snapshot: &'l Snapshot,
 }
 
-/// What was known of a task before a look.
+/// The knowledge of a task before a look.
 #[derive(Debug, Clone, Copy)]
 pub enum Before<'l> {
     /// Nothing: it is the first look, as far as is known.
     Nothing,
     /// It ran.
     Running {
-        /// What is remembered of it.
+        /// The memory of it.
         track: &'l Track,
         /// Its status word.
         word: Option<&'l str>,
@@ -50,6 +50,6 @@ pub struct Plan {
     pub wait: Duration,
     /// The time for which the state is fresh, for clients that ask.
     pub fresh_for: Duration,
-    /// What is remembered of the task until then.
+    /// The memory of the task until then.
     pub track: Option<Box<Track>>,
 }

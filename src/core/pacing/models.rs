@@ -14,11 +14,11 @@ const MOST_SCORE: f64 = 5.0;
 /// The part of a score that is left after another look.
 const SCORE_KEPT: f32 = 0.998;
 
-/// What was learnt of one kind of tasks.
+/// The tables of one kind of tasks.
 #[derive(Debug, Default)]
 pub(super) struct Learnt {
     tables: [Option<Box<Table>>; KINDS],
-    /// How much better than the age each other clock foretold the looks.
+    /// The gain of each clock over the age, in foretelling the looks.
     scores: [f32; CLOCKS],
     /// The ends found.
     pub(super) ends: u32,

@@ -16,7 +16,7 @@ const LEAST: f64 = 0.05;
 const USED: f64 = 0.97;
 /// The longest wait in seconds, whatever the budget.
 pub(super) const LONGEST: f64 = 86_400.0;
-/// How fast the price follows the plans, and the most that one plan changes it.
+/// The gain with which the price follows the plans, and the most that one plan changes it.
 const GAIN: f64 = 0.02;
 const MOST_STEP: f64 = 0.2;
 /// The ends a second of one task, halved, that are supposed of a client of which nothing is known: tasks of a minute.
@@ -57,7 +57,7 @@ pub(super) struct Prices {
     all: Meter,
 }
 
-/// What is known of one client.
+/// The account of one client.
 #[derive(Debug)]
 struct Account {
     /// The price is this times the square of the mean interval.
@@ -66,7 +66,7 @@ struct Account {
     looks: Meter,
 }
 
-/// What a request is worth to one client just now.
+/// The worth of a request to one client just now.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Price {
     /// The mean interval at which the client's part of the budget lets its tasks be looked at, in seconds.

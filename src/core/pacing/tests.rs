@@ -404,7 +404,7 @@ proptest! {
         let (wait, later) = (hazard.wait(age, cost, most), hazard.wait(age, cost * dearer, most));
         prop_assert!((0.0..=most).contains(&wait), "{wait}");
         prop_assert!(later >= wait - 1e-6, "{wait} {later}");
-        // What the wait collects is the price, where the longest wait does not end it.
+        // The wait collects the price, where the longest wait does not end it.
         let steps = 20_000;
         let step = wait / f64::from(steps);
         let mut collected = 0.0;

@@ -26,7 +26,7 @@ pub(in crate::core) enum Joined {
     Full,
 }
 
-/// What a client wants of a task.
+/// The wish of a client that joins.
 #[derive(Debug, Clone, Copy)]
 enum Asks {
     /// A state now. The interest outlives by `linger` a client that disconnects without one.

@@ -27,7 +27,7 @@ pub struct Overview<'m> {
     pub recent_requests: &'m RecentRequests,
 }
 
-/// What the pacing has learnt, and how well it foretells.
+/// The figures of the pacing: how well it foretells, and its curves.
 #[derive(Debug, Clone, Default)]
 pub struct PacingOverview {
     /// The template of each route with a look, and its figures. Empty unless the pacing learns.

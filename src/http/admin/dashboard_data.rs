@@ -118,7 +118,7 @@ struct TaskData {
     ends_in_s: Option<u64>,
 }
 
-/// What was learnt of durations. All zero, and no curves, unless the pacing learns.
+/// The learnt durations. All zero, and no curves, unless the pacing learns.
 #[derive(Serialize)]
 struct PacingData {
     /// Ends found.

@@ -102,7 +102,7 @@ async fn a_storm_uses_the_budget_and_starves_nobody_while_the_pacing_learns() {
     assert!(gaps[gaps.len() - 1] <= 5.0 * ideal, "{:?} s, where {ideal} s would be even", gaps.last());
 }
 
-/// What a storm of watched tasks came to.
+/// The outcome of a storm.
 struct Storm {
     /// The part of the budget.
     used: f64,
