@@ -9,6 +9,7 @@ use crate::core::budget::{Budget, Position, Reading};
 use crate::core::failure::Failure;
 use crate::core::metric::Histogram;
 use crate::core::mirror::Mirror;
+use crate::core::pacing::{CLOCK_NAMES, RouteFigures};
 use crate::core::refresh::Overview;
 use crate::http::Gateway;
 use crate::server::{ConnectionLimits, Connections};
@@ -61,6 +62,7 @@ impl Figures {
         self.calls(&mut page, &core, &budget);
         Self::spending(&mut page, &budget);
         self.interest(&mut page, &core);
+        self.pacing(&mut page);
         Self::memory(&mut page, &core);
         self.sockets(&mut page);
         self.process(&mut page);
@@ -119,6 +121,27 @@ impl Figures {
         let mut family = page.family(&metrics::QUEUE);
         family.sample(&["waiting"], core.waiting);
         family.sample(&["due"], core.due);
+    }
+
+    fn pacing(&self, page: &mut Page) {
+        let routes = self.mirror.pacing(0).routes;
+        let mut show = |metric, value: fn(&RouteFigures) -> f64| {
+            let mut family = page.family(metric);
+            for (path, figures) in &routes {
+                family.sample(&[path], value(figures));
+            }
+        };
+        show(&metrics::PACING_EXPECTED, |figures| figures.expected);
+        show(&metrics::PACING_FOUND, |figures| figures.found as f64);
+        show(&metrics::PACING_DELAY, |figures| figures.delay);
+        show(&metrics::PACING_PRICE, |figures| figures.price);
+        show(&metrics::PACING_GAP, |figures| figures.longest_gap);
+        let mut plans = page.family(&metrics::PACING_PLANS);
+        for (path, figures) in &routes {
+            for (clock, count) in CLOCK_NAMES.iter().zip(figures.planned) {
+                plans.sample(&[path, clock], count);
+            }
+        }
     }
 
     fn downloads(&self, page: &mut Page) {

@@ -56,7 +56,7 @@ fn the_file_of_the_repository_holds_every_setting_with_its_default() {
     let defaults = table(&render(&load(&alone).unwrap()));
     let file = table(CONFIG);
     let keys = all_keys();
-    assert_eq!(keys.len(), 55);
+    assert_eq!(keys.len(), 59);
     for key in &keys {
         let (section, name) = key.split_once('.').unwrap();
         assert_eq!(file[section].get(name), defaults[section].get(name), "{key}");
@@ -108,6 +108,9 @@ fn the_defaults_are_those_promised() {
         [2, 5, 5, 50, 15].map(Duration::from_secs)
     );
     assert_eq!((polling.max_stream, polling.max_tasks), (Duration::from_secs(3600), 20_000));
+    assert!(polling.learn);
+    let hints = [&upstream.created_pointer, &upstream.model_pointer, &upstream.progress_pointer];
+    assert_eq!(hints.map(Option::as_deref), [Some("/created"), Some("/model"), Some("/progress")]);
     assert!(!access.open_to_network && !access.allow_cancel);
     assert_eq!((access.token_file, access.ticket_secret_file), (None, None));
     assert_eq!((limits.requests_per_second, limits.new_tasks_per_minute), (None, None));
@@ -211,6 +214,7 @@ fn what_is_printed_can_be_read_again() {
         base_url = "http://lemon.internal:8080/prefix/"
         headers = { X-Team = "a \"b\"", "X#Odd" = "1" }
         status_pointer = "/a~1b/~0"
+        created_pointer = ""
         auth_header = "X-Goog-Api-Key"
         auth_scheme = ""
         routes = [

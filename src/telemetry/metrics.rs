@@ -73,6 +73,18 @@ metrics! {
     /// Tasks that are to be fetched: `waiting` until they are due, or `due` and held up by the budget or the
     /// gate.
     QUEUE: Gauge "taskgate_queue_tasks" ["state"];
+    /// Ends of tasks that the learnt durations let expect in the looks that were made.
+    PACING_EXPECTED: Counter "taskgate_pacing_ends_expected_total" ["path"];
+    /// Ends of tasks that these looks found; far from the expected ones, the durations have changed lately.
+    PACING_FOUND: Counter "taskgate_pacing_ends_found_total" ["path"];
+    /// Time from the ends of tasks to the looks that found them, as estimated; divided by the ends found, the mean delay.
+    PACING_DELAY: Counter "taskgate_pacing_delay_seconds_total" ["path"];
+    /// Price of a request at the last look: the undetected delay for which one was worth it.
+    PACING_PRICE: Gauge "taskgate_pacing_price_seconds" ["path"];
+    /// Longest recent time between two looks at a task, divided by the mean interval that the budget allows its client.
+    PACING_GAP: Gauge "taskgate_pacing_longest_gap_ratio" ["path"];
+    /// Looks, by the clock that planned them: the `age` of the task, the time of its `run`, or its `progress`.
+    PACING_PLANS: Counter "taskgate_pacing_plans_total" ["path", "clock"];
     /// States in memory: of `known` tasks and of `missing` ones.
     STORE_ENTRIES: Gauge "taskgate_store_entries" ["store"];
     /// Size of the states in memory, as `cache.max_bytes` counts it.

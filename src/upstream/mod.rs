@@ -13,6 +13,7 @@ mod contents;
 mod counters;
 mod credentials;
 mod expiry;
+mod hints;
 mod json;
 mod quota;
 mod retry_after;

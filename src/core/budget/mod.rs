@@ -226,6 +226,14 @@ impl Budget {
         }
     }
 
+    /// The effective rate, in requests a second: that of the settings, or of a quota that allows less.
+    pub fn per_second(&self, now: Instant) -> f64 {
+        let ledger = self.ledger();
+        let by_quota = ledger.heeded.as_ref().and_then(|heeded| heeded.effective_per_minute(now));
+        let by_settings = ledger.bucket.effective_per_minute();
+        by_quota.map_or(by_settings, |by_quota| by_quota.min(by_settings)) / 60.0
+    }
+
     /// The position of the gate.
     pub fn gate(&self) -> Position {
         self.ledger().gate.position()

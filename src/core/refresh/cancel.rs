@@ -41,7 +41,7 @@ impl Coordinator {
         match result {
             Ok(Reply::Answer(own)) if own.snapshot.phase == Phase::Terminal => {
                 let held = self.store.held(key);
-                let state = self.state(&held, own.clone());
+                let state = self.state(&mut book, key, &held, own.clone());
                 book.end(&self.store, key, &state, held);
             }
             Ok(Reply::Answer(own)) if !own.snapshot.phase.is_known() => {}

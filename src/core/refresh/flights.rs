@@ -15,6 +15,7 @@ use super::picture::{FlightResult, Picture};
 use crate::core::budget::{Change, Pass, Permit, Position, Readiness};
 use crate::core::cause::Cause;
 use crate::core::failure::{Failure, Scope};
+use crate::core::pacing::{Before, Look};
 use crate::core::snapshot::{Phase, Snapshot};
 use crate::core::state::State;
 use crate::core::store::{Held, Put};
@@ -125,7 +126,7 @@ impl Coordinator {
                 if book.backoffs.contains_key(key) {
                     book.backoffs.invalidate(key);
                 }
-                let outcome = self.keep(key, answer, outdated, now);
+                let outcome = self.keep(&mut book, key, answer, outdated, now);
                 (outcome.0, outcome.1, true)
             }
             // The whole key waits, and nothing is known of the task.
@@ -168,6 +169,7 @@ impl Coordinator {
     /// again.
     fn keep(
         &self,
+        book: &mut Book,
         key: &TaskKey,
         answer: OwnAnswer,
         outdated: bool,
@@ -175,13 +177,13 @@ impl Coordinator {
     ) -> (FlightResult, Instant) {
         let status = answer.snapshot.status.as_u16();
         let held = self.store.held(key);
-        let state = self.state(&held, answer);
+        let state = self.state(book, key, &held, answer);
         if outdated {
             return (FlightResult::State { state, status, stored: false }, now);
         }
         match self.store.put(key, &state, held, now) {
             Put::Stored => {
-                let due = state.fresh_until;
+                let due = state.due;
                 (FlightResult::State { state, status, stored: true }, due)
             }
             Put::Absorbed(terminal) => {
@@ -216,13 +218,18 @@ impl Coordinator {
     }
 
     /// The state of a new answer, first seen when the held states were, with their aliases.
-    pub(super) fn state(&self, held: &Held, answer: OwnAnswer) -> Arc<State> {
-        let OwnAnswer { snapshot, confirmed } = answer;
+    pub(super) fn state(&self, book: &mut Book, key: &TaskKey, held: &Held, answer: OwnAnswer) -> Arc<State> {
+        let OwnAnswer { mut snapshot, confirmed } = answer;
         let (first_seen, mut aliases) = held.history(snapshot.fetched);
         if let Some(ids) = confirmed {
             aliases = aliases.with(&ids);
         }
-        State::new(snapshot, first_seen, aliases, &self.policy.retention, &self.policy.pacing)
+        let before = held.newest().map_or(Before::Nothing, |known| known.before());
+        let look = Look { route: key.route(), first_seen, before, snapshot: &snapshot };
+        let plan = book.looked(key, look, self.budget.per_second(snapshot.fetched));
+        // They are learnt, and would only take memory.
+        snapshot.hints = None;
+        State::new(snapshot, first_seen, aliases, &self.policy.retention, plan)
     }
 
     /// Applies the opening of the gate to the keys that waited behind it.
