@@ -42,6 +42,9 @@ impl Mirror {
         let coordinator =
             Arc::new(Coordinator::new(policy, routes, store, budget, source, lifecycle.clone()));
         lifecycle.spawn_background(Arc::clone(&coordinator).run());
+        if let Some(tier) = coordinator.budget.tier() {
+            lifecycle.spawn_background(Arc::clone(&coordinator).listen(Arc::clone(tier)));
+        }
         Self { coordinator }
     }
 
@@ -220,9 +223,9 @@ impl Mirror {
         self.coordinator.knows(key)
     }
 
-    /// Forgets a task: the upstream is asked for the next client.
-    pub fn purge(&self, key: &TaskKey) {
-        self.coordinator.purge(key);
+    /// Forgets a task, on all replicas: the upstream is asked for the next client.
+    pub async fn purge(&self, key: &TaskKey) {
+        self.coordinator.purge(key).await;
     }
 
     /// The last call in a drain: every client that waits for a refresh, now or later, is answered at once

@@ -155,6 +155,17 @@ impl Picture {
         });
     }
 
+    /// Notes the start of a flight, unless it is noted already.
+    pub fn start_once(&mut self) {
+        let is_under_way = {
+            let frame = self.frames.borrow();
+            frame.started > frame.landed
+        };
+        if !is_under_way {
+            self.start();
+        }
+    }
+
     /// Publishes the result of the flight under way.
     pub fn land(&mut self, result: FlightResult) {
         self.frames.send_modify(|frame| {

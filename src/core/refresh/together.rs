@@ -1,0 +1,293 @@
+//! Owns the flights of one replica among several: what a flight asks the shared tier before its request and tells it
+//! after, the wait for another replica's flight, and the news of others.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use tokio::sync::oneshot;
+use tokio::time::{Duration, Instant, sleep_until, timeout_at};
+
+use super::coordinator::Coordinator;
+use super::flown::{Flown, Settled};
+use super::landing::Landing;
+use super::ownership::OwnAnswer;
+use super::picture::FlightResult;
+use crate::core::budget::{Change, Cleared, Permit};
+use crate::core::failure::Failure;
+use crate::core::shared::{self, Clearance, Kept, Landed, News, SharedState, SharedTier, Terms};
+use crate::core::snapshot::Phase;
+use crate::core::state::State;
+use crate::core::store::{Held, Put};
+use crate::core::task::TaskKey;
+
+/// News that are looked up at once.
+const LOOKUPS: usize = 32;
+/// The time after which a flight that has had its hint asks again about another one.
+const HINTLESS: Duration = Duration::from_secs(1);
+
+/// The end of a flight.
+enum End {
+    Landed(Settled, Result<Flown, Failure>),
+    /// No request was sent: the task is due then. `is_started`: clients count on a flight that is under way elsewhere.
+    Postponed { due: Instant, change: Change, is_started: bool },
+}
+
+/// Lands a flight that breaks off.
+struct Unlanded<'c> {
+    coordinator: &'c Arc<Coordinator>,
+    key: &'c TaskKey,
+    end: Option<End>,
+}
+
+impl Drop for Unlanded<'_> {
+    fn drop(&mut self) {
+        let end = self.end.take().unwrap_or_else(|| {
+            if let Some(picture) = self.coordinator.book().pictures.get_mut(self.key) {
+                picture.start_once();
+            }
+            End::Landed(Settled::With(Change::None), Err(Failure::Unreachable))
+        });
+        match end {
+            End::Landed(settled, result) => self.coordinator.land(self.key, settled, result),
+            End::Postponed { due, change, is_started } => {
+                self.coordinator.postpone(self.key, due, change, is_started);
+            }
+        }
+    }
+}
+
+impl Coordinator {
+    /// Carries a flight out, as [`SharedTier`] allows.
+    pub(super) async fn fly_together(
+        self: &Arc<Self>,
+        tier: &dyn SharedTier,
+        key: &TaskKey,
+        permit: Permit,
+        weight: usize,
+        hint: oneshot::Receiver<()>,
+    ) {
+        let mut unlanded = Unlanded { coordinator: self, key, end: None };
+        unlanded.end = Some(self.flight(tier, key, permit, weight, hint).await);
+    }
+
+    async fn flight(
+        self: &Arc<Self>,
+        tier: &dyn SharedTier,
+        key: &TaskKey,
+        mut permit: Permit,
+        weight: usize,
+        mut hint: oneshot::Receiver<()>,
+    ) -> End {
+        let timeout = self.policy.timeout;
+        let by = Instant::now() + timeout;
+        let mut terms = Terms {
+            owner: fastrand::u64(..),
+            known: self.store.held(key).newest().map_or(0, |state| state.snapshot.sequence),
+            weight: u32::try_from(weight).unwrap_or(u32::MAX).max(1),
+            timeout: Some(timeout),
+        };
+        let mut is_started = false;
+        loop {
+            match permit.clear(Some(key), terms).await {
+                Cleared::Go(clearance) => {
+                    // A flight that had to wait for another one has what is left of its time.
+                    if is_started && by.saturating_duration_since(Instant::now()) < timeout / 2 {
+                        if let Some(clearance) = clearance {
+                            self.give_up(tier, key, clearance).await;
+                        }
+                        return End::Postponed { due: Instant::now(), change: Change::None, is_started };
+                    }
+                    if !is_started {
+                        self.start_picture(key);
+                    }
+                    return self.request(tier, key, permit, clearance, by).await;
+                }
+                // It was fetched before what this process has fetched alone.
+                Cleared::Newer(state) if self.is_older(key, &state) && state.snapshot.sequence > terms.known => {
+                    terms.known = state.snapshot.sequence;
+                }
+                Cleared::Newer(state) => {
+                    if !is_started {
+                        self.start_picture(key);
+                    }
+                    return End::Landed(Settled::With(Change::None), Ok(Flown::Shared(state)));
+                }
+                Cleared::Later(due, change) => return End::Postponed { due, change, is_started },
+                Cleared::Leased(until) => {
+                    if !is_started {
+                        is_started = true;
+                        self.start_picture(key);
+                    }
+                    // The hint comes once.
+                    let again = if hint.is_terminated() { Instant::now() + HINTLESS } else { until };
+                    tokio::select! {
+                        Ok(()) = &mut hint, if !hint.is_terminated() => {}
+                        () = sleep_until(again.min(until).min(by)) => {}
+                    }
+                    if Instant::now() >= by {
+                        return End::Postponed { due: until, change: Change::None, is_started };
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends the request, and tells the tier what came of it.
+    async fn request(
+        self: &Arc<Self>,
+        tier: &dyn SharedTier,
+        key: &TaskKey,
+        permit: Permit,
+        clearance: Option<Clearance>,
+        by: Instant,
+    ) -> End {
+        let pass = permit.pass();
+        let mut brought = Err(Failure::Unreachable);
+        let landing = Landing::new(self, key, |result| brought = result);
+        landing
+            .of(async {
+                let asked = timeout_at(by, self.ask(key, permit)).await.unwrap_or(Err(Failure::TimedOut));
+                asked.and_then(|answer| self.with_status(key, answer, Instant::now()))
+            })
+            .await;
+        let Some(clearance) = clearance else {
+            return End::Landed(Settled::Not(pass), brought.map(Flown::Answer));
+        };
+        let now = Instant::now();
+        let failure = brought.as_ref().err().copied();
+        let change = self.budget.settle(now, pass, key, failure);
+        let gate = self.budget.gate_news(clearance.is_probe, failure, change, now);
+        let brought = brought.map(|mut answer| {
+            answer.snapshot.sequence = clearance.sequence;
+            answer
+        });
+        let state = brought.as_ref().ok().and_then(|answer| self.worth_sharing(key, answer));
+        let landing = shared::Landing { clearance, state: state.as_deref(), gate };
+        let flown = match (tier.land(Some(key), landing).await, brought) {
+            (_, Err(failure)) => Err(failure),
+            (Ok(Landed::Other(state)), Ok(_)) => Ok(Flown::Shared(state)),
+            (Ok(Landed::Outdated), Ok(answer)) => Ok(Flown::Outdated(answer)),
+            (Ok(Landed::Kept) | Err(shared::Alone), Ok(answer)) => Ok(Flown::Answer(answer)),
+        };
+        End::Landed(Settled::With(change), flown)
+    }
+
+    /// Gives a lease back that was not used.
+    async fn give_up(&self, tier: &dyn SharedTier, key: &TaskKey, clearance: Clearance) {
+        let gate = shared::GateNews::None;
+        let _ = tier.land(Some(key), shared::Landing { clearance, state: None, gate }).await;
+    }
+
+    /// The state of an answer, as other replicas may have it. A refusal tells nothing about the task.
+    pub(super) fn worth_sharing(&self, key: &TaskKey, answer: &OwnAnswer) -> Option<Arc<State>> {
+        (answer.snapshot.phase != Phase::Refused).then(|| self.state(&self.store.held(key), answer.clone()))
+    }
+
+    fn start_picture(&self, key: &TaskKey) {
+        if let Some(picture) = self.book().pictures.get_mut(key) {
+            picture.start();
+        }
+    }
+
+    /// Puts a task back that was not requested. It keeps its place, and its clients wait on.
+    fn postpone(self: &Arc<Self>, key: &TaskKey, due: Instant, change: Change, is_started: bool) {
+        let now = Instant::now();
+        let mut book = self.book();
+        self.heed(&mut book, change, now);
+        book.hints.remove(key);
+        // A gate or a budget that says "later" says so to all tasks, and the budget knows it: the task is due as before.
+        let due = if is_started { due } else { book.schedule.due(key).unwrap_or(now) };
+        book.schedule.land(key, due, false);
+        if is_started && let Some(picture) = book.pictures.get_mut(key) {
+            picture.land(FlightResult::Failure(Failure::TimedOut));
+        }
+        book.drop_unwanted(key);
+        self.dispatch_beside(&mut book, now);
+        drop(book);
+        self.budget.report(change, now);
+    }
+
+    /// The state of another replica. Its deadlines are this process' own.
+    pub(super) fn shared_state(&self, held: &Held, shared: SharedState) -> Arc<State> {
+        let SharedState { snapshot, first_seen } = shared;
+        let (known_since, aliases) = held.history(first_seen);
+        let policy = &self.policy;
+        State::new(snapshot, first_seen.min(known_since), aliases, &policy.retention, &policy.pacing)
+    }
+
+    /// Whether this process has fetched a later state than this one.
+    fn is_older(&self, key: &TaskKey, shared: &SharedState) -> bool {
+        let held = self.store.held(key);
+        shared.snapshot.phase != Phase::Terminal
+            && held.newest().is_some_and(|state| state.snapshot.fetched > shared.snapshot.fetched)
+    }
+
+    /// Listens to the news of other replicas. Runs until it is dropped.
+    pub(in crate::core) async fn listen(self: Arc<Self>, tier: Arc<dyn SharedTier>) {
+        loop {
+            let news = tier.news().await;
+            stream::iter(news).for_each_concurrent(LOOKUPS, |item| self.hear(&*tier, item)).await;
+        }
+    }
+
+    async fn hear(&self, tier: &dyn SharedTier, News { path, sequence }: News) {
+        let Ok(key) = self.routes.find(&path) else { return };
+        let held = self.store.held(&key);
+        if held.newest().is_some_and(|state| state.snapshot.sequence >= sequence) {
+            return;
+        }
+        {
+            let mut book = self.book();
+            if book.schedule.in_flight(&key) {
+                // A flight that waits for another one asks again. Any other one learns of it when it lands.
+                if let Some(hint) = book.hints.remove(&key) {
+                    let _ = hint.send(());
+                }
+                return;
+            }
+            if held.newest().is_none() && !book.schedule.contains(&key) {
+                return;
+            }
+        }
+        match tier.read(&key).await {
+            Ok(Kept::State(state)) => self.adopt(&key, state),
+            Ok(Kept::Forgotten(sequence)) => self.forgotten(&key, sequence),
+            Ok(Kept::Nothing) | Err(shared::Alone) => {}
+        }
+    }
+
+    /// Takes the state of another replica, unless what is known is as good.
+    fn adopt(&self, key: &TaskKey, shared: SharedState) {
+        let now = Instant::now();
+        let mut book = self.book();
+        let held = self.store.held(key);
+        let is_known = held.newest().is_some_and(|state| state.snapshot.sequence >= shared.snapshot.sequence);
+        if is_known || book.schedule.in_flight(key) || self.is_older(key, &shared) {
+            return;
+        }
+        let state = self.shared_state(&held, shared);
+        let Put::Stored = self.store.put(key, &state, held, now) else { return };
+        book.backoffs.invalidate(key);
+        let (status, due) = (state.snapshot.status.as_u16(), state.fresh_until);
+        if let Some(picture) = book.pictures.get_mut(key) {
+            picture.publish(FlightResult::State { state, status, stored: true });
+        }
+        book.schedule.refreshed(key, due);
+        book.drop_unwanted(key);
+        drop(book);
+        self.nudge();
+    }
+
+    /// Another replica has forgotten a task.
+    fn forgotten(&self, key: &TaskKey, sequence: u64) {
+        let mut book = self.book();
+        if self.store.held(key).newest().is_some_and(|state| state.snapshot.sequence >= sequence) {
+            return;
+        }
+        book.forget(&self.store, key, Instant::now());
+        drop(book);
+        self.refusals.forget(key);
+        self.nudge();
+    }
+}
