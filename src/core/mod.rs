@@ -15,6 +15,7 @@ pub mod delivery;
 pub mod failure;
 pub mod grant;
 pub mod hex;
+pub mod hmac;
 mod holdings;
 pub mod identity;
 pub mod metric;
