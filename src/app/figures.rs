@@ -12,6 +12,7 @@ use crate::core::mirror::Mirror;
 use crate::core::refresh::Overview;
 use crate::http::Gateway;
 use crate::server::{ConnectionLimits, Connections};
+use crate::shared::RedisTier;
 use crate::telemetry::exposition::{Metric, Page};
 use crate::telemetry::log_writer::LOST_LINES;
 use crate::telemetry::{metrics, process};
@@ -24,6 +25,7 @@ pub(super) struct Figures {
     pub(super) budget: Budget,
     pub(super) upstream: Arc<UpstreamCounters>,
     pub(super) usability: Arc<Usability>,
+    pub(super) tier: Option<Arc<RedisTier>>,
     pub(super) listeners: Vec<Listener>,
     pub(super) started: SystemTime,
 }
@@ -62,6 +64,7 @@ impl Figures {
         Self::spending(&mut page, &budget);
         self.interest(&mut page, &core);
         Self::memory(&mut page, &core);
+        self.sharing(&mut page);
         self.sockets(&mut page);
         self.process(&mut page);
         page.finish()
@@ -144,6 +147,20 @@ impl Figures {
                 family.sample(&[store], value);
             }
         }
+    }
+
+    fn sharing(&self, page: &mut Page) {
+        let tier = self.tier.as_deref();
+        page.single(&metrics::SHARED_UP, u8::from(tier.is_some_and(|tier| tier.trouble().is_none())));
+        page.single(&metrics::SHARED_REPLICAS, tier.map_or(0, RedisTier::replicas_alive));
+        let Some(counters) = tier.map(RedisTier::counters) else { return };
+        let mut calls = page.family(&metrics::SHARED_CALLS);
+        for (kind, outcome, count) in counters.calls() {
+            calls.sample(&[kind, outcome], count);
+        }
+        histogram(page, &metrics::SHARED_LATENCY, &counters.latency);
+        page.single(&metrics::SHARED_TAKEN, counters.taken.get());
+        page.single(&metrics::SHARED_UNVERIFIED, counters.unverified.get());
     }
 
     fn sockets(&self, page: &mut Page) {

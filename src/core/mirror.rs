@@ -274,13 +274,17 @@ impl Mirror {
         mut waiter: Waiter,
         start_by: Instant,
     ) -> Result<Answer, Refusal> {
-        if !waiter.started() {
-            let forecast = self.forecast(grant, Instant::now());
-            if forecast.start > start_by {
-                return self.sent_away(grant, waiter, forecast);
+        let result = loop {
+            if !waiter.started() {
+                let forecast = self.forecast(grant, Instant::now());
+                if forecast.start > start_by {
+                    return self.sent_away(grant, waiter, forecast);
+                }
             }
-        }
-        let result = waiter.landing(start_by).await;
+            if let Ok(result) = waiter.landing(start_by).await {
+                break result;
+            }
+        };
         let now = Instant::now();
         match result {
             Some(FlightResult::Lost) => self.stand_in(grant, Reason::Overloaded, true, Duration::ZERO),

@@ -69,6 +69,9 @@ impl RedisTier {
                         *next = Instant::now().min(*next) + FIRST_TRY;
                     }
                 },
+                () = self.renamed.notified() => {
+                    (*subscription, *looked, *next) = (None, 0, Instant::now());
+                }
                 () = self.link.lost.notified() => *next = Instant::now() + jittered(FIRST_TRY),
                 () = sleep_until(*next) => {
                     let news = self.look(looked).await;

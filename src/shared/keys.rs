@@ -20,7 +20,8 @@ pub(super) struct Names {
 impl Names {
     pub(super) fn new(namespace: &str, base_url: &str, api_key: &str) -> Self {
         let root = Key::new(api_key.as_bytes());
-        let derived = |purpose: &str| root.sign(format!("taskgate shared 1 {purpose}\n{base_url}").as_bytes());
+        let derived =
+            |purpose: &str| root.sign(format!("taskgate shared 1 {purpose}\n{base_url}").as_bytes());
         let print = hex::encode(&derived("name")[..8]);
         Self { tag: format!("{{taskgate:{namespace}:{print}}}"), key: Key::new(&derived("states")) }
     }

@@ -79,11 +79,7 @@ impl Link {
     }
 
     /// Runs a script even where this process is alone, and connects if need be: an answer ends that.
-    pub(super) async fn try_again(
-        &self,
-        call: Call,
-        script: &ScriptInvocation<'_>,
-    ) -> Result<Value, Alone> {
+    pub(super) async fn try_again(&self, call: Call, script: &ScriptInvocation<'_>) -> Result<Value, Alone> {
         let known = self.connection.lock().clone();
         let connection = match known {
             Some(connection) => connection,
@@ -163,7 +159,9 @@ impl Link {
     fn together(&self) {
         match self.standing() {
             Standing::Together => return,
-            Standing::Starting => tracing::info!("Redis answers: budget and states are shared with other replicas"),
+            Standing::Starting => {
+                tracing::info!("Redis answers: budget and states are shared with other replicas")
+            }
             Standing::Alone(_) => {
                 // Before the standing: no call may come between.
                 self.returned.store(true, Ordering::Relaxed);
@@ -212,7 +210,9 @@ fn reason(error: &RedisError) -> String {
         Some("WRONGTYPE") => "another program uses the same keys; set another shared.namespace",
         Some("LOADING") => "it is still loading its data",
         Some(code) => return format!("it answers {code}"),
-        None if error.is_connection_refusal() => "nobody listens there; start it, or correct shared.redis_url",
+        None if error.is_connection_refusal() => {
+            "nobody listens there; start it, or correct shared.redis_url"
+        }
         None if error.is_timeout() => "no answer in time",
         None if error.is_io_error() => "the connection was lost, or there is none",
         None => return error.category().to_owned(),

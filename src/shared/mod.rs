@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use parking_lot::{Mutex, RwLock};
 use redis::{Client, ScriptInvocation, Value};
 use thiserror::Error;
+use tokio::sync::Notify;
 use tokio::time::{Duration, Instant};
 
 use self::clock::Clock;
@@ -30,10 +31,10 @@ use self::keys::Names;
 use self::link::{Link, Standing};
 use self::replies::Reply;
 use self::scripts::Scripts;
+use crate::core::failure::Failure;
 use crate::core::shared::{
     Alone, Begun, Calling, Clearance, GateNews, Kept, Landed, Landing, News, SharedState, SharedTier, Terms,
 };
-use crate::core::failure::Failure;
 use crate::core::state::State;
 use crate::core::task::TaskKey;
 
@@ -81,6 +82,7 @@ pub struct RedisTier {
     /// Random: this process.
     replica: String,
     names: RwLock<Arc<Names>>,
+    renamed: Notify,
     pace: Mutex<Pace>,
     clock: Mutex<Option<Clock>>,
     listener: tokio::sync::Mutex<Listener>,
@@ -102,6 +104,7 @@ impl RedisTier {
             scripts: Scripts::new(),
             replica: format!("{:016x}", fastrand::u64(..)),
             names: RwLock::new(Arc::new(Names::new(options.namespace, options.base_url, options.api_key))),
+            renamed: Notify::new(),
             pace: Mutex::new(options.rate),
             clock: Mutex::new(None),
             listener: tokio::sync::Mutex::new(Listener::new()),
@@ -114,6 +117,12 @@ impl RedisTier {
     /// Sets another rate.
     pub fn set_rate(&self, rate: Pace) {
         *self.pace.lock() = rate;
+    }
+
+    /// Shares with those of another key, namespace or upstream from now on.
+    pub fn rename(&self, namespace: &str, base_url: &str, api_key: &str) {
+        *self.names.write() = Arc::new(Names::new(namespace, base_url, api_key));
+        self.renamed.notify_one();
     }
 
     /// Why this process is alone, if it is.
@@ -310,8 +319,7 @@ impl RedisTier {
     async fn forget_task(&self, key: &TaskKey) -> Result<(), Alone> {
         let names = self.names();
         let number = keys::channel_of(key);
-        let keys =
-            [names.budget(), names.turns(), names.task(key), names.lease(key), names.news(number)];
+        let keys = [names.budget(), names.turns(), names.task(key), names.lease(key), names.news(number)];
         let mut script = self.paced(&self.scripts.forget, &keys);
         script.arg(key.path()).arg(names.channel(number));
         self.link.call(Call::Forget, &script).await.map(drop)
@@ -327,7 +335,9 @@ impl RedisTier {
             Some((reply.number()?, reply.number()?, reply.bytes()?, reply.number()?))
         };
         let (time, sequence, blob, forgotten) = read().ok_or_else(|| self.link.nonsense())?;
-        if let Some(state) = (!blob.is_empty()).then(|| self.state(&names, key, time, sequence, &blob)).flatten() {
+        if let Some(state) =
+            (!blob.is_empty()).then(|| self.state(&names, key, time, sequence, &blob)).flatten()
+        {
             self.link.counters.taken.add();
             return Ok(Kept::State(state));
         }

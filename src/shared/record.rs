@@ -88,7 +88,13 @@ pub(super) fn write(
 }
 
 /// The state of a record. `None`: it does not verify.
-pub(super) fn read(key: &Key, task: &TaskKey, sequence: u64, blob: &[u8], clock: &Clock) -> Option<SharedState> {
+pub(super) fn read(
+    key: &Key,
+    task: &TaskKey,
+    sequence: u64,
+    blob: &[u8],
+    clock: &Clock,
+) -> Option<SharedState> {
     let (code, content) = blob.split_at_checked(CODE)?;
     if !key.verifies(&signed(task, sequence, content), code) {
         return None;

@@ -43,6 +43,19 @@ metrics! {
     /// Refreshes answered with 429 for which no client got an error: a stored state stood in, or no client
     /// waited.
     ABSORBED: Counter "taskgate_upstream_rate_limited_absorbed_total" [];
+    /// Whether the tier that replicas share answers: 0 while this process is alone, and without one.
+    SHARED_UP: Gauge "taskgate_shared_up" [];
+    /// Replicas that share the budget and the states; 0 while this process is alone.
+    SHARED_REPLICAS: Gauge "taskgate_shared_replicas" [];
+    /// Calls to Redis, by script and outcome: `ok`, `error` or `timeout`. Those that are not made while this process is
+    /// alone are not counted.
+    SHARED_CALLS: Counter "taskgate_shared_calls_total" ["call", "outcome"];
+    /// Duration of calls to Redis, failures and timeouts included.
+    SHARED_LATENCY: Histogram "taskgate_shared_call_duration_seconds" [];
+    /// States that came from other replicas.
+    SHARED_TAKEN: Counter "taskgate_shared_states_taken_total" [];
+    /// States in Redis that nobody with the API key has written, and that were not believed.
+    SHARED_UNVERIFIED: Counter "taskgate_shared_states_unverified_total" [];
     /// Requests that the budget would let out at once.
     BUDGET_TOKENS: Gauge "taskgate_budget_tokens" [];
     /// Rate of the budget now, in requests a second: after 429s, and while the upstream says that little is left, it is

@@ -18,6 +18,8 @@ pub enum Cleared {
     Newer(SharedState),
     /// Another replica's flight is under way. The permit may be cleared again.
     Leased(Instant),
+    /// The gate has closed meanwhile, and the permit was given back. The clearance, if there is one, is left to give up.
+    Overtaken(Option<Clearance>),
     /// The permit was given back: no request goes before then.
     Later(Instant, Change),
 }
@@ -30,6 +32,13 @@ impl Permit {
         let now = Instant::now();
         let budget = self.budget.clone();
         let mut ledger = budget.ledger();
+        if !ledger.gate.is_current(self.pass) && matches!(begun, Ok(Begun::Go(_)) | Err(Alone)) {
+            self.give_back(&mut ledger, now);
+            return Cleared::Overtaken(begun.ok().and_then(|begun| match begun {
+                Begun::Go(clearance) => Some(clearance),
+                _ => None,
+            }));
+        }
         match begun {
             Ok(Begun::Go(clearance)) => {
                 self.right = Right::Paid;
@@ -71,7 +80,7 @@ impl Permit {
         let terms = Terms { owner: fastrand::u64(..), known: 0, weight: 1, timeout: None };
         match self.clear(None, terms).await {
             Cleared::Go(_) => Some(self),
-            Cleared::Newer(_) | Cleared::Leased(_) | Cleared::Later(..) => None,
+            Cleared::Newer(_) | Cleared::Leased(_) | Cleared::Overtaken(_) | Cleared::Later(..) => None,
         }
     }
 }

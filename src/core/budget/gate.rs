@@ -150,6 +150,11 @@ impl Gate {
         }
     }
 
+    /// Whether the gate has neither closed nor opened since this pass was taken.
+    pub fn is_current(&self, pass: Pass) -> bool {
+        pass.epoch == self.epoch
+    }
+
     /// A request was not sent after all. If it was the probe, another one may go at once.
     pub fn unsent(&mut self, now: Instant, pass: Pass) {
         if let Position::Probing { because } = self.position

@@ -9,10 +9,10 @@ use tokio::time::{Duration, Instant, sleep_until};
 
 use super::book::Book;
 use super::coordinator::Coordinator;
+use super::flown::{Flown, Settled};
 use super::landing::Landing;
 use super::ownership::OwnAnswer;
 use super::picture::{FlightResult, Picture};
-use super::flown::{Flown, Settled};
 use crate::core::budget::{Change, Permit, Position, Readiness};
 use crate::core::cause::Cause;
 use crate::core::failure::{Failure, Scope};
@@ -70,7 +70,11 @@ impl Coordinator {
                 let since = book.opened.map_or(since, |opened| opened.max(since));
                 self.set_lag(now.saturating_duration_since(since));
             }
-            let cause = book.pictures.get_mut(&key).map(Picture::take_cause).unwrap_or_default();
+            let mut cause = Cause::default();
+            if let Some(picture) = book.pictures.get_mut(&key) {
+                picture.start();
+                cause = picture.take_cause();
+            }
             book.one_offs.flight_started();
             self.fly(book, key, permit, cause, now);
         }
@@ -99,9 +103,6 @@ impl Coordinator {
             });
             self.lifecycle.spawn_background(cause.during(flight));
             return;
-        }
-        if let Some(picture) = book.pictures.get_mut(&key) {
-            picture.start();
         }
         let pass = permit.pass();
         let flight = Box::pin(async move {

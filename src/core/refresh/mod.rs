@@ -29,9 +29,9 @@ mod picture;
 mod recent_requests;
 mod refusals;
 mod survey;
-mod together;
 #[cfg(test)]
 mod tests;
+mod together;
 mod waiter;
 
 pub(super) use self::coordinator::{Coordinator, Forecast};

@@ -8,13 +8,13 @@
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Duration, Instant, sleep_until, timeout};
 
 use super::book::Book;
 use super::coordinator::{Coordinator, Forecast};
 use super::one_offs::Kind;
 use crate::core::answer::Reason;
-use crate::core::budget::{Change, Cleared, Pass, Permit, Position};
+use crate::core::budget::{Change, Cleared, Pass, Permit, Position, Readiness};
 use crate::core::cause::Cause;
 use crate::core::failure::{Failure, Scope};
 use crate::core::grant::Client;
@@ -119,18 +119,40 @@ impl Coordinator {
             let (at, change) = match permit.clear(None, terms).await {
                 Cleared::Go(clearance) => return Ok((permit, clearance)),
                 Cleared::Later(at, change) => (at, change),
+                Cleared::Overtaken(_) => (Instant::now(), Change::None),
                 // Only a flight is answered so.
                 Cleared::Newer(_) | Cleared::Leased(_) => return Err(Failure::Unreachable),
             };
             let now = Instant::now();
             self.budget.report(change, now);
             if at > by {
-                return Err(match self.budget.gate() {
-                    Position::Open => Failure::RateLimited { retry_after: Some(at - now) },
-                    Position::Closed { because, .. } | Position::Probing { because } => because,
-                });
+                return Err(self.later_because(at, now));
             }
             sleep_until(at).await;
+            drop(permit);
+            permit = loop {
+                let now = Instant::now();
+                if let Some(permit) = self.budget.acquire(now) {
+                    break permit;
+                }
+                let soon = now + Duration::from_millis(50);
+                let at = match self.budget.readiness(now) {
+                    Readiness::Now | Readiness::Busy => soon,
+                    Readiness::At(at) => at,
+                };
+                if at > by {
+                    return Err(self.later_because(at, now));
+                }
+                sleep_until(at).await;
+            };
+        }
+    }
+
+    /// Why a request that is no flight cannot be sent before then.
+    fn later_because(&self, at: Instant, now: Instant) -> Failure {
+        match self.budget.gate() {
+            Position::Open => Failure::RateLimited { retry_after: Some(at - now) },
+            Position::Closed { because, .. } | Position::Probing { because } => because,
         }
     }
 

@@ -155,15 +155,13 @@ impl Picture {
         });
     }
 
-    /// Notes the start of a flight, unless it is noted already.
-    pub fn start_once(&mut self) {
-        let is_under_way = {
-            let frame = self.frames.borrow();
-            frame.started > frame.landed
-        };
-        if !is_under_way {
-            self.start();
-        }
+    /// The flight under way does not take place: whoever waits for it waits for the next one.
+    pub fn postpone(&mut self) {
+        self.frames.send_modify(|frame| {
+            if frame.started > frame.landed {
+                frame.started -= 1;
+            }
+        });
     }
 
     /// Publishes the result of the flight under way.

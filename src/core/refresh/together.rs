@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
+use parking_lot::MutexGuard;
 use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant, sleep_until, timeout_at};
 
+use super::book::Book;
 use super::coordinator::Coordinator;
 use super::flown::{Flown, Settled};
 use super::landing::Landing;
@@ -29,8 +31,10 @@ const HINTLESS: Duration = Duration::from_secs(1);
 /// The end of a flight.
 enum End {
     Landed(Settled, Result<Flown, Failure>),
-    /// No request was sent: the task is due then. `is_started`: clients count on a flight that is under way elsewhere.
-    Postponed { due: Instant, change: Change, is_started: bool },
+    /// No request was sent: the gate or the budget says "later".
+    Postponed(Change),
+    /// The flight of another replica has taken too long: the task is due then.
+    Missed(Instant),
 }
 
 /// Lands a flight that breaks off.
@@ -42,17 +46,11 @@ struct Unlanded<'c> {
 
 impl Drop for Unlanded<'_> {
     fn drop(&mut self) {
-        let end = self.end.take().unwrap_or_else(|| {
-            if let Some(picture) = self.coordinator.book().pictures.get_mut(self.key) {
-                picture.start_once();
-            }
-            End::Landed(Settled::With(Change::None), Err(Failure::Unreachable))
-        });
-        match end {
+        let broken = End::Landed(Settled::With(Change::None), Err(Failure::Unreachable));
+        match self.end.take().unwrap_or(broken) {
             End::Landed(settled, result) => self.coordinator.land(self.key, settled, result),
-            End::Postponed { due, change, is_started } => {
-                self.coordinator.postpone(self.key, due, change, is_started);
-            }
+            End::Postponed(change) => self.coordinator.postpone(self.key, change),
+            End::Missed(due) => self.coordinator.miss(self.key, due),
         }
     }
 }
@@ -87,38 +85,37 @@ impl Coordinator {
             weight: u32::try_from(weight).unwrap_or(u32::MAX).max(1),
             timeout: Some(timeout),
         };
-        let mut is_started = false;
+        let mut has_waited = false;
         loop {
             match permit.clear(Some(key), terms).await {
                 Cleared::Go(clearance) => {
                     // A flight that had to wait for another one has what is left of its time.
-                    if is_started && by.saturating_duration_since(Instant::now()) < timeout / 2 {
+                    if has_waited && by.saturating_duration_since(Instant::now()) < timeout / 2 {
                         if let Some(clearance) = clearance {
                             self.give_up(tier, key, clearance).await;
                         }
-                        return End::Postponed { due: Instant::now(), change: Change::None, is_started };
-                    }
-                    if !is_started {
-                        self.start_picture(key);
+                        return End::Missed(Instant::now());
                     }
                     return self.request(tier, key, permit, clearance, by).await;
                 }
                 // It was fetched before what this process has fetched alone.
-                Cleared::Newer(state) if self.is_older(key, &state) && state.snapshot.sequence > terms.known => {
+                Cleared::Newer(state)
+                    if self.is_older(key, &state) && state.snapshot.sequence > terms.known =>
+                {
                     terms.known = state.snapshot.sequence;
                 }
                 Cleared::Newer(state) => {
-                    if !is_started {
-                        self.start_picture(key);
-                    }
                     return End::Landed(Settled::With(Change::None), Ok(Flown::Shared(state)));
                 }
-                Cleared::Later(due, change) => return End::Postponed { due, change, is_started },
-                Cleared::Leased(until) => {
-                    if !is_started {
-                        is_started = true;
-                        self.start_picture(key);
+                Cleared::Overtaken(clearance) => {
+                    if let Some(clearance) = clearance {
+                        self.give_up(tier, key, clearance).await;
                     }
+                    return End::Postponed(Change::None);
+                }
+                Cleared::Later(_, change) => return End::Postponed(change),
+                Cleared::Leased(until) => {
+                    has_waited = true;
                     // The hint comes once.
                     let again = if hint.is_terminated() { Instant::now() + HINTLESS } else { until };
                     tokio::select! {
@@ -126,7 +123,7 @@ impl Coordinator {
                         () = sleep_until(again.min(until).min(by)) => {}
                     }
                     if Instant::now() >= by {
-                        return End::Postponed { due: until, change: Change::None, is_started };
+                        return End::Missed(until);
                     }
                 }
             }
@@ -184,28 +181,34 @@ impl Coordinator {
         (answer.snapshot.phase != Phase::Refused).then(|| self.state(&self.store.held(key), answer.clone()))
     }
 
-    fn start_picture(&self, key: &TaskKey) {
-        if let Some(picture) = self.book().pictures.get_mut(key) {
-            picture.start();
-        }
-    }
-
-    /// Puts a task back that was not requested. It keeps its place, and its clients wait on.
-    fn postpone(self: &Arc<Self>, key: &TaskKey, due: Instant, change: Change, is_started: bool) {
+    /// Puts a task back that was not requested. It keeps its place: what says "later" says so to all tasks, and the budget
+    /// knows it.
+    fn postpone(self: &Arc<Self>, key: &TaskKey, change: Change) {
         let now = Instant::now();
         let mut book = self.book();
         self.heed(&mut book, change, now);
-        book.hints.remove(key);
-        // A gate or a budget that says "later" says so to all tasks, and the budget knows it: the task is due as before.
-        let due = if is_started { due } else { book.schedule.due(key).unwrap_or(now) };
-        book.schedule.land(key, due, false);
-        if is_started && let Some(picture) = book.pictures.get_mut(key) {
+        if let Some(picture) = book.pictures.get_mut(key) {
+            picture.postpone();
+        }
+        let due = book.schedule.due(key).unwrap_or(now);
+        self.put_back(book, key, due, now);
+        self.budget.report(change, now);
+    }
+
+    /// Tells the clients of a task that the flight of another replica has taken too long.
+    fn miss(self: &Arc<Self>, key: &TaskKey, due: Instant) {
+        let mut book = self.book();
+        if let Some(picture) = book.pictures.get_mut(key) {
             picture.land(FlightResult::Failure(Failure::TimedOut));
         }
+        self.put_back(book, key, due, Instant::now());
+    }
+
+    fn put_back(self: &Arc<Self>, mut book: MutexGuard<'_, Book>, key: &TaskKey, due: Instant, now: Instant) {
+        book.hints.remove(key);
+        book.schedule.land(key, due, false);
         book.drop_unwanted(key);
         self.dispatch_beside(&mut book, now);
-        drop(book);
-        self.budget.report(change, now);
     }
 
     /// The state of another replica. Its deadlines are this process' own.

@@ -16,6 +16,7 @@ use taskgate::core::mirror::Mirror;
 use taskgate::core::pacing::Pacing;
 use taskgate::core::policy::Policy;
 use taskgate::core::ports::{Cancelling, Connection, Fetched, Fetching, Opening, Reply, Source};
+use taskgate::core::shared::SharedTier;
 use taskgate::core::snapshot::{Phase, Snapshot};
 use taskgate::core::state::Retention;
 use taskgate::core::task::{Route, Routes, TaskKey};
@@ -31,6 +32,8 @@ pub struct Setup {
     pub rate: Rate,
     pub max_in_flight: usize,
     pub max_bytes: u64,
+    /// What it shares with other cores.
+    pub tier: Option<Arc<dyn SharedTier>>,
 }
 
 impl Default for Setup {
@@ -48,7 +51,7 @@ impl Default for Setup {
             max_tasks: 20_000,
         };
         let rate = Rate { per_minute: 800.0, burst: 20 };
-        Self { policy, rate, max_in_flight: 64, max_bytes: 192 << 20 }
+        Self { policy, rate, max_in_flight: 64, max_bytes: 192 << 20, tier: None }
     }
 }
 
@@ -70,7 +73,10 @@ impl TestCore {
         let mut setup = Setup::default();
         change(&mut setup);
         let lifecycle = Lifecycle::default();
-        let budget = Budget::new(setup.rate, setup.max_in_flight, Instant::now());
+        let mut budget = Budget::new(setup.rate, setup.max_in_flight, Instant::now());
+        if let Some(tier) = setup.tier {
+            budget = budget.shared(tier);
+        }
         let upstream = Arc::new(Upstream::default());
         let source: Arc<dyn Source> = Arc::<Upstream>::clone(&upstream);
         let routes = ["/v1/tasks/{id}", "/v1/images/{id}"].map(|path| Route::parse(path).unwrap());
