@@ -18,8 +18,10 @@ fn main() {
     let quick = asked_for("quick");
     println!("{}", Tally::HEAD);
     if both || asked_for("simulated") {
-        for obedient in [1.0, 0.5, 0.0] {
-            println!("{}", simulated::run(obedient, if quick { 300 } else { 3600 }));
+        for learns in [false, true] {
+            for obedient in [1.0, 0.5, 0.0] {
+                println!("{}", simulated::run(learns, obedient, if quick { 300 } else { 3600 }));
+            }
         }
     }
     if both || asked_for("sockets") {

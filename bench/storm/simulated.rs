@@ -10,7 +10,7 @@ use taskgate::core::budget::{Budget, Permit, Rate};
 use taskgate::core::failure::Failure;
 use taskgate::core::grant::{Client, Grant};
 use taskgate::core::mirror::Mirror;
-use taskgate::core::pacing::Pacing;
+use taskgate::core::pacing::{MEMORY, Pacer, Pacing};
 use taskgate::core::policy::Policy;
 use taskgate::core::ports::{Cancelling, Connection, Fetching, Source};
 use taskgate::core::snapshot::{Phase, Snapshot};
@@ -70,12 +70,12 @@ impl Source for Upstream {
 }
 
 /// Runs one storm; `obedient` is the part of the clients that wait for `Retry-After`.
-pub fn run(obedient: f64, seconds: u64) -> Tally {
+pub fn run(learns: bool, obedient: f64, seconds: u64) -> Tally {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    runtime.map(|runtime| runtime.block_on(storm(obedient, seconds))).unwrap_or_default()
+    runtime.map(|runtime| runtime.block_on(storm(learns, obedient, seconds))).unwrap_or_default()
 }
 
-async fn storm(obedient: f64, seconds: u64) -> Tally {
+async fn storm(learns: bool, obedient: f64, seconds: u64) -> Tally {
     let start = Instant::now();
     let lifecycle = Lifecycle::default();
     let per_minute = f64::from(PER_MINUTE) * SHARE;
@@ -83,13 +83,17 @@ async fn storm(obedient: f64, seconds: u64) -> Tally {
     let upstream = Arc::new(Upstream { heard: Mutex::default() });
     let routes = Routes::new(Route::parse("/v1/tasks/{id}").into_iter().collect());
     let source = Arc::clone(&upstream) as _;
-    let mirror = Mirror::start(policy(), routes.clone(), 256 << 20, budget, source, &lifecycle);
+    let pacing = Pacing { fresh_for: Duration::from_secs(2), max_interval: Duration::from_secs(5) };
+    let pacer =
+        if learns { Pacer::learning(pacing, MEMORY, CLIENTS as usize, start) } else { Pacer::fixed(pacing) };
+    let mirror = Mirror::start(policy(), pacer, routes.clone(), 256 << 20, budget, source, &lifecycle);
     let ideal = f64::from(TASKS) * 60.0 / per_minute;
     let known_from = start + Duration::from_secs_f64(ideal + 10.0);
     let tally = Arc::new(Mutex::new(Tally {
         name: format!(
-            "simulated {} min, {CLIENTS} clients, {TASKS} tasks, {PER_MINUTE}/min, {:.0} % obey Retry-After",
+            "simulated {} min, {}, {CLIENTS} clients, {TASKS} tasks, {PER_MINUTE}/min, {:.0} % obey Retry-After",
             seconds / 60,
+            if learns { "learning" } else { "fixed intervals" },
             obedient * 100.0
         ),
         allowed: f64::from(BURST) + per_minute * seconds as f64 / 60.0,
@@ -139,7 +143,6 @@ async fn poll(mirror: Mirror, grant: Grant, listens: bool, known_from: Instant, 
 
 fn policy() -> Policy {
     Policy {
-        pacing: Pacing { fresh_for: Duration::from_secs(2), max_interval: Duration::from_secs(5) },
         retention: Retention {
             terminal_ttl: Duration::from_secs(3600),
             not_found_ttl: Duration::from_secs(2),

@@ -1,11 +1,8 @@
 // Watches tasks of a taskgate gateway to their end. It needs fetch alone: browsers, Node 20, Deno, Bun.
-//
-//   import { watch } from "http://127.0.0.1:8787/taskgate.js";
-//   for await (const task of watch("http://127.0.0.1:8787" + poll_url, { ticket })) show(task);
 
 const FIRST_BYTE = 5_000;
 const SILENCE = 45_000;
-const SHORT_LIFE = 30_000; // cut sooner twice in a row, streams do not pass
+const SHORT_LIFE = 30_000; // cut sooner twice, streams do not pass
 const STREAMS_AGAIN = 60_000; // then twice as long
 const LONG_POLL = 25; // seconds
 const GONE_AFTER = 15_000;
@@ -42,21 +39,30 @@ export async function* watchAll(urls, options = {}) {
     const text = JSON.stringify(task ?? error);
     return told.get(path ?? id) !== text && told.set(path ?? id, text);
   };
-  const link = new Link({ ...options, on: (event) => (event.type !== "gone" || isNews(event)) && options.on?.(event) });
+  // A loop that is left leaves all requests.
+  const left = new AbortController();
+  const signal = AbortSignal.any([left.signal, options.signal ?? left.signal]);
+  const on = (event) => (event.type !== "gone" || isNews(event)) && options.on?.(event);
+  const link = new Link({ ...options, signal, on });
   const items = streamed(link, list, { tag: "" });
-  let step;
-  while (!(step = await items.next()).done) {
-    link.recovered(step.value);
-    if (isNews(step.value)) yield step.value;
+  try {
+    let step;
+    while (!(step = await items.next()).done) {
+      link.recovered(step.value);
+      if (isNews(step.value)) yield step.value;
+    }
+    if (step.value) return;
+    // Streams do not pass: each task by itself.
+    link.recovered();
+    yield* merged(tasks.map(one));
+  } finally {
+    left.abort();
+    items.return();
   }
-  if (step.value) return;
-  // Streams do not pass: each task by itself.
-  link.recovered();
-  yield* merged(tasks.map((task) => one(task)));
 
   async function* one(task) {
     const name = { id: task.pathname, path: task.pathname };
-    const alone = new Link({ ...options, on: (event) => link.tell({ ...event, ...name }) });
+    const alone = new Link({ ...options, signal, on: (event) => link.tell({ ...event, ...name }) });
     for await (const state of polled(alone, task, { tag: "" }, 0)) {
       const item = { ...name, task: state };
       link.recovered(name);
@@ -177,16 +183,15 @@ async function* polled(link, url, seen, wait, until = Infinity) {
 
 /** The requests of a watch, and what it tells beside the states. */
 class Link {
-  constructor({ ticket, signal, on }) {
+  constructor({ ticket, signal = new AbortController().signal, on }) {
     Object.assign(this, { ticket, signal, on, told: new Map(), renew: typeof ticket === "function" });
   }
 
   async ask(url, headers, ms) {
     for (let isRenewed = false; ; isRenewed = true) {
-      this.signal?.throwIfAborted();
+      this.signal.throwIfAborted();
       const ticket = await this.#ticket(isRenewed);
       const controller = new AbortController();
-      const abort = () => controller.abort(this.signal.reason);
       let timer;
       const alive = (ms) => {
         clearTimeout(timer);
@@ -194,14 +199,13 @@ class Link {
       };
       const close = () => {
         clearTimeout(timer);
-        this.signal?.removeEventListener("abort", abort);
         controller.abort();
       };
-      this.signal?.addEventListener("abort", abort);
       alive(ms);
       try {
         if (ticket) headers.Authorization = `Bearer ${ticket}`;
-        const response = await fetch(url, { headers, signal: controller.signal, cache: "no-store" });
+        const signal = AbortSignal.any([controller.signal, this.signal]);
+        const response = await fetch(url, { headers, signal, cache: "no-store" });
         if (response.status !== 401 || isRenewed || !this.renew) return { response, alive, close };
         close();
       } catch (error) {
@@ -254,28 +258,24 @@ class Link {
 
   /** Throws what is no failure of the connection. */
   check(error) {
-    this.signal?.throwIfAborted();
+    this.signal.throwIfAborted();
     if (error instanceof TaskgateError) throw error;
   }
 
   async sleep(ms) {
     const { signal } = this;
     if (ms) {
-      let timer;
-      let wake;
       await new Promise((resolve) => {
-        wake = resolve;
-        timer = setTimeout(wake, ms);
-        signal?.addEventListener("abort", wake);
+        const wake = () => resolve(clearTimeout(timer), signal.removeEventListener("abort", wake));
+        const timer = setTimeout(wake, ms);
+        signal.addEventListener("abort", wake);
       });
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", wake);
     }
-    signal?.throwIfAborted();
+    signal.throwIfAborted();
   }
 }
 
-/** The events of a stream whose lines end with LF. */
+/** The events of a stream. */
 async function* events(connection) {
   const reader = connection.response.body.getReader();
   const decoder = new TextDecoder();
@@ -300,16 +300,25 @@ async function* events(connection) {
 }
 
 async function* merged(iterators) {
-  const next = (iterator) => iterator.next().then((step) => [iterator, step]);
-  const waiting = new Map(iterators.map((iterator) => [iterator, next(iterator)]));
-  while (waiting.size) {
-    const [iterator, { done, value }] = await Promise.race(waiting.values());
-    if (done) {
-      waiting.delete(iterator);
-    } else {
-      waiting.set(iterator, next(iterator));
-      yield value;
+  const waiting = new Map();
+  const next = (iterator) => {
+    const step = iterator.next().then((step) => [iterator, step]);
+    step.catch(() => {});
+    waiting.set(iterator, step);
+  };
+  iterators.forEach(next);
+  try {
+    while (waiting.size) {
+      const [iterator, { done, value }] = await Promise.race(waiting.values());
+      if (done) {
+        waiting.delete(iterator);
+      } else {
+        next(iterator);
+        yield value;
+      }
     }
+  } finally {
+    for (const iterator of waiting.keys()) iterator.return().catch(() => {});
   }
 }
 

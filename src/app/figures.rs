@@ -9,10 +9,11 @@ use crate::core::budget::{Budget, Position, Reading};
 use crate::core::failure::Failure;
 use crate::core::metric::Histogram;
 use crate::core::mirror::Mirror;
+use crate::core::pacing::{CLOCK_NAMES, RouteFigures};
 use crate::core::refresh::Overview;
 use crate::http::Gateway;
 use crate::server::{ConnectionLimits, Connections};
-use crate::shared::RedisTier;
+use crate::shared::{Counters, RedisTier};
 use crate::telemetry::exposition::{Metric, Page};
 use crate::telemetry::log_writer::LOST_LINES;
 use crate::telemetry::{metrics, process};
@@ -63,6 +64,7 @@ impl Figures {
         self.calls(&mut page, &core, &budget);
         Self::spending(&mut page, &budget);
         self.interest(&mut page, &core);
+        self.pacing(&mut page);
         Self::memory(&mut page, &core);
         self.sharing(&mut page);
         self.sockets(&mut page);
@@ -124,6 +126,27 @@ impl Figures {
         family.sample(&["due"], core.due);
     }
 
+    fn pacing(&self, page: &mut Page) {
+        let routes = self.mirror.pacing(0).routes;
+        let mut show = |metric, value: fn(&RouteFigures) -> f64| {
+            let mut family = page.family(metric);
+            for (path, figures) in &routes {
+                family.sample(&[path], value(figures));
+            }
+        };
+        show(&metrics::PACING_EXPECTED, |figures| figures.expected);
+        show(&metrics::PACING_FOUND, |figures| figures.found as f64);
+        show(&metrics::PACING_DELAY, |figures| figures.delay);
+        show(&metrics::PACING_PRICE, |figures| figures.price);
+        show(&metrics::PACING_GAP, |figures| figures.longest_gap);
+        let mut plans = page.family(&metrics::PACING_PLANS);
+        for (path, figures) in &routes {
+            for (clock, count) in CLOCK_NAMES.iter().zip(figures.planned) {
+                plans.sample(&[path, clock], count);
+            }
+        }
+    }
+
     fn downloads(&self, page: &mut Page) {
         let downloads = self.gateway.downloads();
         page.single(&metrics::DOWNLOADS, downloads.count());
@@ -153,9 +176,10 @@ impl Figures {
         let tier = self.tier.as_deref();
         page.single(&metrics::SHARED_UP, u8::from(tier.is_some_and(|tier| tier.trouble().is_none())));
         page.single(&metrics::SHARED_REPLICAS, tier.map_or(0, RedisTier::replicas_alive));
-        let Some(counters) = tier.map(RedisTier::counters) else { return };
+        let none = Counters::default();
+        let counters = tier.map_or(&none, RedisTier::counters);
         let mut calls = page.family(&metrics::SHARED_CALLS);
-        for (kind, outcome, count) in counters.calls() {
+        for (kind, outcome, count) in counters.calls().filter(|(.., count)| *count > 0) {
             calls.sample(&[kind, outcome], count);
         }
         histogram(page, &metrics::SHARED_LATENCY, &counters.latency);

@@ -14,7 +14,7 @@ pub use self::listeners::Listeners;
 use crate::config::{self, Settings};
 use crate::core::budget::{Budget, Rate};
 use crate::core::mirror::Mirror;
-use crate::core::pacing::Pacing;
+use crate::core::pacing::{self, Pacer, Pacing};
 use crate::core::places::Places;
 use crate::core::policy::Policy;
 use crate::core::ports::Source;
@@ -73,6 +73,7 @@ pub fn start(
     budget.heed_quotas(heeded_share(&settings.budget));
     let mirror = Mirror::start(
         policy(settings),
+        pacer(settings),
         settings.upstream.routes.clone(),
         settings.cache.max_bytes - unread_bytes(settings),
         budget.clone(),
@@ -238,9 +239,18 @@ fn unread_bytes(settings: &Settings) -> u64 {
     settings.cache.max_bytes / 4
 }
 
+fn pacer(settings: &Settings) -> Pacer {
+    let config::Polling { fresh_for, max_interval, learn, max_tasks, .. } = settings.polling;
+    let pacing = Pacing { fresh_for, max_interval };
+    if learn {
+        Pacer::learning(pacing, pacing::MEMORY, max_tasks, Instant::now())
+    } else {
+        Pacer::fixed(pacing)
+    }
+}
+
 fn policy(settings: &Settings) -> Policy {
     Policy {
-        pacing: Pacing { fresh_for: settings.polling.fresh_for, max_interval: settings.polling.max_interval },
         retention: Retention {
             terminal_ttl: settings.cache.terminal_ttl,
             not_found_ttl: settings.cache.not_found_ttl,

@@ -114,14 +114,14 @@ fn invitation(sandbox: &Sandbox, at: &Addresses, key: &str) -> String {
         };
         let id = sandbox.create(medium, plan);
         text.push_str(&format!("  curl -i http://{gateway}/v1/tasks/{id}   # {words}\n"));
-        last = id.clone();
+        last.clone_from(&id);
         page.push_str(&format!("&id={id}"));
     }
     let film = FILMS.replace("{id}", &last);
     text.push_str(&format!(
         "Ask again and see Age, ETag and Cache-Status; ask from fifty terminals and the sandbox sees one request.\n\
          \nThe film of the last one needs the key, and passes through the gateway:\n  \
-         curl -O http://{gateway}{film}\n\
+         curl -o film.mp4 http://{gateway}{film}\n\
          \nOpen this page to watch the tasks live:\n  \
          {page}\n\
          \nOpen the dashboard of the gateway:\n  \

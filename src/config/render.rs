@@ -38,6 +38,9 @@ pub fn render(settings: &Settings) -> String {
     page.line("headers", headers(settings));
     page.line("status_pointer", upstream.status_pointer.as_str());
     page.line("terminal_statuses", texts(&upstream.terminal_statuses));
+    page.line("created_pointer", upstream.created_pointer.as_deref().unwrap_or_default());
+    page.line("model_pointer", upstream.model_pointer.as_deref().unwrap_or_default());
+    page.line("progress_pointer", upstream.progress_pointer.as_deref().unwrap_or_default());
     page.line("ca_file", path(upstream.ca_file.as_deref()));
     page.line("connect_timeout", time(upstream.connect_timeout));
     page.line("timeout", time(upstream.timeout));
@@ -73,6 +76,7 @@ pub fn render(settings: &Settings) -> String {
     page.line("heartbeat", time(polling.heartbeat));
     page.line("max_stream", time(polling.max_stream));
     page.line("max_tasks", number(polling.max_tasks as u64));
+    page.line("learn", polling.learn);
 
     page.section("access");
     page.line(

@@ -151,6 +151,11 @@ pub(super) fn pointer(value: &Value) -> Parsed<String> {
     Ok(text.to_owned())
 }
 
+/// The place of something that answers need not have; the empty text is none.
+pub(super) fn optional_pointer(value: &Value) -> Parsed<Option<String>> {
+    if value.text("/created")?.is_empty() { Ok(None) } else { pointer(value).map(Some) }
+}
+
 /// The pointer that is probably meant: `$.data.status`, `data[0].status` and `/data/status/` are usual mistakes.
 fn as_pointer(text: &str) -> String {
     let names: Vec<_> = text

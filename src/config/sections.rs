@@ -12,7 +12,7 @@ use super::credentials::{self, CA_FILE, TICKET_SECRET_FILE, TOKEN_FILE};
 use super::network::{address, address_or_off, hosts, networks, origins};
 use super::reader::Reader;
 use super::redis_url;
-use super::routes::{Routing, pointer, routes, statuses};
+use super::routes::{Routing, optional_pointer, pointer, routes, statuses};
 use super::secret::ApiKey;
 use super::settings::{
     Access, AccessMode, Admin, Budget, Cache, Content, Limits, Log, LogFormat, Polling, Server, Shared,
@@ -86,6 +86,9 @@ pub(super) fn upstream(
         "completed,succeeded,failed,cancelled,canceled,expired",
         statuses,
     );
+    let created_pointer = reader.take("upstream.created_pointer", "/created", optional_pointer);
+    let model_pointer = reader.take("upstream.model_pointer", "/model", optional_pointer);
+    let progress_pointer = reader.take("upstream.progress_pointer", "/progress", optional_pointer);
     let ca_file = reader.take(CA_FILE, "", path);
     let ca = ca_file.as_ref().and_then(|file| credentials::certificates(reader, file.as_deref()));
     let connect_timeout = reader.take("upstream.connect_timeout", "3s", duration(SHORTEST..=10 * MINUTE));
@@ -106,6 +109,9 @@ pub(super) fn upstream(
         auth_scheme: auth_scheme?,
         headers: headers?,
         status_pointer: status_pointer?,
+        created_pointer: created_pointer?,
+        model_pointer: model_pointer?,
+        progress_pointer: progress_pointer?,
         ca: ca?,
         ca_file: ca_file?,
         terminal_statuses: terminal_statuses?,
@@ -191,6 +197,7 @@ pub(super) fn polling(reader: &mut Reader) -> Option<Polling> {
     let heartbeat = reader.take("polling.heartbeat", "15s", duration(SHORTEST..=10 * MINUTE));
     let max_stream = reader.take("polling.max_stream", "1h", duration(SHORTEST..=DAY));
     let max_tasks = reader.take("polling.max_tasks", "20000", count(1..=10_000_000));
+    let learn = reader.take("polling.learn", "true", flag);
     Some(Polling {
         fresh_for: fresh_for?,
         max_interval: max_interval?,
@@ -200,6 +207,7 @@ pub(super) fn polling(reader: &mut Reader) -> Option<Polling> {
         heartbeat: heartbeat?,
         max_stream: max_stream?,
         max_tasks: max_tasks?,
+        learn: learn?,
     })
 }
 

@@ -110,6 +110,12 @@ pub struct Upstream {
     pub status_pointer: String,
     /// The statuses of ended tasks, in lower case. For routes that name none.
     pub terminal_statuses: Vec<String>,
+    /// The place of a task's creation in an answer. These three only help to foretell the end; `None`: there is none.
+    pub created_pointer: Option<String>,
+    /// The place of the model's name.
+    pub model_pointer: Option<String>,
+    /// The place of the progress in percent.
+    pub progress_pointer: Option<String>,
     /// For connecting alone; at most `timeout`.
     pub connect_timeout: Duration,
     /// For one attempt, from connecting to the last byte of the answer.
@@ -211,6 +217,8 @@ pub struct Polling {
     pub max_stream: Duration,
     /// Tasks with Interest at once.
     pub max_tasks: usize,
+    /// Whether the pacing learns how long tasks take. Otherwise the intervals depend on their age alone.
+    pub learn: bool,
 }
 
 /// `[access]`: the clients that may read tasks.

@@ -111,6 +111,9 @@ fn the_defaults_are_those_promised() {
         [2, 5, 5, 50, 15].map(Duration::from_secs)
     );
     assert_eq!((polling.max_stream, polling.max_tasks), (Duration::from_secs(3600), 20_000));
+    assert!(polling.learn);
+    let hints = [&upstream.created_pointer, &upstream.model_pointer, &upstream.progress_pointer];
+    assert_eq!(hints.map(Option::as_deref), [Some("/created"), Some("/model"), Some("/progress")]);
     assert!(!access.open_to_network && !access.allow_cancel);
     assert_eq!((access.token_file, access.ticket_secret_file), (None, None));
     assert_eq!((shared.redis_url, shared.redis_url_file), (None, None));
@@ -216,6 +219,7 @@ fn what_is_printed_can_be_read_again() {
         base_url = "http://lemon.internal:8080/prefix/"
         headers = { X-Team = "a \"b\"", "X#Odd" = "1" }
         status_pointer = "/a~1b/~0"
+        created_pointer = ""
         auth_header = "X-Goog-Api-Key"
         auth_scheme = ""
         routes = [

@@ -54,6 +54,11 @@ impl<T> Holdings<T> {
         self.clients.get(client).map_or(0, BTreeMap::len)
     }
 
+    /// The number of clients that hold something.
+    pub(super) fn clients(&self) -> usize {
+        self.clients.len()
+    }
+
     /// The largest holder, and the size of its holding.
     pub(super) fn largest(&self) -> Option<(usize, &Client)> {
         self.sizes.last().map(|(size, client)| (*size, client))

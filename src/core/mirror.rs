@@ -12,9 +12,12 @@ use super::budget::Budget;
 use super::content::{ContentRequest, Opened};
 use super::failure::Failure;
 use super::grant::{CancelGrant, Client, Grant};
+use super::pacing::Pacer;
 use super::policy::Policy;
 use super::ports::{Reply, Source};
-use super::refresh::{Coordinator, FlightResult, Forecast, Joined, OneOffResult, Overview, TaskRow, Waiter};
+use super::refresh::{
+    Coordinator, FlightResult, Forecast, Joined, OneOffResult, Overview, PacingOverview, TaskRow, Waiter,
+};
 use super::snapshot::Phase;
 use super::state::State;
 use super::store::Store;
@@ -29,9 +32,10 @@ pub struct Mirror {
 }
 
 impl Mirror {
-    /// Builds the core and starts its driver, which runs until the process ends.
+    /// Builds the core and starts its driver, which runs until the process ends. `pacer` plans the looks.
     pub fn start(
         policy: Policy,
+        pacer: Pacer,
         routes: Routes,
         max_bytes: u64,
         budget: Budget,
@@ -40,7 +44,7 @@ impl Mirror {
     ) -> Self {
         let store = Store::new(max_bytes);
         let coordinator =
-            Arc::new(Coordinator::new(policy, routes, store, budget, source, lifecycle.clone()));
+            Arc::new(Coordinator::new(policy, pacer, routes, store, budget, source, lifecycle.clone()));
         lifecycle.spawn_background(Arc::clone(&coordinator).run());
         if let Some(tier) = coordinator.budget.tier() {
             lifecycle.spawn_background(Arc::clone(&coordinator).listen(Arc::clone(tier)));
@@ -91,7 +95,7 @@ impl Mirror {
     async fn joined(&self, grant: &Grant) -> Result<Answer, Refusal> {
         let now = Instant::now();
         let patience = self.coordinator.policy.patience;
-        let waiter = match self.coordinator.join(grant, Some(patience)) {
+        let waiter = match self.coordinator.join(grant, patience) {
             Joined::Fresh(state) => return Ok(self.hit(state, now)),
             Joined::Full => return self.stand_in(grant, Reason::Overloaded, false, patience),
             Joined::Waiter(waiter) => waiter,
@@ -148,6 +152,7 @@ impl Mirror {
                     return Ok(Answer { state, origin, retry_after });
                 }
                 WatchEvent::State(..) => trouble = None,
+                WatchEvent::Estimate(_) => {}
                 WatchEvent::Gone(state) => return Ok(self.hit(state, now)),
                 WatchEvent::Trouble(refusal) => trouble = Some(refusal),
                 WatchEvent::Evicted(Refusal { reason, retry_after }) => {
@@ -263,6 +268,11 @@ impl Mirror {
         self.coordinator.overview()
     }
 
+    /// The figures of the pacing, with at most so many curves.
+    pub fn pacing(&self, most_curves: usize) -> PacingOverview {
+        self.coordinator.pacing(most_curves)
+    }
+
     /// The number of tasks with interest or a recent refresh, and up to `most` of them, the oldest first.
     pub fn survey(&self, most: usize) -> (usize, Vec<TaskRow>) {
         self.coordinator.survey(most, Instant::now())
@@ -368,6 +378,6 @@ impl Mirror {
     /// is live.
     fn next_look(&self, state: &State, now: Instant) -> Option<u64> {
         (state.snapshot.phase == Phase::Live)
-            .then(|| spread(state.fresh_until.saturating_duration_since(now) + self.coordinator.lag()))
+            .then(|| spread(state.due.saturating_duration_since(now) + self.coordinator.lag()))
     }
 }

@@ -2,14 +2,11 @@
 
 use tokio::time::Duration;
 
-use super::pacing::Pacing;
 use super::state::Retention;
 
 /// The settings of the core.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
-    /// The refresh interval of live tasks.
-    pub pacing: Pacing,
     /// The lifetimes of states.
     pub retention: Retention,
     /// The longest wait of a plain GET for the start of its refresh.

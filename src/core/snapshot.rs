@@ -50,6 +50,20 @@ pub struct Snapshot {
     pub result_lifetime: Option<Duration>,
     /// The number by which replicas order the states of a task; 0 for one that was fetched alone.
     pub sequence: u64,
+    /// The hints of the answer at the end of the task. Boxed: most states are finished.
+    pub hints: Option<Box<Hints>>,
+}
+
+/// Hints of an answer that may help to foretell the end of its task. The upstream may send nonsense: nothing but the
+/// time of the next look depends on it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Hints {
+    /// The time since the creation of the task, counted to `fetched`. Zero if the creation lies in the future.
+    pub age: Option<Duration>,
+    /// The model that works on the task, cut to a bounded length.
+    pub model: Option<Box<str>>,
+    /// The progress in percent, as told.
+    pub progress: Option<f32>,
 }
 
 impl Snapshot {
@@ -73,6 +87,7 @@ impl Snapshot {
             retry_after: None,
             result_lifetime: None,
             sequence: 0,
+            hints: None,
         }
     }
 }

@@ -6,7 +6,7 @@ use tokio::time::{Duration, Instant};
 
 use super::delivery::Delivery;
 use super::identity::Aliases;
-use super::pacing::Pacing;
+use super::pacing::{Before, Estimate, Plan, Track};
 use super::snapshot::{Phase, Snapshot};
 use super::time::later;
 
@@ -35,6 +35,10 @@ pub struct State {
     pub aliases: Aliases,
     /// The time until which the state is fresh: it is handed out, and the upstream is not asked.
     pub fresh_until: Instant,
+    /// The time at which the task is due again if clients only watch it; not before `fresh_until`.
+    pub due: Instant,
+    /// The pacing's memory of a live task. Boxed: most states are finished.
+    pub track: Option<Box<Track>>,
     /// The time until which the state may stand in when the upstream cannot answer.
     pub usable_until: Instant,
     /// The delivery of the state to clients.
@@ -42,19 +46,21 @@ pub struct State {
 }
 
 impl State {
-    /// Makes the state of a new answer. The deadlines depend on the phase.
+    /// Makes the state of a new answer. The deadlines depend on the phase; those of a live one on its plan.
     pub fn new(
         snapshot: Snapshot,
         first_seen: Instant,
         aliases: Aliases,
         retention: &Retention,
-        pacing: &Pacing,
+        plan: Option<Plan>,
     ) -> Arc<Self> {
-        let age = snapshot.fetched.saturating_duration_since(first_seen);
+        let plan = plan.unwrap_or_default();
+        let mut wait = Duration::ZERO;
         let (fresh_for, stale_for) = match snapshot.phase {
             Phase::Live => {
                 let least = snapshot.retry_after.unwrap_or_default().min(MAX_INTERVAL);
-                (pacing.interval(age).max(least), retention.stale_for)
+                wait = plan.wait.max(least);
+                (plan.fresh_for.max(least), retention.stale_for)
             }
             Phase::Terminal => {
                 let lifetime = snapshot.result_lifetime.unwrap_or(Duration::MAX);
@@ -63,15 +69,31 @@ impl State {
             Phase::Missing | Phase::Refused => (retention.not_found_ttl, Duration::ZERO),
         };
         let fresh_until = later(snapshot.fetched, fresh_for);
-        let usable_until = later(fresh_until, stale_for);
-        let delivery = Delivery::default();
-        Arc::new(Self { snapshot, first_seen, aliases, fresh_until, usable_until, delivery })
+        let due = later(snapshot.fetched, wait).max(fresh_until);
+        let usable_until = later(due, stale_for);
+        let (track, delivery) = (plan.track, Delivery::default());
+        Arc::new(Self { snapshot, first_seen, aliases, fresh_until, due, track, usable_until, delivery })
     }
 
     /// Makes the state of a refusal, which is fresh until the task is asked about again.
     pub fn refused(snapshot: Snapshot, first_seen: Instant, aliases: Aliases, until: Instant) -> Arc<Self> {
         let delivery = Delivery::default();
-        Arc::new(Self { snapshot, first_seen, aliases, fresh_until: until, usable_until: until, delivery })
+        let (fresh_until, due, usable_until, track) = (until, until, until, None);
+        Arc::new(Self { snapshot, first_seen, aliases, fresh_until, due, track, usable_until, delivery })
+    }
+
+    /// The knowledge of the task that the pacing needs when the next answer comes.
+    pub fn before(&self) -> Before<'_> {
+        match (self.snapshot.phase, &self.track) {
+            (Phase::Live, Some(track)) => Before::Running { track, word: self.snapshot.word.as_deref() },
+            (Phase::Terminal, _) => Before::Over,
+            (Phase::Live, None) | (Phase::Missing | Phase::Refused, _) => Before::Nothing,
+        }
+    }
+
+    /// When the task is likely to end, if that can be told.
+    pub fn estimate(&self) -> Option<&Estimate> {
+        self.track.as_ref()?.estimate.as_ref()
     }
 
     /// Whether the state is fresh.
@@ -115,20 +137,24 @@ mod tests {
         not_found_ttl: Duration::from_secs(2),
         stale_for: Duration::from_secs(600),
     };
-    const PACING: Pacing = Pacing { fresh_for: Duration::from_secs(2), max_interval: Duration::from_secs(5) };
+
+    fn plan() -> Option<Plan> {
+        let (wait, fresh_for) = (Duration::from_secs(9), Duration::from_secs(2));
+        Some(Plan { wait, fresh_for, track: None })
+    }
 
     fn state(phase: Phase, lifetime: Option<u64>) -> Arc<State> {
         let now = Instant::now();
         let json = HeaderValue::from_static("application/json");
         let mut snapshot = Snapshot::new(StatusCode::OK, json, Bytes::from_static(b"{}"), now, phase);
         snapshot.result_lifetime = lifetime.map(Duration::from_secs);
-        State::new(snapshot, now, Aliases::default(), &RETENTION, &PACING)
+        State::new(snapshot, now, Aliases::default(), &RETENTION, plan())
     }
 
     fn live(retry_after: u64) -> Arc<State> {
         let mut snapshot = state(Phase::Live, None).snapshot.clone();
         snapshot.retry_after = Some(Duration::from_secs(retry_after));
-        State::new(snapshot, Instant::now(), Aliases::default(), &RETENTION, &PACING)
+        State::new(snapshot, Instant::now(), Aliases::default(), &RETENTION, plan())
     }
 
     fn spans(state: &State) -> (u64, u64) {
@@ -138,7 +164,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn deadlines_follow_the_phase() {
-        assert_eq!(spans(&state(Phase::Live, None)), (2, 602));
+        // A state may stand in until long after the next look was due.
+        assert_eq!(spans(&state(Phase::Live, None)), (2, 609));
+        let due = |state: &State| (state.due - state.snapshot.fetched).as_secs();
+        assert_eq!([1, 30, 3600].map(|wait| due(&live(wait))), [9, 30, 60]);
         assert_eq!([1, 30, 3600].map(|wait| spans(&live(wait)).0), [2, 30, 60]);
         assert_eq!(spans(&state(Phase::Terminal, None)), (3600, 4200));
         assert_eq!(spans(&state(Phase::Missing, None)), (2, 2));

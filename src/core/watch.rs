@@ -12,6 +12,7 @@ use tokio::time::{Duration, Instant, sleep_until};
 use super::answer::{Origin, Reason, Refusal, spread};
 use super::failure::Failure;
 use super::grant::Grant;
+use super::pacing::{Estimate, Told};
 use super::refresh::{Coordinator, FlightResult, Waiter};
 use super::snapshot::Phase;
 use super::state::State;
@@ -27,6 +28,8 @@ const MIN_CHECK: Duration = Duration::from_secs(1);
 pub enum WatchEvent {
     /// A state of the task: the first, a changed one, or the same again after trouble.
     State(Arc<State>, Origin),
+    /// When the task is likely to end: the first time that this can be told, and when it is no longer what was told.
+    Estimate(Told),
     /// The refresh failed or has to wait, for this reason. The task will be refreshed again.
     Trouble(Refusal),
     /// The watch has lost its place to a client that holds fewer, and ends.
@@ -45,6 +48,9 @@ pub struct Watch {
     /// The entity tag of the state that the client has.
     told: Option<HeaderValue>,
     trouble: Option<Reason>,
+    /// The estimate to tell next, and the end that was told last.
+    estimate: Option<Estimate>,
+    told_end: Option<Instant>,
     /// The missing states in a row, and the fetch time of the first.
     missing: Option<(u32, Instant)>,
     /// The fetch time of the state considered last: the store and the picture may show the same one.
@@ -71,6 +77,8 @@ impl Watch {
             landed,
             told,
             trouble: None,
+            estimate: None,
+            told_end: None,
             missing: None,
             looked_at: None,
             begun: false,
@@ -94,8 +102,15 @@ impl Watch {
             }
         }
         loop {
+            // After the state that it belongs to.
+            if let Some(estimate) = self.estimate.take() {
+                return WatchEvent::Estimate(estimate.told(Instant::now()));
+            }
             if let Some(event) = self.landing() {
                 return event;
+            }
+            if self.estimate.is_some() {
+                continue;
             }
             if self.waiter.is_evicted() {
                 return self.evicted();
@@ -168,8 +183,7 @@ impl Watch {
         if self.looked_at.replace(state.snapshot.fetched) == Some(state.snapshot.fetched) {
             return None;
         }
-        self.check_at =
-            state.fresh_until.max(Instant::now()) + self.coordinator.policy.patience.max(MIN_CHECK);
+        self.check_at = state.due.max(Instant::now()) + self.coordinator.policy.patience.max(MIN_CHECK);
         if state.snapshot.phase == Phase::Refused {
             self.missing = None;
             let status = state.snapshot.status.as_u16();
@@ -183,12 +197,30 @@ impl Watch {
             return (before + 1 >= MISSING_IN_A_ROW && has_lasted).then_some(WatchEvent::Gone(state));
         }
         self.missing = None;
+        self.foretell(&state);
         let is_told = self.told.as_ref() == Some(&state.snapshot.etag);
         if is_told && !was_troubled && state.snapshot.phase != Phase::Terminal {
             return None;
         }
         self.told = Some(state.snapshot.etag.clone());
         Some(WatchEvent::State(state, origin))
+    }
+
+    /// Notes the estimate of a state, if it is news.
+    fn foretell(&mut self, state: &State) {
+        self.estimate = None;
+        let Some(estimate) = state.estimate() else { return };
+        let remaining = Duration::try_from_secs_f64(estimate.remaining).unwrap_or_default();
+        let end = estimate.at + remaining;
+        // A client counts down by itself.
+        let is_news = self.told_end.is_none_or(|told| {
+            let moved = told.saturating_duration_since(end).max(end.saturating_duration_since(told));
+            moved > (remaining / 10).max(Duration::from_secs(1))
+        });
+        if is_news {
+            self.told_end = Some(end);
+            self.estimate = Some(*estimate);
+        }
     }
 
     /// The trouble that is known from the start and lasts longer than `patience`.

@@ -17,7 +17,7 @@ use super::head::Head;
 use super::request_log::{self, Record, request_id, trace_id};
 use super::respond::error::Error;
 use super::respond::response_body::{ResponseBody, other};
-use super::tasks::{list, module, status};
+use super::tasks::{content, list, module, status};
 use crate::core::places::Place;
 
 impl Gateway {
@@ -87,8 +87,11 @@ async fn route(
                 "Several tasks are /v1/tasks?id=ldtask_a&id=ldtask_b, without a slash before the question mark.",
             ))
         }
-        // Every configured status path. The handler matches the raw bytes of the path.
-        _ => status::read(&gateway.0, request, place).await,
+        // Every configured path. The routes match its raw bytes.
+        path => match gateway.0.routes.find(path) {
+            Ok(key) => status::read(&gateway.0, request, key, place).await,
+            Err(fault) => Box::pin(content::read(&gateway.0, &request, fault, place)).await.map(other),
+        },
     }
 }
 

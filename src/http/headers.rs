@@ -12,6 +12,8 @@ pub(super) const PREFER: HeaderName = HeaderName::from_static("prefer");
 pub(super) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 /// W3C Fetch Metadata.
 pub(super) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// When a task is likely to end, in seconds.
+pub(super) const TASKGATE_ESTIMATE: HeaderName = HeaderName::from_static("taskgate-estimate");
 /// nginx buffers events unless the value is `no`.
 pub(super) const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 /// The addresses from which proxies took the request; each proxy appends one on the right.

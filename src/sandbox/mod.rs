@@ -14,6 +14,7 @@
 mod answer;
 mod body;
 mod create;
+mod durations;
 mod file;
 mod film;
 mod json;
@@ -37,6 +38,7 @@ use axum::Router;
 use axum::response::Html;
 use axum::routing::get;
 
+pub use self::durations::Durations;
 pub use self::medium::Medium;
 pub use self::options::Options;
 pub use self::plan::{Course, Ending, Pin, Plan};

@@ -5,6 +5,8 @@ use std::time::Duration;
 use clap::Args;
 use url::Url;
 
+use super::durations::Durations;
+
 /// The flags of the sandbox, one for each field; the CLI flattens them into `taskgate sandbox`.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct Options {
@@ -15,6 +17,10 @@ pub struct Options {
     /// Time from the create to the end of a task, such as 30s or 5m; images take half of it
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub duration: Duration,
+
+    /// Durations of the tasks
+    #[arg(long, value_name = "KIND", default_value = "fixed")]
+    pub durations: Durations,
 
     /// Part of the tasks that end as failed, from 0 (none) to 1 (all)
     #[arg(long, value_name = "PART", default_value = "0.1", value_parser = rate)]
@@ -47,6 +53,7 @@ impl Default for Options {
         Self {
             latency: Duration::from_millis(50),
             duration: Duration::from_secs(30),
+            durations: Durations::Fixed,
             failure_rate: 0.1,
             requests_per_minute: 1000,
             not_found_for: Duration::ZERO,
@@ -113,6 +120,7 @@ mod tests {
         let options = parse(&[
             "--latency=1ms",
             "--duration=2m",
+            "--durations=lognormal",
             "--failure-rate=1",
             "--requests-per-minute=0",
             "--not-found-for=3s",
@@ -123,6 +131,7 @@ mod tests {
         let expected = Options {
             latency: Duration::from_millis(1),
             duration: Duration::from_secs(120),
+            durations: Durations::Lognormal,
             failure_rate: 1.0,
             requests_per_minute: 0,
             not_found_for: Duration::from_secs(3),
@@ -138,6 +147,7 @@ mod tests {
         let cases = [
             ("--latency=50", "such as 50ms"),
             ("--duration=soon", "such as 50ms"),
+            ("--durations=real", "possible values: fixed, lognormal"),
             ("--failure-rate=1.1", "from 0 (no task fails) to 1"),
             ("--failure-rate=NaN", "from 0 (no task fails) to 1"),
             ("--failure-rate=ten", "from 0 (no task fails) to 1"),

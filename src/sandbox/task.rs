@@ -101,10 +101,12 @@ impl Task {
         now: Instant,
         wall: Timestamp,
     ) -> Self {
+        let model = plan.model.unwrap_or_else(|| format!("sandbox-{}", medium.name()));
+        let drawn = || options.durations.draw(medium, &model, options.duration);
         let fate = match plan.course {
             Course::Pinned(pin) => Fate::Pinned(pin),
             Course::Run { duration, ending } => Fate::Run {
-                duration: duration.unwrap_or_else(|| usual(medium, options.duration)),
+                duration: duration.unwrap_or_else(drawn),
                 ending: ending.unwrap_or_else(|| draw(options.failure_rate)),
             },
         };
@@ -112,7 +114,7 @@ impl Task {
             id: id.into(),
             medium,
             prompt: plan.prompt.into(),
-            model: plan.model.unwrap_or_else(|| format!("sandbox-{}", medium.name())).into(),
+            model: model.into(),
             created: wall.as_second().saturating_sub_unsigned(plan.elapsed.as_secs()),
             started: now,
             head_start: plan.elapsed,
@@ -167,13 +169,6 @@ impl Task {
 
     fn age(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.started).saturating_add(self.head_start)
-    }
-}
-
-fn usual(medium: Medium, duration: Duration) -> Duration {
-    match medium {
-        Medium::Image => duration / 2,
-        Medium::Video | Medium::Music | Medium::ThreeD => duration,
     }
 }
 

@@ -6,12 +6,13 @@ use redis::aio::{PubSubSink, PubSubStream};
 use redis::{Msg, Value};
 use tokio::time::{Duration, Instant, sleep_until, timeout};
 
-use super::RedisTier;
 use super::clock::Clock;
 use super::counters::Call;
 use super::keys::CHANNELS;
 use super::link::Standing;
+use super::listener::Listener;
 use super::replies::Reply;
+use super::tier::RedisTier;
 use crate::core::shared::{Alone, News};
 
 /// The time between two looks.
@@ -24,21 +25,6 @@ const FIRST_TRY: Duration = Duration::from_millis(100);
 const SUBSCRIBE: Duration = Duration::from_secs(1);
 /// Hints that are handed on at once.
 const BATCH: usize = 1000;
-
-/// The state of the listener. Only one task listens.
-pub(super) struct Listener {
-    /// The end of the sink is the end of the subscription.
-    subscription: Option<(PubSubSink, PubSubStream)>,
-    /// Redis' time at the last look; 0 before the first.
-    looked: u64,
-    next: Instant,
-}
-
-impl Listener {
-    pub(super) fn new() -> Self {
-        Self { subscription: None, looked: 0, next: Instant::now() }
-    }
-}
 
 impl RedisTier {
     pub(super) async fn next_news(&self) -> Vec<News> {

@@ -43,19 +43,6 @@ metrics! {
     /// Refreshes answered with 429 for which no client got an error: a stored state stood in, or no client
     /// waited.
     ABSORBED: Counter "taskgate_upstream_rate_limited_absorbed_total" [];
-    /// Whether the tier that replicas share answers: 0 while this process is alone, and without one.
-    SHARED_UP: Gauge "taskgate_shared_up" [];
-    /// Replicas that share the budget and the states; 0 while this process is alone.
-    SHARED_REPLICAS: Gauge "taskgate_shared_replicas" [];
-    /// Calls to Redis, by script and outcome: `ok`, `error` or `timeout`. Those that are not made while this process is
-    /// alone are not counted.
-    SHARED_CALLS: Counter "taskgate_shared_calls_total" ["call", "outcome"];
-    /// Duration of calls to Redis, failures and timeouts included.
-    SHARED_LATENCY: Histogram "taskgate_shared_call_duration_seconds" [];
-    /// States that came from other replicas.
-    SHARED_TAKEN: Counter "taskgate_shared_states_taken_total" [];
-    /// States in Redis that nobody with the API key has written, and that were not believed.
-    SHARED_UNVERIFIED: Counter "taskgate_shared_states_unverified_total" [];
     /// Requests that the budget would let out at once.
     BUDGET_TOKENS: Gauge "taskgate_budget_tokens" [];
     /// Rate of the budget now, in requests a second: after 429s, and while the upstream says that little is left, it is
@@ -86,6 +73,18 @@ metrics! {
     /// Tasks that are to be fetched: `waiting` until they are due, or `due` and held up by the budget or the
     /// gate.
     QUEUE: Gauge "taskgate_queue_tasks" ["state"];
+    /// Ends of tasks that the learnt durations let expect in the looks that were made.
+    PACING_EXPECTED: Counter "taskgate_pacing_ends_expected_total" ["path"];
+    /// Ends of tasks that these looks found; far from the expected ones, the durations have changed lately.
+    PACING_FOUND: Counter "taskgate_pacing_ends_found_total" ["path"];
+    /// Time from the ends of tasks to the looks that found them, as estimated; divided by the ends found, the mean delay.
+    PACING_DELAY: Counter "taskgate_pacing_delay_seconds_total" ["path"];
+    /// Price of a request at the last look: the undetected delay for which one was worth it.
+    PACING_PRICE: Gauge "taskgate_pacing_price_seconds" ["path"];
+    /// Longest recent time between two looks at a task, divided by the mean interval that the budget allows its client.
+    PACING_GAP: Gauge "taskgate_pacing_longest_gap_ratio" ["path"];
+    /// Looks, by the clock that planned them: the `age` of the task, the time of its `run`, or its `progress`.
+    PACING_PLANS: Counter "taskgate_pacing_plans_total" ["path", "clock"];
     /// States in memory: of `known` tasks and of `missing` ones.
     STORE_ENTRIES: Gauge "taskgate_store_entries" ["store"];
     /// Size of the states in memory, as `cache.max_bytes` counts it.
@@ -94,6 +93,19 @@ metrics! {
     STORE_LIMIT: Gauge "taskgate_store_limit_bytes" ["store"];
     /// States evicted to make room for others.
     STORE_EVICTIONS: Counter "taskgate_store_evictions_total" ["store"];
+    /// Whether the tier that replicas share answers: 0 while this process is alone, and without one.
+    SHARED_UP: Gauge "taskgate_shared_up" [];
+    /// Replicas that share the budget and the states; 0 while this process is alone.
+    SHARED_REPLICAS: Gauge "taskgate_shared_replicas" [];
+    /// Calls to Redis, by script and outcome: `ok`, `error` or `timeout`. Those that are not made while this process is
+    /// alone are not counted.
+    SHARED_CALLS: Counter "taskgate_shared_calls_total" ["call", "outcome"];
+    /// Duration of calls to Redis, failures and timeouts included.
+    SHARED_LATENCY: Histogram "taskgate_shared_call_duration_seconds" [];
+    /// States that came from other replicas.
+    SHARED_TAKEN: Counter "taskgate_shared_states_taken_total" [];
+    /// States in Redis that nobody with the API key has written, and that were not believed.
+    SHARED_UNVERIFIED: Counter "taskgate_shared_states_unverified_total" [];
     /// Open connections.
     CONNECTIONS: Gauge "taskgate_connections_open" ["listener"];
     /// Largest number of open connections; further ones wait to be accepted.

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
+use super::hints::Places;
 use super::json::members;
 use super::status::Status;
 use super::{expiry, retry_after};
@@ -18,7 +19,7 @@ use crate::config;
 use crate::core::failure::Failure;
 use crate::core::identity::ForeignIds;
 use crate::core::ports::Fetched;
-use crate::core::snapshot::{Phase, Snapshot, without_mark};
+use crate::core::snapshot::{Hints, Phase, Snapshot, without_mark};
 use crate::core::task::TaskKey;
 
 /// The members that may name the task.
@@ -65,6 +66,7 @@ pub(super) fn is_whole_object(body: &[u8]) -> bool {
 pub struct Judge {
     /// In the order of the routes.
     forms: Vec<AnswerForm>,
+    hints: Places,
 }
 
 /// The form of a route's answers.
@@ -82,6 +84,7 @@ struct Content {
     word: Option<String>,
     /// The ids by which it names its task, if none of them is the path's.
     foreign: Option<ForeignIds>,
+    hints: Option<Box<Hints>>,
 }
 
 impl Judge {
@@ -95,7 +98,7 @@ impl Judge {
             let terminal = own.terminal_statuses.as_ref().unwrap_or(&settings.terminal_statuses);
             AnswerForm::Status(Status::new(place, terminal.clone()))
         };
-        Self { forms: settings.readings.iter().map(reading).collect() }
+        Self { forms: settings.readings.iter().map(reading).collect(), hints: Places::new(settings) }
     }
 
     /// Whether a status code by itself says that the task goes on.
@@ -128,9 +131,9 @@ impl Judge {
     ) -> Result<Fetched, Unreadable> {
         let parsed = serde_json::from_slice(without_mark(&body));
         let document: &RawValue = parsed.map_err(|_| Unreadable::NotJson)?;
-        let Content { phase, word, foreign } = match self.forms.get(key.route()) {
+        let Content { phase, word, foreign, hints } = match self.forms.get(key.route()) {
             Some(AnswerForm::Status(place)) if status.is_success() => {
-                Content::of_state(key, document, place)?
+                Content::of_state(key, document, place, &self.hints, now)?
             }
             Some(AnswerForm::Result) => Content::of_code(key, document, phase_of_result(status)),
             Some(AnswerForm::Status(_)) | None => Content::of_code(key, document, phase_of_refusal(status)),
@@ -140,6 +143,7 @@ impl Judge {
         let mut snapshot = Snapshot::new(status, content_type, body, fetched, phase);
         snapshot.result_lifetime = lifetime;
         snapshot.word = word.map(cut);
+        snapshot.hints = hints;
         Ok(Fetched { snapshot, foreign })
     }
 }
@@ -147,12 +151,21 @@ impl Judge {
 impl Content {
     /// The content of an answer whose code alone decides.
     fn of_code(key: &TaskKey, document: &RawValue, phase: Phase) -> Self {
-        Self { phase, word: None, foreign: foreign_ids(key.id(), members(document, IDS)) }
+        let foreign = foreign_ids(key.id(), members(document, IDS));
+        Self { phase, word: None, foreign, hints: None }
     }
 
     /// The content of an answer that holds a status.
-    fn of_state(key: &TaskKey, document: &RawValue, place: &Status) -> Result<Self, Unreadable> {
-        let [first, error, id, task_id] = members(document, [place.first_token(), "error", IDS[0], IDS[1]]);
+    fn of_state(
+        key: &TaskKey,
+        document: &RawValue,
+        place: &Status,
+        hints: &Places,
+        now: SystemTime,
+    ) -> Result<Self, Unreadable> {
+        let [created, model, progress] = hints.first_tokens();
+        let names = [place.first_token(), "error", IDS[0], IDS[1], created, model, progress];
+        let [first, error, id, task_id, hinted @ ..] = members(document, names);
         let word = place.word(document, first);
         // An error inside a 2xx. A failed task carries an `error` too, but beside its status.
         let is_error = error.is_some_and(|error| error.get() != "null");
@@ -161,7 +174,8 @@ impl Content {
         }
         let is_over = word.as_ref().is_some_and(|word| place.is_terminal(word));
         let phase = if is_over { Phase::Terminal } else { Phase::Live };
-        Ok(Self { phase, word, foreign: foreign_ids(key.id(), [id, task_id]) })
+        let foreign = foreign_ids(key.id(), [id, task_id]);
+        Ok(Self { phase, word, foreign, hints: hints.read(document, hinted, now) })
     }
 }
 
@@ -226,7 +240,7 @@ mod tests {
 
     fn status_at(place: &str, words: &[&str]) -> Judge {
         let words = words.iter().map(|word| (*word).to_owned()).collect();
-        Judge { forms: vec![AnswerForm::Status(Status::new(place, words))] }
+        Judge { forms: vec![AnswerForm::Status(Status::new(place, words))], hints: Places::default() }
     }
 
     fn answer(judge: &Judge, id: &str, code: u16, body: &str) -> Result<Fetched, Unreadable> {
@@ -395,7 +409,7 @@ mod tests {
 
     #[test]
     fn a_result_is_over_with_its_code() {
-        let judge = Judge { forms: vec![AnswerForm::Result] };
+        let judge = Judge { forms: vec![AnswerForm::Result], hints: Places::default() };
         let phase = |code, body| phase_by(&judge, code, body);
         for code in [202, 400, 404, 409, 425] {
             assert_eq!(

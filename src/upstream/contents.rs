@@ -6,26 +6,23 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use bytes::Bytes;
-use futures_util::stream::{self, StreamExt as _};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use reqwest::{Request, Response};
-use tokio::time::{Duration, Instant, timeout};
+use tokio::time::{Duration, Instant};
 
 use super::bodies::{Bodies, coding};
-use super::classify;
+use super::content_body::{self, Bounds};
 use super::credentials::Credentials;
-use super::sieve::Sieve;
+use super::unfit::{Told, Unfit};
+use super::{classify, retry_after};
 use crate::config::Settings;
-use crate::core::content::{Broken, Content, ContentBody, ContentRequest, Opened};
+use crate::core::content::{Content, ContentRequest, Opened};
 use crate::core::failure::Failure;
 use crate::core::task::{Routes, TaskKey};
 
-/// The fields of a content that go on.
-const PASSED: [HeaderName; 7] = [
+/// The fields of a content that go on as they are. Its length is written anew.
+const PASSED: [HeaderName; 5] = [
     header::CONTENT_TYPE,
-    header::CONTENT_LENGTH,
-    header::CONTENT_RANGE,
     header::ACCEPT_RANGES,
     header::ETAG,
     header::LAST_MODIFIED,
@@ -41,16 +38,17 @@ pub(super) struct Contents {
     longest: Duration,
     bodies: Bodies,
     clock: fn() -> SystemTime,
+    told: Told,
 }
 
-/// Why an answer is not passed on.
-pub(super) struct Unfit {
-    pub(super) failure: Failure,
-    /// For operators; `None` where the failure says all.
-    pub(super) reason: Option<String>,
+/// An answer that is not passed on.
+pub(super) struct Refused {
+    failure: Failure,
+    /// `None` where the failure says all.
+    reason: Option<Unfit>,
 }
 
-impl From<Failure> for Unfit {
+impl From<Failure> for Refused {
     fn from(failure: Failure) -> Self {
         Self { failure, reason: None }
     }
@@ -66,6 +64,7 @@ impl Contents {
             longest: settings.polling.max_stream,
             bodies: Bodies::new(settings.upstream.max_body),
             clock,
+            told: Told::default(),
         }
     }
 
@@ -80,6 +79,110 @@ impl Contents {
         request.headers_mut().extend(asked.fields().clone());
     }
 
+    /// The answer as far as it may be passed on. Operators are told why another one may not.
+    pub(super) async fn pass(
+        &self,
+        key: &TaskKey,
+        asked: &ContentRequest,
+        response: Response,
+        credentials: Arc<Credentials>,
+    ) -> Result<Opened, Failure> {
+        let status = response.status().as_u16();
+        self.judge(asked, response, &credentials).await.map_err(|Refused { failure, reason }| {
+            if let Some(reason) = reason {
+                let reason = reason.without(|text| credentials.scrub.is_in(text));
+                self.told.tell(key, status, &reason);
+            }
+            failure
+        })
+    }
+
+    async fn judge(
+        &self,
+        asked: &ContentRequest,
+        response: Response,
+        credentials: &Arc<Credentials>,
+    ) -> Result<Opened, Refused> {
+        let status = response.status();
+        let unfit = |reason| Refused {
+            failure: Failure::InvalidResponse { status: status.as_u16() },
+            reason: Some(reason),
+        };
+        match status {
+            StatusCode::NOT_MODIFIED if asked.is_conditional() => Ok(without_bytes(&response, credentials)),
+            StatusCode::PRECONDITION_FAILED if asked.has_precondition() => {
+                Ok(without_bytes(&response, credentials))
+            }
+            StatusCode::RANGE_NOT_SATISFIABLE if asked.range().is_some() => {
+                Ok(without_bytes(&response, credentials))
+            }
+            StatusCode::OK | StatusCode::PARTIAL_CONTENT => {
+                let (length, most) = self.check(&response, asked).map_err(unfit)?;
+                let mut fields = passed(response.headers(), credentials);
+                if let Some(length) = length {
+                    fields.insert(header::CONTENT_LENGTH, length.into());
+                }
+                if status == StatusCode::PARTIAL_CONTENT {
+                    pass_on(&header::CONTENT_RANGE, response.headers(), &mut fields, credentials);
+                }
+                let body = (!asked.is_head()).then(|| {
+                    let ends = Instant::now() + self.longest;
+                    let bounds = Bounds { length: most, stall: self.stall_timeout, ends };
+                    content_body::of(response, bounds, Arc::clone(credentials))
+                });
+                Ok(Opened::Content(Content { status, fields, body }))
+            }
+            StatusCode::MOVED_PERMANENTLY
+            | StatusCode::FOUND
+            | StatusCode::SEE_OTHER
+            | StatusCode::TEMPORARY_REDIRECT
+            | StatusCode::PERMANENT_REDIRECT => {
+                let location = elsewhere(&response, credentials).map_err(unfit)?;
+                Ok(Opened::Elsewhere { status, location })
+            }
+            _ => match classify::by_status(status, response.headers(), (self.clock)()) {
+                Some(Failure::RateLimited { retry_after: None }) => {
+                    Err(self.bodies.named_in_body(response).await.into())
+                }
+                Some(failure) => Err(failure.into()),
+                None => self.words(asked, response, credentials).await?.ok_or_else(|| unfit(Unfit::NoWords)),
+            },
+        }
+    }
+
+    /// Checks that an answer is a content: of a type and a length that are allowed, not encoded, and the range that was
+    /// asked for. Returns its length, if that is known, and the most bytes that it may have.
+    fn check(&self, response: &Response, asked: &ContentRequest) -> Result<(Option<u64>, u64), Unfit> {
+        let fields = response.headers();
+        if coding(fields).is_some() {
+            return Err(Unfit::Encoded);
+        }
+        match fields.get(header::CONTENT_TYPE) {
+            Some(content_type) if self.allows(content_type) => {}
+            given => {
+                return Err(Unfit::Type(
+                    given.map(|given| String::from_utf8_lossy(given.as_bytes()).into_owned()),
+                ));
+            }
+        }
+        // What a HEAD announces has no body, from whose framing it could be read.
+        let length = if asked.is_head() { announced(fields) } else { response.content_length() };
+        let (whole, most) = if response.status() == StatusCode::PARTIAL_CONTENT {
+            let part = fields.get(header::CONTENT_RANGE).and_then(Part::of).ok_or(Unfit::OtherPart)?;
+            let is_asked_for = asked.range().is_some_and(|range| range.may_be(part.first, part.last));
+            if !is_asked_for || length.is_some_and(|length| length != part.length()) {
+                return Err(Unfit::OtherPart);
+            }
+            (part.whole.or(length), part.length())
+        } else {
+            (length, self.max_length)
+        };
+        if whole.is_some_and(|whole| whole > self.max_length) {
+            return Err(Unfit::TooLong);
+        }
+        Ok((length, most))
+    }
+
     fn allows(&self, content_type: &HeaderValue) -> bool {
         let Ok(text) = content_type.to_str() else { return false };
         let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -89,176 +192,99 @@ impl Contents {
         })
     }
 
-    /// Whether an answer is a content: of a type and a length that are allowed, not encoded, and of the range that was
-    /// asked for.
-    fn check(&self, response: &Response, request: &ContentRequest) -> Result<(), String> {
-        let fields = response.headers();
-        if coding(fields).is_some() {
-            return Err("it is encoded, although that was not asked for".to_owned());
-        }
-        match fields.get(header::CONTENT_TYPE) {
-            Some(content_type) if self.allows(content_type) => {}
-            given => {
-                let given = given.map_or("none".into(), |given| String::from_utf8_lossy(given.as_bytes()));
-                return Err(format!("content.types does not list its type, {}", given.escape_debug()));
-            }
-        }
-        let length = length(fields);
-        if length.is_some_and(|length| length > self.max_length) {
-            return Err("it is longer than content.max_length".to_owned());
-        }
-        if response.status() == StatusCode::PARTIAL_CONTENT {
-            let range = fields.get(header::CONTENT_RANGE).and_then(part);
-            if !request.has_range() || range.is_none_or(|part| length.is_some_and(|length| length != part)) {
-                return Err("it is another part than was asked for".to_owned());
-            }
-        }
-        Ok(())
-    }
-
-    /// The answer as far as it may be passed on.
-    pub(super) async fn judge(
-        &self,
-        request: &ContentRequest,
-        response: Response,
-        credentials: Arc<Credentials>,
-    ) -> Result<Opened, Unfit> {
-        let status = response.status();
-        let unfit = |reason| Unfit {
-            failure: Failure::InvalidResponse { status: status.as_u16() },
-            reason: Some(reason),
-        };
-        match status {
-            StatusCode::NOT_MODIFIED if request.is_conditional() => {
-                Ok(self.content(response, credentials, false))
-            }
-            StatusCode::RANGE_NOT_SATISFIABLE if request.has_range() => {
-                Ok(self.content(response, credentials, false))
-            }
-            StatusCode::OK | StatusCode::PARTIAL_CONTENT => {
-                self.check(&response, request).map_err(unfit)?;
-                Ok(self.content(response, credentials, !request.is_head()))
-            }
-            StatusCode::MOVED_PERMANENTLY
-            | StatusCode::FOUND
-            | StatusCode::SEE_OTHER
-            | StatusCode::TEMPORARY_REDIRECT
-            | StatusCode::PERMANENT_REDIRECT => {
-                let location = elsewhere(&response, &credentials).map_err(unfit)?;
-                Ok(Opened::Elsewhere { status, location })
-            }
-            _ => match classify::by_status(status, response.headers(), (self.clock)()) {
-                Some(Failure::RateLimited { retry_after: None }) => {
-                    Err(self.bodies.named_in_body(response).await.into())
-                }
-                Some(failure) => Err(failure.into()),
-                None => self
-                    .words(request, response, &credentials)
-                    .await
-                    .map(|(content_type, body)| Opened::Answer { status, content_type, body }),
-            },
-        }
-    }
-
-    /// The upstream's words on why there is no content.
+    /// The upstream's words on why there is no content; `None` if they are not JSON.
     async fn words(
         &self,
-        request: &ContentRequest,
+        asked: &ContentRequest,
         response: Response,
         credentials: &Credentials,
-    ) -> Result<(HeaderValue, Bytes), Unfit> {
-        let failure = Failure::InvalidResponse { status: response.status().as_u16() };
-        let content_type = credentials.scrub.content_type(response.headers().get(header::CONTENT_TYPE));
+    ) -> Result<Option<Opened>, Failure> {
+        let status = response.status();
+        let given = response.headers().get(header::CONTENT_TYPE);
+        let content_type = credentials.scrub.content_type(given);
+        let retry_after = retry_after::plain(response.headers(), (self.clock)());
+        // A HEAD has no words: their type has to do.
+        let is_named_json = given.is_some_and(|given| *given == content_type);
         if coding(response.headers()).is_some() {
-            return Err(failure.into());
+            return Ok(None);
         }
         let body = self.bodies.read(response).await.map_err(|_| Failure::Unreachable)?;
-        match body {
-            Some(body) if request.is_head() || classify::is_json(&body) => {
-                Ok((content_type, credentials.scrub.body(body)))
-            }
-            Some(_) | None => Err(failure.into()),
-        }
-    }
-
-    fn content(&self, response: Response, credentials: Arc<Credentials>, has_body: bool) -> Opened {
-        let status = response.status();
-        let mut fields = HeaderMap::new();
-        for name in PASSED {
-            let value = response.headers().get(&name);
-            // A body that does not follow has no length.
-            let is_of_body = name == header::CONTENT_LENGTH || name == header::CONTENT_TYPE;
-            if let Some(value) = value.filter(|_| !is_of_body || status.is_success())
-                && !value.to_str().is_ok_and(|text| credentials.scrub.is_in(text))
-            {
-                fields.insert(name, value.clone());
-            }
-        }
-        let body = has_body.then(|| self.body(response, credentials));
-        Opened::Content(Content { status, fields, body })
-    }
-
-    /// The bytes as they come. The next ones are read when they are wanted.
-    fn body(&self, response: Response, credentials: Arc<Credentials>) -> ContentBody {
-        let (stall_timeout, max_length) = (self.stall_timeout, self.max_length);
-        let ends = Instant::now() + self.longest;
-        let chunks = stream::unfold(Some((response, 0)), move |state| async move {
-            let (mut response, mut length) = state?;
-            let chunk = match timeout(stall_timeout, response.chunk()).await {
-                Ok(Ok(Some(_))) if Instant::now() >= ends => Err(Broken::Overdue),
-                Ok(Ok(Some(chunk))) => {
-                    length += chunk.len() as u64;
-                    if length > max_length { Err(Broken::TooLong) } else { Ok(chunk) }
-                }
-                Ok(Ok(None)) => return None,
-                Ok(Err(_)) => Err(Broken::Cut),
-                Err(_) => Err(Broken::Stalled),
-            };
-            let next = chunk.is_ok().then_some((response, length));
-            Some((chunk, next))
-        });
-        let mut sieve = Sieve::new(credentials);
-        // An end behind the last chunk, to hand out what the sieve holds back.
-        let chunks = chunks.map(Some).chain(stream::iter([None]));
-        Box::pin(chunks.map(move |chunk| match chunk {
-            Some(chunk) => chunk.map(|chunk| sieve.pass(chunk)),
-            None => Ok(sieve.rest()),
+        let is_json = |body: &bytes::Bytes| {
+            if asked.is_head() { is_named_json } else { classify::is_json(body) }
+        };
+        Ok(body.filter(is_json).map(|body| {
+            let body = credentials.scrub.body(body);
+            Opened::Answer { status, content_type, retry_after, body }
         }))
     }
 }
 
+/// An answer that has fields alone.
+fn without_bytes(response: &Response, credentials: &Credentials) -> Opened {
+    let status = response.status();
+    let mut fields = passed(response.headers(), credentials);
+    fields.remove(header::CONTENT_TYPE);
+    if status == StatusCode::RANGE_NOT_SATISFIABLE {
+        pass_on(&header::CONTENT_RANGE, response.headers(), &mut fields, credentials);
+    }
+    Opened::Content(Content { status, fields, body: None })
+}
+
+/// The fields that go on.
+fn passed(given: &HeaderMap, credentials: &Credentials) -> HeaderMap {
+    let mut fields = HeaderMap::new();
+    for name in &PASSED {
+        pass_on(name, given, &mut fields, credentials);
+    }
+    fields
+}
+
+/// Passes a field on, unless it holds the key.
+fn pass_on(name: &HeaderName, given: &HeaderMap, fields: &mut HeaderMap, credentials: &Credentials) {
+    if let Some(value) = given.get(name).filter(|value| !credentials.scrub.is_in(value.as_bytes())) {
+        fields.insert(name, value.clone());
+    }
+}
+
 /// The address of a redirect to another host. One to the same host would have to be followed with the key, and none is.
-fn elsewhere(response: &Response, credentials: &Credentials) -> Result<HeaderValue, String> {
+fn elsewhere(response: &Response, credentials: &Credentials) -> Result<HeaderValue, Unfit> {
     let location = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
     let Some(to) = location.and_then(|location| response.url().join(location).ok()) else {
-        return Err("it is a redirect without an address".to_owned());
+        return Err(Unfit::RedirectNowhere);
     };
     if to.host_str() == response.url().host_str() {
-        let path = to.path();
-        return Err(if credentials.scrub.is_in(path) {
-            "it is a redirect on the same host".to_owned()
-        } else {
-            format!(
-                "it is a redirect on the same host; write this path into upstream.routes: {}",
-                path.escape_debug()
-            )
-        });
+        return Err(Unfit::RedirectHere(Some(to.path().to_owned())));
     }
     if !matches!(to.scheme(), "http" | "https") || credentials.scrub.is_in(to.as_str()) {
-        return Err("it is a redirect to an address that may not be handed out".to_owned());
+        return Err(Unfit::RedirectNowhere);
     }
-    HeaderValue::try_from(to.as_str()).map_err(|_| "it is a redirect without an address".to_owned())
+    HeaderValue::try_from(to.as_str()).map_err(|_| Unfit::RedirectNowhere)
 }
 
-fn length(fields: &HeaderMap) -> Option<u64> {
-    fields.get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
+/// The `Content-Length` of an answer, if it is one.
+fn announced(fields: &HeaderMap) -> Option<u64> {
+    let text = fields.get(header::CONTENT_LENGTH)?.to_str().ok()?;
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
-/// The number of bytes that a `Content-Range` names (RFC 9110, 14.4).
-fn part(range: &HeaderValue) -> Option<u64> {
-    let (range, whole) = range.to_str().ok()?.strip_prefix("bytes ")?.split_once('/')?;
-    let (first, last) = range.split_once('-')?;
-    let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
-    let is_inside = whole == "*" || whole.parse::<u64>().is_ok_and(|whole| last < whole);
-    (first <= last && is_inside).then(|| last - first + 1)
+/// The part that a `Content-Range` names (RFC 9110, 14.4).
+struct Part {
+    first: u64,
+    last: u64,
+    /// The length of the whole; `None` if it is not known.
+    whole: Option<u64>,
+}
+
+impl Part {
+    fn of(range: &HeaderValue) -> Option<Self> {
+        let (range, whole) = range.to_str().ok()?.strip_prefix("bytes ")?.split_once('/')?;
+        let (first, last) = range.split_once('-')?;
+        let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
+        let whole = if whole == "*" { None } else { Some(whole.parse().ok()?) };
+        (first <= last && whole.is_none_or(|whole| last < whole)).then_some(Self { first, last, whole })
+    }
+
+    fn length(&self) -> u64 {
+        self.last - self.first + 1
+    }
 }

@@ -8,7 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// One step of a JSON pointer (RFC 6901, section 4).
-pub(super) fn step<'d>(place: &'d RawValue, token: &str) -> Option<&'d RawValue> {
+fn step<'d>(place: &'d RawValue, token: &str) -> Option<&'d RawValue> {
     if is_array(place) {
         return item(place, token);
     }
@@ -17,12 +17,12 @@ pub(super) fn step<'d>(place: &'d RawValue, token: &str) -> Option<&'d RawValue>
 }
 
 /// Whether a value is an array.
-pub(super) fn is_array(place: &RawValue) -> bool {
+fn is_array(place: &RawValue) -> bool {
     place.get().starts_with('[')
 }
 
 /// An item of an array, by a pointer's token.
-pub(super) fn item<'d>(array: &'d RawValue, token: &str) -> Option<&'d RawValue> {
+fn item<'d>(array: &'d RawValue, token: &str) -> Option<&'d RawValue> {
     let is_index = token == "0" || !token.starts_with('0');
     is_index.then(|| token.parse::<usize>().ok())?.and_then(|index| items(array).get(index).copied())
 }
@@ -113,7 +113,35 @@ impl<T, F: Fn(&[u8]) -> T> Visitor<'_> for Name<F> {
     }
 }
 
-/// The tokens of a JSON pointer (RFC 6901, section 4).
-pub(super) fn pointer(text: &str) -> Vec<String> {
-    text.split('/').skip(1).map(|token| token.replace("~1", "/").replace("~0", "~")).collect()
+/// A JSON pointer (RFC 6901, section 4).
+#[derive(Debug)]
+pub(super) struct Pointer {
+    tokens: Vec<String>,
+}
+
+impl Pointer {
+    pub(super) fn new(text: &str) -> Self {
+        let tokens = text.split('/').skip(1).map(|token| token.replace("~1", "/").replace("~0", "~"));
+        Self { tokens: tokens.collect() }
+    }
+
+    /// The name of the member in which the place lies, if the document is an object.
+    pub(super) fn first_token(&self) -> &str {
+        self.tokens.first().map_or("", String::as_str)
+    }
+
+    /// The value at the place. `first` is the member named by the first token, in an object.
+    pub(super) fn find<'d>(
+        &self,
+        document: &'d RawValue,
+        first: Option<&'d RawValue>,
+    ) -> Option<&'d RawValue> {
+        let mut tokens = self.tokens.iter();
+        let start = match tokens.next() {
+            None => document,
+            Some(token) if is_array(document) => item(document, token)?,
+            Some(_) => first?,
+        };
+        tokens.try_fold(start, |place, token| step(place, token))
+    }
 }

@@ -8,10 +8,12 @@ mod bodies;
 pub mod classify;
 mod connection_errors;
 mod connections;
+mod content_body;
 mod contents;
 mod counters;
 mod credentials;
 mod expiry;
+mod hints;
 mod json;
 mod quota;
 mod retry_after;
@@ -19,6 +21,7 @@ mod scrub;
 mod setup_error;
 mod sieve;
 mod status;
+mod unfit;
 mod unusable;
 mod usability;
 
@@ -36,7 +39,7 @@ use self::bodies::{Bodies, coding};
 use self::classify::{Judge, Unreadable};
 use self::connection_errors::{Causes, is_dead_connection};
 use self::connections::Connections;
-use self::contents::{Contents, Unfit};
+use self::contents::Contents;
 pub use self::counters::UpstreamCounters;
 use self::counters::{Attempt, AttemptKind};
 use self::credentials::Credentials;
@@ -45,7 +48,6 @@ use self::unusable::{Reason, Unusable};
 pub use self::usability::Usability;
 use crate::config;
 use crate::core::budget::Permit;
-use crate::core::cause;
 use crate::core::content::{ContentRequest, Opened};
 use crate::core::failure::Failure;
 use crate::core::ports::{Cancelling, Connection, Fetched, Fetching, Opening, Reply, Source};
@@ -187,18 +189,9 @@ impl Upstream {
         };
         let status = response.status();
         self.heed(&permit, &response);
-        let opened = self.contents.judge(asked, response, Arc::clone(&credentials)).await;
+        let opened = self.contents.pass(key, asked, response, credentials).await;
         attempt.answered(status);
-        opened.map_err(|unfit| {
-            if let Unfit { failure, reason: Some(reason) } = &unfit
-                && !credentials.scrub.is_in(reason)
-            {
-                cause::log(|| {
-                    tracing::warn!(task = %key, cause = %failure, reason, "a content is not passed on");
-                });
-            }
-            unfit.failure
-        })
+        opened
     }
 
     /// Remembers whether the answers to status requests can be used.

@@ -75,8 +75,8 @@ impl Scrub {
     }
 
     /// Whether a text holds a key, in any case (hosts have none), percent-encoded or as it is.
-    pub(super) fn is_in(&self, text: &str) -> bool {
-        let mut text = text.as_bytes().to_vec();
+    pub(super) fn is_in(&self, text: &(impl AsRef<[u8]> + ?Sized)) -> bool {
+        let mut text = text.as_ref().to_vec();
         // Encoded up to three times over.
         for _ in 0..=3 {
             let folded = text.to_ascii_lowercase();

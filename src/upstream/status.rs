@@ -2,11 +2,11 @@
 
 use serde_json::value::RawValue;
 
-use super::json::{is_array, item, pointer, step};
+use super::json::Pointer;
 
 /// The status of a route's answers.
 pub(super) struct Status {
-    pointer: Vec<String>,
+    pointer: Pointer,
     /// In lower case.
     terminal: Vec<String>,
     /// A boolean or a number is a status only where terminal ones are listed: elsewhere it may be anything.
@@ -18,7 +18,7 @@ impl Status {
     pub(super) fn new(place: &str, terminal: Vec<String>) -> Self {
         let has_booleans = terminal.iter().any(|word| matches!(word.as_str(), "true" | "false"));
         let has_numbers = terminal.iter().any(|word| is_whole(word));
-        Self { pointer: pointer(place), terminal, has_booleans, has_numbers }
+        Self { pointer: Pointer::new(place), terminal, has_booleans, has_numbers }
     }
 
     /// Whether answers may lack the status until the end.
@@ -27,21 +27,12 @@ impl Status {
     }
 
     pub(super) fn first_token(&self) -> &str {
-        self.pointer.first().map_or("", String::as_str)
+        self.pointer.first_token()
     }
 
     /// The status as a word. `first` is the member named by the pointer's first token, in an object.
     pub(super) fn word(&self, document: &RawValue, first: Option<&RawValue>) -> Option<String> {
-        let mut tokens = self.pointer.iter();
-        let mut place = match tokens.next() {
-            None => document,
-            Some(token) if is_array(document) => item(document, token)?,
-            Some(_) => first?,
-        };
-        for token in tokens {
-            place = step(place, token)?;
-        }
-        let text = place.get();
+        let text = self.pointer.find(document, first)?.get();
         match text.as_bytes().first()? {
             b'"' => serde_json::from_str(text).ok().filter(|word: &String| !word.trim().is_empty()),
             b't' | b'f' if self.has_booleans => Some(text.to_owned()),

@@ -35,7 +35,7 @@ async fn a_page_of_a_dev_server_on_another_port_may_read() {
             );
             assert_eq!(
                 answer.expect("access-control-expose-headers"),
-                "etag,age,retry-after,cache-status,preference-applied,x-request-id,accept-ranges,content-disposition,\
+                "etag,age,retry-after,cache-status,preference-applied,taskgate-estimate,x-request-id,accept-ranges,content-disposition,\
                  content-range"
             );
             assert_eq!(answer.header("access-control-allow-credentials"), None);

@@ -21,6 +21,7 @@ mod dashboard;
 mod departures;
 mod dependencies;
 mod docs;
+mod estimates;
 mod events;
 mod examples;
 mod faults;

@@ -202,8 +202,8 @@ impl Gate {
         }
     }
 
-    /// A task was turned away that always is: as a probe it has found out nothing.
-    fn says_nothing(&mut self, now: Instant, pass: Pass) -> Change {
+    /// A request has ended that finds out nothing of the key: most often of a task that is always turned away.
+    pub fn says_nothing(&mut self, now: Instant, pass: Pass) -> Change {
         if let Position::Probing { because } = self.position
             && pass.probe
             && pass.epoch == self.epoch

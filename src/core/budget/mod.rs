@@ -33,7 +33,7 @@ use super::time::later;
 
 /// The time until another probe where one that all replicas waited for has failed.
 const PROBE_AGAIN: Duration = Duration::from_secs(1);
-/// A quota that slows the gateway down to this part of its rate is worth a line in the log …
+/// A quota that slows the gateway down to this part of its rate is worth a word to operators, and a line in the log …
 const WORTH_A_LINE: f64 = 0.5;
 /// … but not each time.
 const REMINDER: Duration = Duration::from_secs(600);
@@ -69,8 +69,10 @@ pub struct Reading {
     pub effective_per_minute: f64,
     /// The quota that the upstream tells, and the time until its reset.
     pub quota: Option<(Quota, Duration)>,
-    /// That quota allows less than the settings.
+    /// That quota allows much less than the settings: little enough for a line in the log.
     pub is_slowed_by_quota: bool,
+    /// 429s have slowed the bucket down.
+    pub is_slowed_by_429s: bool,
     /// The position of the gate.
     pub gate: Position,
     /// The time since which the gate is not open.
@@ -224,6 +226,11 @@ impl Budget {
         }
     }
 
+    /// Records that a request has ended of whose result nothing follows for others. A probe is sent anew.
+    pub fn settle_aside(&self, now: Instant, pass: Pass) {
+        self.ledger().gate.says_nothing(now, pass);
+    }
+
     /// Sets another rate. Used tokens stay used.
     pub fn set_rate(&self, rate: Rate, now: Instant) {
         self.ledger().bucket.set_rate(rate, now);
@@ -254,7 +261,8 @@ impl Budget {
                 .and_then(|heeded| heeded.tokens(now))
                 .map_or(ledger.bucket.tokens(now), |tokens| tokens.min(ledger.bucket.tokens(now))),
             effective_per_minute: by_quota.map_or(by_settings, |by_quota| by_quota.min(by_settings)),
-            is_slowed_by_quota: by_quota.is_some_and(|by_quota| by_quota < by_settings),
+            is_slowed_by_quota: by_quota.is_some_and(|by_quota| by_quota < by_settings * WORTH_A_LINE),
+            is_slowed_by_429s: by_settings < ledger.bucket.rate().per_minute,
             quota: ledger
                 .heeded
                 .as_ref()
@@ -266,6 +274,14 @@ impl Budget {
             sent: ledger.sent.total(),
             sent_a_second: ledger.sent.seconds(now),
         }
+    }
+
+    /// The effective rate, in requests a second: that of the settings, or of a quota that allows less.
+    pub fn per_second(&self, now: Instant) -> f64 {
+        let ledger = self.ledger();
+        let by_quota = ledger.heeded.as_ref().and_then(|heeded| heeded.effective_per_minute(now));
+        let by_settings = ledger.bucket.effective_per_minute();
+        by_quota.map_or(by_settings, |by_quota| by_quota.min(by_settings)) / 60.0
     }
 
     /// The position of the gate.

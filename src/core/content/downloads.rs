@@ -57,7 +57,8 @@ pub struct Download {
     shared: Arc<Shared>,
     client: Client,
     number: u64,
-    end: End,
+    /// `None` while nothing is passed on.
+    end: Option<End>,
 }
 
 impl Downloads {
@@ -106,7 +107,7 @@ impl Downloads {
         }
         table.open += 1;
         let number = table.holdings.insert(client, Arc::clone(place));
-        Ok(Download { shared: Arc::clone(&self.0), client: client.clone(), number, end: End::Left })
+        Ok(Download { shared: Arc::clone(&self.0), client: client.clone(), number, end: None })
     }
 
     /// The number of downloads under way.
@@ -136,6 +137,11 @@ impl Table {
 }
 
 impl Download {
+    /// The bytes begin to pass.
+    pub fn begin(&mut self) {
+        self.end = Some(End::Left);
+    }
+
     /// So many bytes go to the client.
     pub fn sent(&self, bytes: u64) {
         self.shared.bytes.add_many(bytes);
@@ -143,20 +149,21 @@ impl Download {
 
     /// The last byte was sent.
     pub fn complete(&mut self) {
-        self.end = End::Complete;
+        self.end = Some(End::Complete);
     }
 
     /// No more bytes come from the upstream.
     pub fn broken(&mut self) {
-        self.end = End::Broken;
+        self.end = Some(End::Broken);
     }
 }
 
 impl Drop for Download {
     fn drop(&mut self) {
+        let had_its_place = self.shared.table.lock().remove(&self.client, self.number);
         // One that has given way is counted as that.
-        if self.shared.table.lock().remove(&self.client, self.number) {
-            self.shared.ends[self.end as usize].add();
+        if let Some(end) = self.end.filter(|_| had_its_place) {
+            self.shared.ends[end as usize].add();
         }
     }
 }
@@ -178,7 +185,8 @@ mod tests {
         assert_eq!(of("greedy", &place()).err(), Some(NoPlace::OfAll));
         let honest = place();
         let mut first = of("honest", &honest).unwrap();
-        let second = of("honest", &honest).unwrap();
+        let mut second = of("honest", &honest).unwrap();
+        held.iter_mut().chain([&mut second]).for_each(Download::begin);
         assert_eq!(of("honest", &honest).err(), Some(NoPlace::OfAll), "two and two");
         let leaving: Vec<_> = greedy.iter().map(|place| place.has_to_leave()).collect();
         assert_eq!(leaving, [true, true, false, false], "the oldest of the one with most");

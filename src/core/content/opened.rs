@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use thiserror::Error;
+use tokio::time::Duration;
 
 /// The bytes of a content, as they come. Dropping it ends the upstream's request.
 pub type ContentBody = Pin<Box<dyn Stream<Item = Result<Bytes, Broken>> + Send>>;
@@ -27,6 +28,8 @@ pub enum Opened {
         status: StatusCode,
         /// A content type of JSON.
         content_type: HeaderValue,
+        /// The wait that it asks for.
+        retry_after: Option<Duration>,
         /// The words.
         body: Bytes,
     },
@@ -34,11 +37,11 @@ pub enum Opened {
 
 /// A content and the fields that describe it.
 pub struct Content {
-    /// 200, 206, 304 or 416.
+    /// 200, 206, 304, 412 or 416.
     pub status: StatusCode,
     /// The fields that are passed on: type, length, range, validators and disposition.
     pub fields: HeaderMap,
-    /// The bytes. A 304, a 416 and the answer to a HEAD have none.
+    /// The bytes. A 304, a 412, a 416 and the answer to a HEAD have none.
     pub body: Option<ContentBody>,
 }
 

@@ -3,6 +3,8 @@
 //! Each field is parsed and written anew, so that nothing else a client sends can travel in it. A field that is not
 //! valid is ignored, as RFC 9110 asks (13.1 and 14.2).
 
+use std::fmt;
+
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// The most entity tags of a condition.
@@ -14,7 +16,19 @@ const LONGEST_TAG: usize = 256;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContentRequest {
     is_head: bool,
+    range: Option<ByteRange>,
     fields: HeaderMap,
+}
+
+/// One range of bytes (RFC 9110, 14.1.2). Several would make an answer of several parts, which no player asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ByteRange {
+    /// From the first to the last, both included.
+    Closed(u64, u64),
+    /// From the first on.
+    From(u64),
+    /// So many at the end.
+    Last(u64),
 }
 
 impl ContentRequest {
@@ -27,20 +41,20 @@ impl ContentRequest {
             }
         };
         let text = |name: HeaderName| only(client, &name).and_then(|value| value.to_str().ok());
+        take(header::IF_MATCH, text(header::IF_MATCH).and_then(tags));
         take(header::IF_NONE_MATCH, text(header::IF_NONE_MATCH).and_then(tags));
         take(header::IF_MODIFIED_SINCE, text(header::IF_MODIFIED_SINCE).and_then(date));
-        let range = text(header::RANGE).and_then(range);
-        let unless_changed = text(header::IF_RANGE).map(|text| strong_tag(text).or_else(|| date(text)));
-        match (range, client.contains_key(header::IF_RANGE), unless_changed.flatten()) {
-            (Some(range), false, _) => take(header::RANGE, Some(range)),
-            (Some(range), true, Some(validator)) => {
-                take(header::RANGE, Some(range));
-                take(header::IF_RANGE, Some(validator));
-            }
+        take(header::IF_UNMODIFIED_SINCE, text(header::IF_UNMODIFIED_SINCE).and_then(date));
+        // A range of a HEAD means nothing (RFC 9110, 14.2).
+        let mut range = text(header::RANGE).and_then(ByteRange::of).filter(|_| !is_head);
+        if range.is_some() && client.contains_key(header::IF_RANGE) {
+            let validator = text(header::IF_RANGE).and_then(|text| strong_tag(text).or_else(|| date(text)));
             // Without a validator that can be compared the range may be one of other bytes.
-            (Some(_), true, None) | (None, ..) => {}
+            range = range.filter(|_| validator.is_some());
+            take(header::IF_RANGE, validator);
         }
-        Self { is_head, fields }
+        take(header::RANGE, range.map(|range| range.to_string()));
+        Self { is_head, range, fields }
     }
 
     /// Whether the client wants the fields of the answer alone.
@@ -53,14 +67,60 @@ impl ContentRequest {
         &self.fields
     }
 
-    /// Whether a part is asked for: only then may the answer be one.
-    pub fn has_range(&self) -> bool {
-        self.fields.contains_key(header::RANGE)
+    /// The part that is asked for: only then may the answer be one.
+    pub fn range(&self) -> Option<ByteRange> {
+        self.range
     }
 
     /// Whether the answer may be that nothing has changed.
     pub fn is_conditional(&self) -> bool {
         self.fields.contains_key(header::IF_NONE_MATCH) || self.fields.contains_key(header::IF_MODIFIED_SINCE)
+    }
+
+    /// Whether the answer may be that something has changed.
+    pub fn has_precondition(&self) -> bool {
+        self.fields.contains_key(header::IF_MATCH) || self.fields.contains_key(header::IF_UNMODIFIED_SINCE)
+    }
+}
+
+impl ByteRange {
+    fn of(text: &str) -> Option<Self> {
+        let (unit, set) = text.split_once('=')?;
+        let (first, last) = set.trim().split_once('-')?;
+        let number = |digits: &str| {
+            let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+            is_number.then(|| digits.parse::<u64>().ok()).flatten()
+        };
+        if !unit.eq_ignore_ascii_case("bytes") {
+            return None;
+        }
+        match (first, last) {
+            ("", last) => Some(Self::Last(number(last)?)),
+            (first, "") => Some(Self::From(number(first)?)),
+            (first, last) => {
+                let (first, last) = (number(first)?, number(last)?);
+                (first <= last).then_some(Self::Closed(first, last))
+            }
+        }
+    }
+
+    /// Whether an answer with these bytes may be the one that was asked for.
+    pub fn may_be(self, first: u64, last: u64) -> bool {
+        match self {
+            Self::Closed(from, to) => first == from && last <= to,
+            Self::From(from) => first == from,
+            Self::Last(count) => last - first < count,
+        }
+    }
+}
+
+impl fmt::Display for ByteRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed(first, last) => write!(f, "bytes={first}-{last}"),
+            Self::From(first) => write!(f, "bytes={first}-"),
+            Self::Last(count) => write!(f, "bytes=-{count}"),
+        }
     }
 }
 
@@ -69,27 +129,6 @@ fn only<'f>(fields: &'f HeaderMap, name: &HeaderName) -> Option<&'f HeaderValue>
     let mut values = fields.get_all(name).iter();
     let first = values.next()?;
     values.next().is_none().then_some(first)
-}
-
-/// One range of bytes (RFC 9110, 14.1.2). Several would make an answer of several parts, which no player asks for.
-fn range(text: &str) -> Option<String> {
-    let (unit, set) = text.split_once('=')?;
-    let (first, last) = set.trim().split_once('-')?;
-    let number = |digits: &str| {
-        let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-        is_number.then(|| digits.parse::<u64>().ok()).flatten()
-    };
-    if !unit.eq_ignore_ascii_case("bytes") {
-        return None;
-    }
-    match (first, last) {
-        ("", last) => Some(format!("bytes=-{}", number(last)?)),
-        (first, "") => Some(format!("bytes={}-", number(first)?)),
-        (first, last) => {
-            let (first, last) = (number(first)?, number(last)?);
-            (first <= last).then(|| format!("bytes={first}-{last}"))
-        }
-    }
 }
 
 /// A date in any of the three forms (RFC 9110, 5.6.7), in the preferred one.
@@ -181,6 +220,25 @@ mod tests {
     }
 
     #[test]
+    fn a_part_may_be_shorter_than_the_range_and_no_other() {
+        for (range, first, last, may_be) in [
+            (ByteRange::Closed(5, 9), 5, 9, true),
+            (ByteRange::Closed(5, 9), 5, 7, true),
+            (ByteRange::Closed(5, 9), 5, 10, false),
+            (ByteRange::Closed(5, 9), 4, 9, false),
+            (ByteRange::From(5), 5, 99, true),
+            (ByteRange::From(5), 0, 99, false),
+            (ByteRange::Last(5), 95, 99, true),
+            (ByteRange::Last(5), 94, 99, false),
+        ] {
+            assert_eq!(range.may_be(first, last), may_be, "{range} {first}-{last}");
+        }
+        let mut fields = HeaderMap::new();
+        fields.insert(header::RANGE, HeaderValue::from_static("bytes=5-9"));
+        assert!(ContentRequest::of(true, &fields).fields().is_empty());
+    }
+
+    #[test]
     fn conditions_are_tags_and_dates_alone() {
         let unless = |tags: &str| sent(&[(header::IF_NONE_MATCH, tags)]);
         assert_eq!(unless("\"a\",W/\"b,c\" ,  \"d\""), ["if-none-match: \"a\", W/\"b,c\", \"d\""]);
@@ -194,7 +252,10 @@ mod tests {
             ["if-modified-since: Sun, 06 Nov 1994 08:49:37 GMT"]
         );
         assert!(since("yesterday").is_empty());
-        for name in [header::AUTHORIZATION, header::COOKIE, header::ACCEPT, header::IF_MATCH, header::HOST] {
+        // A range with it would be one of other bytes, if it were dropped.
+        let unless = sent(&[(header::IF_MATCH, "\"a\""), (header::RANGE, "bytes=5-")]);
+        assert_eq!(unless, ["if-match: \"a\"", "range: bytes=5-"]);
+        for name in [header::AUTHORIZATION, header::COOKIE, header::ACCEPT, header::HOST, header::TE] {
             assert!(sent(&[(name, "\"a\"")]).is_empty());
         }
     }

@@ -14,6 +14,7 @@ use super::one_offs::OneOffs;
 use super::picture::{FlightResult, Picture};
 use crate::core::failure::Failure;
 use crate::core::grant::Client;
+use crate::core::pacing::{Load, Look, Pacer, Plan};
 use crate::core::schedule::Schedule;
 use crate::core::state::State;
 use crate::core::store::{Held, Store};
@@ -21,6 +22,8 @@ use crate::core::task::{ByKey, TaskKey};
 
 pub(super) struct Book {
     pub(super) schedule: Schedule,
+    /// Plans when a live task is due again.
+    pub(super) pacer: Pacer,
     /// One picture for every key in the schedule.
     pub(super) pictures: HashMap<TaskKey, Picture, ByKey>,
     /// Backoffs outlive interest, so that a client cannot end one by asking again.
@@ -40,9 +43,10 @@ pub(super) struct Book {
 
 impl Book {
     /// An empty book. It holds as many backoffs as there may be tasks.
-    pub(super) fn new(max_tasks: usize, max_in_flight: usize) -> Self {
+    pub(super) fn new(pacer: Pacer, max_tasks: usize, max_in_flight: usize) -> Self {
         Self {
             schedule: Schedule::new(max_in_flight),
+            pacer,
             pictures: HashMap::default(),
             backoffs: Cache::builder()
                 .max_capacity(max_tasks as u64)
@@ -54,6 +58,17 @@ impl Book {
             opened: None,
             closed: false,
         }
+    }
+
+    /// The load of a client, on a budget of so many requests a second.
+    pub(super) fn load(&self, client: &Client, per_second: f64) -> Load {
+        load(&self.schedule, client, per_second)
+    }
+
+    /// Notes a look, and plans the next one if the task is live.
+    pub(super) fn looked(&mut self, key: &TaskKey, look: Look<'_>, per_second: f64) -> Option<Plan> {
+        let Self { schedule, pacer, .. } = self;
+        pacer.looked(look, schedule.clients_of(key), |client| load(schedule, client, per_second))
     }
 
     /// Ends the lingering interest whose time is over.
@@ -129,4 +144,9 @@ impl Book {
         }
         self.schedule.reschedule(key, state.fresh_until);
     }
+}
+
+fn load(schedule: &Schedule, client: &Client, per_second: f64) -> Load {
+    let (tasks, clients, all_tasks) = (schedule.tasks_of(client), schedule.clients(), schedule.len());
+    Load { tasks, clients, all_tasks, per_second }
 }

@@ -15,6 +15,7 @@ use crate::core::grant::CancelGrant;
 use crate::core::ports::Reply;
 use crate::core::shared::{self, Clearance, GateNews};
 use crate::core::snapshot::Phase;
+use crate::core::state::State;
 use crate::core::task::TaskKey;
 
 impl Coordinator {
@@ -51,8 +52,10 @@ impl Coordinator {
         match reply {
             Reply::Answer(mut own) if own.snapshot.phase == Phase::Terminal => {
                 own.snapshot.sequence = clearance.sequence;
-                let state = self.worth_sharing(key, &own);
-                let landing = shared::Landing { clearance, state: state.as_deref(), gate: GateNews::None };
+                let (first_seen, aliases) = self.store.held(key).history(own.snapshot.fetched);
+                let retention = &self.policy.retention;
+                let state = State::new(own.snapshot.clone(), first_seen, aliases, retention, None);
+                let landing = shared::Landing { clearance, state: Some(&state), gate: GateNews::None };
                 // The next flight brings the end to the others where this fails.
                 let _ = tier.land(Some(key), landing).await;
                 Reply::Answer(own)
@@ -78,7 +81,7 @@ impl Coordinator {
         match result {
             Ok(Reply::Answer(own)) if own.snapshot.phase == Phase::Terminal => {
                 let held = self.store.held(key);
-                let state = self.state(&held, own.clone());
+                let state = self.state(&mut book, key, &held, own.clone());
                 book.end(&self.store, key, &state, held);
             }
             Ok(Reply::Answer(own)) if !own.snapshot.phase.is_known() => {}

@@ -19,6 +19,7 @@ use crate::core::answer::Reason;
 use crate::core::budget::{Budget, Position};
 use crate::core::failure::Failure;
 use crate::core::grant::Client;
+use crate::core::pacing::Pacer;
 use crate::core::policy::Policy;
 use crate::core::ports::Source;
 use crate::core::state::State;
@@ -54,6 +55,7 @@ pub(in crate::core) struct Forecast {
 impl Coordinator {
     pub(in crate::core) fn new(
         policy: Policy,
+        pacer: Pacer,
         routes: Routes,
         store: Store,
         budget: Budget,
@@ -71,7 +73,7 @@ impl Coordinator {
             lifecycle,
             routes,
             refusals: Refusals::new(policy.max_tasks),
-            book: Mutex::new(Book::new(policy.max_tasks, max_in_flight)),
+            book: Mutex::new(Book::new(pacer, policy.max_tasks, max_in_flight)),
             sooner: Notify::new(),
             lag: AtomicU64::new(0),
         }
@@ -125,11 +127,13 @@ impl Coordinator {
         }
         let estimate = self.budget.estimate(now, book.schedule.ahead(key, client, now));
         let reason = estimate.because.map_or(Reason::Budget, Reason::Upstream);
+        // A plan is made to use the budget, so waiting for it is waiting for the budget.
+        let start = book.schedule.due(key).map_or(estimate.at, |due| due.max(estimate.at));
         match book.backoffs.get(key) {
             Some(backoff) if backoff.until > estimate.at => {
                 Forecast { start: backoff.until, reason: Reason::Upstream(backoff.failure) }
             }
-            _ => Forecast { start: estimate.at, reason },
+            _ => Forecast { start, reason },
         }
     }
 

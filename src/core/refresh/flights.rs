@@ -16,6 +16,8 @@ use super::picture::{FlightResult, Picture};
 use crate::core::budget::{Change, Permit, Position, Readiness};
 use crate::core::cause::Cause;
 use crate::core::failure::{Failure, Scope};
+use crate::core::identity::Aliases;
+use crate::core::pacing::{Before, Look};
 use crate::core::snapshot::{Phase, Snapshot};
 use crate::core::state::State;
 use crate::core::store::{Held, Put};
@@ -138,17 +140,21 @@ impl Coordinator {
                 (FlightResult::State { state, status, stored: false }, due, true)
             }
             (None, Ok(Flown::Shared(shared))) => {
-                let status = shared.snapshot.status.as_u16();
                 book.backoffs.invalidate(key);
                 let held = self.store.held(key);
-                let state = self.shared_state(&held, shared);
-                let (result, due) = self.stored(key, state, status, held, outdated, now);
+                let state = self.shared_state(&mut book, key, &held, shared);
+                let (result, due) = self.stored(key, state, held, outdated, now);
                 (result, due, true)
             }
-            (None, Ok(Flown::Outdated(answer))) => {
+            (None, Ok(Flown::Made(state))) => {
+                book.backoffs.invalidate(key);
+                let (result, due) = self.stored(key, state, self.store.held(key), outdated, now);
+                (result, due, true)
+            }
+            (None, Ok(Flown::Outdated(state))) => {
                 book.forget(&self.store, key, now);
-                let (result, _) = self.keep(key, answer, true, now);
-                (result, now, true)
+                let (result, due) = self.stored(key, state, self.store.held(key), true, now);
+                (result, due, true)
             }
             (None, Ok(Flown::Answer(answer))) if answer.snapshot.phase == Phase::Refused => {
                 let failure = Failure::Refused { status: answer.snapshot.status.as_u16() };
@@ -159,7 +165,7 @@ impl Coordinator {
                 if book.backoffs.contains_key(key) {
                     book.backoffs.invalidate(key);
                 }
-                let outcome = self.keep(key, answer, outdated, now);
+                let outcome = self.keep(&mut book, key, answer, outdated, now);
                 (outcome.0, outcome.1, true)
             }
             // The whole key waits, and nothing is known of the task.
@@ -207,32 +213,32 @@ impl Coordinator {
     /// again.
     fn keep(
         &self,
+        book: &mut Book,
         key: &TaskKey,
         answer: OwnAnswer,
         outdated: bool,
         now: Instant,
     ) -> (FlightResult, Instant) {
-        let status = answer.snapshot.status.as_u16();
         let held = self.store.held(key);
-        let state = self.state(&held, answer);
-        self.stored(key, state, status, held, outdated, now)
+        let state = self.state(book, key, &held, answer);
+        self.stored(key, state, held, outdated, now)
     }
 
     fn stored(
         &self,
         key: &TaskKey,
         state: Arc<State>,
-        status: u16,
         held: Held,
         outdated: bool,
         now: Instant,
     ) -> (FlightResult, Instant) {
+        let status = state.snapshot.status.as_u16();
         if outdated {
             return (FlightResult::State { state, status, stored: false }, now);
         }
         match self.store.put(key, &state, held, now) {
             Put::Stored => {
-                let due = state.fresh_until;
+                let due = state.due;
                 (FlightResult::State { state, status, stored: true }, due)
             }
             Put::Absorbed(terminal) => {
@@ -267,13 +273,30 @@ impl Coordinator {
     }
 
     /// The state of a new answer, first seen when the held states were, with their aliases.
-    pub(super) fn state(&self, held: &Held, answer: OwnAnswer) -> Arc<State> {
+    pub(super) fn state(&self, book: &mut Book, key: &TaskKey, held: &Held, answer: OwnAnswer) -> Arc<State> {
         let OwnAnswer { snapshot, confirmed } = answer;
         let (first_seen, mut aliases) = held.history(snapshot.fetched);
         if let Some(ids) = confirmed {
             aliases = aliases.with(&ids);
         }
-        State::new(snapshot, first_seen, aliases, &self.policy.retention, &self.policy.pacing)
+        self.planned(book, key, held, snapshot, (first_seen, aliases))
+    }
+
+    /// The state of a snapshot with this history. The pacing looks at it once.
+    pub(super) fn planned(
+        &self,
+        book: &mut Book,
+        key: &TaskKey,
+        held: &Held,
+        mut snapshot: Snapshot,
+        (first_seen, aliases): (Instant, Aliases),
+    ) -> Arc<State> {
+        let before = held.newest().map_or(Before::Nothing, |known| known.before());
+        let look = Look { route: key.route(), first_seen, before, snapshot: &snapshot };
+        let plan = book.looked(key, look, self.budget.per_second(snapshot.fetched));
+        // They are learnt, and would only take memory.
+        snapshot.hints = None;
+        State::new(snapshot, first_seen, aliases, &self.policy.retention, plan)
     }
 
     /// Applies the opening of the gate to the keys that waited behind it.

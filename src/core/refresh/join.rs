@@ -11,6 +11,7 @@ use super::coordinator::Coordinator;
 use super::interest::Interest;
 use super::picture::Picture;
 use super::waiter::Waiter;
+use crate::core::budget::Readiness;
 use crate::core::grant::Grant;
 use crate::core::state::State;
 use crate::core::store::Held;
@@ -25,23 +26,33 @@ pub(in crate::core) enum Joined {
     Full,
 }
 
+/// The wish of a client that joins.
+#[derive(Debug, Clone, Copy)]
+enum Asks {
+    /// A state now. The interest outlives by `linger` a client that disconnects without one.
+    ForAnAnswer { linger: Duration },
+    /// Each change.
+    ToWatch,
+}
+
 impl Coordinator {
     /// Registers interest. It outlives by `linger` a client that disconnects without an answer.
-    pub(in crate::core) fn join(self: &Arc<Self>, grant: &Grant, linger: Option<Duration>) -> Joined {
+    pub(in crate::core) fn join(self: &Arc<Self>, grant: &Grant, linger: Duration) -> Joined {
         let book = self.book();
         // Checked under the lock, because a flight may have landed since the caller's own check.
         let held = self.store.held(grant.key());
         if let Some(state) = held.fresh(Instant::now()) {
             return Joined::Fresh(Arc::clone(state));
         }
-        self.waiter(book, &held, grant, linger).map_or(Joined::Full, Joined::Waiter)
+        let asks = Asks::ForAnAnswer { linger };
+        self.waiter(book, &held, grant, asks).map_or(Joined::Full, Joined::Waiter)
     }
 
     /// Registers interest even where the state is fresh. `None` where too many tasks have interest.
     pub(in crate::core) fn watch(self: &Arc<Self>, grant: &Grant) -> Option<Waiter> {
         let book = self.book();
         let held = self.store.held(grant.key());
-        self.waiter(book, &held, grant, None)
+        self.waiter(book, &held, grant, Asks::ToWatch)
     }
 
     fn waiter(
@@ -49,7 +60,7 @@ impl Coordinator {
         mut book: MutexGuard<'_, Book>,
         held: &Held,
         grant: &Grant,
-        linger: Option<Duration>,
+        asks: Asks,
     ) -> Option<Waiter> {
         let (key, client) = (grant.key(), grant.client());
         let now = Instant::now();
@@ -59,7 +70,17 @@ impl Coordinator {
             self.counters.too_many_tasks.add();
             return None;
         }
-        let known = held.newest().map_or(now, |state| state.fresh_until);
+        let load = book.load(client, self.budget.per_second(now));
+        let is_idle = self.budget.readiness(now) == Readiness::Now && !book.schedule.has_due(now);
+        let known = match (held.newest(), asks) {
+            (None, _) if is_idle => now,
+            (None, _) => now + book.pacer.first_wait(key.route(), client, load.with_one_more(), now),
+            (Some(state), Asks::ToWatch) => state.due,
+            // With budget to spare, a client that asks gets no old state. When it is short the plan stands: those who
+            // ask again and again gain nothing.
+            (Some(state), Asks::ForAnAnswer { .. }) if book.pacer.is_short(client, load, now) => state.due,
+            (Some(state), Asks::ForAnAnswer { .. }) => state.fresh_until,
+        };
         let barred = book.backoffs.get(key).map_or(known, |backoff| backoff.until);
         let due = known.max(barred);
         let number = book.schedule.want(key, client, due, now);
@@ -76,6 +97,10 @@ impl Coordinator {
         drop(book);
         // Made outside the lock, because its drop takes the lock; and made at once, so that no panic can come
         // between.
+        let linger = match asks {
+            Asks::ForAnAnswer { linger } => Some(linger),
+            Asks::ToWatch => None,
+        };
         let interest = Interest::new(Arc::clone(self), key.clone(), client.clone(), number, linger);
         Some(Waiter { frames, flight, known_before: held.has_stand_in(now), collapsed, interest })
     }

@@ -38,7 +38,7 @@ pub(super) use self::coordinator::{Coordinator, Forecast};
 pub use self::counters::CoreCounters;
 pub(super) use self::join::Joined;
 pub(super) use self::one_off::OneOffResult;
-pub use self::overview::{Census, Overview};
+pub use self::overview::{Census, Overview, PacingOverview};
 pub(super) use self::picture::FlightResult;
 pub use self::recent_requests::{FailedRequest, Latency, RecentRequests};
 pub use self::survey::{Next, TaskRow};

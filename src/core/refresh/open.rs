@@ -59,6 +59,11 @@ impl Coordinator {
         let change = match result {
             Ok(None) => Change::None,
             Ok(Some(_)) => self.settle_one_off(&mut book, key, pass, None),
+            // A key may read a task and not its content. Whether it is rejected altogether, the tasks show.
+            Err(failure) if failure.is_of_key() => {
+                self.budget.settle_aside(Instant::now(), pass);
+                Change::None
+            }
             Err(failure) => self.settle_one_off(&mut book, key, pass, Some(*failure)),
         };
         let now = Instant::now();

@@ -5,6 +5,7 @@ use tokio::time::{Duration, Instant};
 use super::coordinator::Coordinator;
 use super::counters::CoreCounters;
 use super::recent_requests::RecentRequests;
+use crate::core::pacing::{Curve, RouteFigures};
 use crate::core::store::Fill;
 
 /// The core's figures at one moment.
@@ -26,6 +27,15 @@ pub struct Overview<'m> {
     pub recent_requests: &'m RecentRequests,
 }
 
+/// The figures of the pacing: how well it foretells, and its curves.
+#[derive(Debug, Clone, Default)]
+pub struct PacingOverview {
+    /// The template of each route with a look, and its figures. Empty unless the pacing learns.
+    pub routes: Vec<(Box<str>, RouteFigures)>,
+    /// The curves of the models with the most ends, each with the template of its route.
+    pub curves: Vec<(Box<str>, Curve)>,
+}
+
 /// The sizes of the tables of interest: all zero once no client has interest and no flight is under way.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Census {
@@ -38,6 +48,19 @@ pub struct Census {
 }
 
 impl Coordinator {
+    /// Reads the figures of the pacing, and at most so many curves.
+    pub(in crate::core) fn pacing(&self, most_curves: usize) -> PacingOverview {
+        let (figures, curves) = {
+            let book = self.book();
+            (book.pacer.figures(), book.pacer.curves(most_curves))
+        };
+        let templates: Vec<Box<str>> = self.routes.iter().map(|route| route.template().into()).collect();
+        let of = |curve: Curve| Some((templates.get(curve.route)?.clone(), curve));
+        let curves = curves.into_iter().filter_map(of).collect();
+        let looked = |(_, figures): &(Box<str>, RouteFigures)| figures.planned.iter().sum::<u64>() > 0;
+        PacingOverview { routes: templates.iter().cloned().zip(figures).filter(looked).collect(), curves }
+    }
+
     /// Reads all figures; those of the book under one lock. Walks over all tasks with interest.
     pub(in crate::core) fn overview(&self) -> Overview<'_> {
         let (census, queued, due) = {

@@ -14,7 +14,7 @@ use super::*;
 use crate::core::budget::{Budget, Permit, Rate};
 use crate::core::failure::Failure;
 use crate::core::grant::{Client, Grant};
-use crate::core::pacing::Pacing;
+use crate::core::pacing::{Pacer, Pacing};
 use crate::core::policy::Policy;
 use crate::core::ports::{Cancelling, Connection, Fetching, Source};
 use crate::core::snapshot::{Phase, Snapshot};
@@ -59,7 +59,6 @@ struct Bench {
 impl Bench {
     fn new(per_minute: f64, answer: fn(usize) -> Result<Phase, Failure>) -> Self {
         let policy = Policy {
-            pacing: Pacing { fresh_for: Duration::from_secs(2), max_interval: Duration::from_secs(5) },
             retention: Retention {
                 terminal_ttl: Duration::from_secs(3600),
                 not_found_ttl: Duration::from_secs(2),
@@ -76,8 +75,10 @@ impl Bench {
         let port: Arc<dyn Source> = Arc::<Prompt>::clone(&source);
         let routes = Routes::new(vec![Route::parse("/t/{id}").unwrap()]);
         let store = Store::new(1 << 20);
+        let pacing = Pacing { fresh_for: Duration::from_secs(2), max_interval: Duration::from_secs(5) };
+        let pacer = Pacer::fixed(pacing);
         let coordinator =
-            Arc::new(Coordinator::new(policy, routes.clone(), store, budget, port, lifecycle.clone()));
+            Arc::new(Coordinator::new(policy, pacer, routes.clone(), store, budget, port, lifecycle.clone()));
         let wakes = Arc::new(AtomicUsize::new(0));
         let (counter, mut driver) = (Arc::clone(&wakes), Box::pin(Arc::clone(&coordinator).run()));
         lifecycle.spawn_background(poll_fn(move |context| {
@@ -90,7 +91,7 @@ impl Bench {
     /// A waiter of some client, which the test holds.
     fn join(&self, id: usize) -> Waiter {
         let key = self.routes.find(&format!("/t/{id}")).unwrap();
-        match self.coordinator.join(&Grant::issue(key, Client::Named("x".into()), None), None) {
+        match self.coordinator.join(&Grant::issue(key, Client::Named("x".into()), None), Duration::ZERO) {
             Joined::Waiter(waiter) => waiter,
             Joined::Fresh(_) | Joined::Full => panic!("there is room, and nothing is fresh"),
         }

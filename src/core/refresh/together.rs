@@ -13,11 +13,10 @@ use super::book::Book;
 use super::coordinator::Coordinator;
 use super::flown::{Flown, Settled};
 use super::landing::Landing;
-use super::ownership::OwnAnswer;
 use super::picture::FlightResult;
-use crate::core::budget::{Change, Cleared, Permit};
+use crate::core::budget::{Change, Cleared, Pass, Permit, Position};
 use crate::core::failure::Failure;
-use crate::core::shared::{self, Clearance, Kept, Landed, News, SharedState, SharedTier, Terms};
+use crate::core::shared::{self, Clearance, GateNews, Kept, Landed, News, SharedState, SharedTier, Terms};
 use crate::core::snapshot::Phase;
 use crate::core::state::State;
 use crate::core::store::{Held, Put};
@@ -41,12 +40,13 @@ enum End {
 struct Unlanded<'c> {
     coordinator: &'c Arc<Coordinator>,
     key: &'c TaskKey,
+    pass: Pass,
     end: Option<End>,
 }
 
 impl Drop for Unlanded<'_> {
     fn drop(&mut self) {
-        let broken = End::Landed(Settled::With(Change::None), Err(Failure::Unreachable));
+        let broken = End::Landed(Settled::Not(self.pass), Err(Failure::Unreachable));
         match self.end.take().unwrap_or(broken) {
             End::Landed(settled, result) => self.coordinator.land(self.key, settled, result),
             End::Postponed(change) => self.coordinator.postpone(self.key, change),
@@ -65,7 +65,7 @@ impl Coordinator {
         weight: usize,
         hint: oneshot::Receiver<()>,
     ) {
-        let mut unlanded = Unlanded { coordinator: self, key, end: None };
+        let mut unlanded = Unlanded { coordinator: self, key, pass: permit.pass(), end: None };
         unlanded.end = Some(self.flight(tier, key, permit, weight, hint).await);
     }
 
@@ -91,6 +91,7 @@ impl Coordinator {
                 Cleared::Go(clearance) => {
                     // A flight that had to wait for another one has what is left of its time.
                     if has_waited && by.saturating_duration_since(Instant::now()) < timeout / 2 {
+                        self.budget.settle_aside(Instant::now(), permit.pass());
                         if let Some(clearance) = clearance {
                             self.give_up(tier, key, clearance).await;
                         }
@@ -159,26 +160,39 @@ impl Coordinator {
             answer.snapshot.sequence = clearance.sequence;
             answer
         });
-        let state = brought.as_ref().ok().and_then(|answer| self.worth_sharing(key, answer));
-        let landing = shared::Landing { clearance, state: state.as_deref(), gate };
-        let flown = match (tier.land(Some(key), landing).await, brought) {
-            (_, Err(failure)) => Err(failure),
-            (Ok(Landed::Other(state)), Ok(_)) => Ok(Flown::Shared(state)),
-            (Ok(Landed::Outdated), Ok(answer)) => Ok(Flown::Outdated(answer)),
-            (Ok(Landed::Kept) | Err(shared::Alone), Ok(answer)) => Ok(Flown::Answer(answer)),
+        let flown = brought.map(|answer| {
+            // A refusal tells nothing about the task.
+            if answer.snapshot.phase == Phase::Refused {
+                return Flown::Answer(answer);
+            }
+            let held = self.store.held(key);
+            Flown::Made(self.state(&mut self.book(), key, &held, answer))
+        });
+        let state = match &flown {
+            Ok(Flown::Made(state)) => Some(&**state),
+            _ => None,
         };
+        let landed = tier.land(Some(key), shared::Landing { clearance, state, gate }).await;
+        let flown = flown.map(|flown| match (landed, flown) {
+            (Ok(Landed::Other(state)), _) => Flown::Shared(state),
+            (Ok(Landed::Outdated), Flown::Made(state)) => Flown::Outdated(state),
+            (_, flown) => flown,
+        });
         End::Landed(Settled::With(change), flown)
     }
 
-    /// Gives a lease back that was not used.
+    /// Gives a clearance back that was not used: the lease is free, and another request may be the probe.
     async fn give_up(&self, tier: &dyn SharedTier, key: &TaskKey, clearance: Clearance) {
-        let gate = shared::GateNews::None;
+        let because = match self.budget.gate() {
+            Position::Open => Failure::Unreachable,
+            Position::Closed { because, .. } | Position::Probing { because } => because,
+        };
+        let gate = if clearance.is_probe {
+            GateNews::Closed { hold: Duration::ZERO, because }
+        } else {
+            GateNews::None
+        };
         let _ = tier.land(Some(key), shared::Landing { clearance, state: None, gate }).await;
-    }
-
-    /// The state of an answer, as other replicas may have it. A refusal tells nothing about the task.
-    pub(super) fn worth_sharing(&self, key: &TaskKey, answer: &OwnAnswer) -> Option<Arc<State>> {
-        (answer.snapshot.phase != Phase::Refused).then(|| self.state(&self.store.held(key), answer.clone()))
     }
 
     /// Puts a task back that was not requested. It keeps its place: what says "later" says so to all tasks, and the budget
@@ -212,11 +226,16 @@ impl Coordinator {
     }
 
     /// The state of another replica. Its deadlines are this process' own.
-    pub(super) fn shared_state(&self, held: &Held, shared: SharedState) -> Arc<State> {
+    pub(super) fn shared_state(
+        &self,
+        book: &mut Book,
+        key: &TaskKey,
+        held: &Held,
+        shared: SharedState,
+    ) -> Arc<State> {
         let SharedState { snapshot, first_seen } = shared;
         let (known_since, aliases) = held.history(first_seen);
-        let policy = &self.policy;
-        State::new(snapshot, first_seen.min(known_since), aliases, &policy.retention, &policy.pacing)
+        self.planned(book, key, held, snapshot, (first_seen.min(known_since), aliases))
     }
 
     /// Whether this process has fetched a later state than this one.
@@ -249,7 +268,9 @@ impl Coordinator {
                 }
                 return;
             }
-            if held.newest().is_none() && !book.schedule.contains(&key) {
+            // A live state that nobody wants is looked up when somebody does.
+            let is_live = |state: &Arc<State>| state.snapshot.phase == Phase::Live;
+            if held.newest().is_none_or(is_live) && !book.schedule.contains(&key) {
                 return;
             }
         }
@@ -269,10 +290,10 @@ impl Coordinator {
         if is_known || book.schedule.in_flight(key) || self.is_older(key, &shared) {
             return;
         }
-        let state = self.shared_state(&held, shared);
+        let state = self.shared_state(&mut book, key, &held, shared);
         let Put::Stored = self.store.put(key, &state, held, now) else { return };
         book.backoffs.invalidate(key);
-        let (status, due) = (state.snapshot.status.as_u16(), state.fresh_until);
+        let (status, due) = (state.snapshot.status.as_u16(), state.due);
         if let Some(picture) = book.pictures.get_mut(key) {
             picture.publish(FlightResult::State { state, status, stored: true });
         }

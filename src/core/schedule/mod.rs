@@ -335,6 +335,21 @@ impl Schedule {
         entry.due = due;
     }
 
+    /// The clients that want a key.
+    pub fn clients_of(&self, key: &TaskKey) -> impl Iterator<Item = &Client> {
+        self.keys.get(key).into_iter().flat_map(|entry| entry.wants.keys())
+    }
+
+    /// The number of keys that a client wants.
+    pub fn tasks_of(&self, client: &Client) -> usize {
+        self.holdings.of(client)
+    }
+
+    /// The number of clients that want a key.
+    pub fn clients(&self) -> usize {
+        self.holdings.clients()
+    }
+
     /// The number of lingering interests.
     pub fn lingering(&self) -> usize {
         self.lingering.len()

@@ -9,8 +9,10 @@ use super::state::Admin;
 use crate::core::answer::Reason;
 use crate::core::budget::{Position, Reading};
 use crate::core::failure::Failure;
-use crate::core::refresh::{FailedRequest, Latency, Next, TaskRow};
+use crate::core::pacing::Curve;
+use crate::core::refresh::{FailedRequest, Latency, Next, PacingOverview, TaskRow};
 use crate::core::snapshot::Phase;
+use crate::core::state::State;
 use crate::core::store::Fill;
 use crate::core::task::Routes;
 use crate::core::time::seconds_up;
@@ -18,6 +20,8 @@ use crate::http::request_log::{AnswerCounts, Code, RequestCounters};
 
 /// The most tasks that are listed.
 const MOST: usize = 100;
+/// The most models whose durations are drawn.
+const MOST_CURVES: usize = 6;
 
 /// All figures, at one moment.
 #[derive(Serialize)]
@@ -29,6 +33,7 @@ pub(super) struct DashboardData {
     answers: AnswerData,
     latency: LatencyData,
     tasks: TaskTable,
+    pacing: PacingData,
     failures: Vec<FailureData>,
     memory: MemoryData,
     streams: u64,
@@ -109,6 +114,34 @@ struct TaskData {
     is_held: bool,
     watchers: usize,
     trouble: Option<&'static str>,
+    /// Seconds until it is likely to end, if that can be told.
+    ends_in_s: Option<u64>,
+}
+
+/// The learnt durations. All zero, and no curves, unless the pacing learns.
+#[derive(Serialize)]
+struct PacingData {
+    /// Ends found.
+    found: u64,
+    /// Ends that were to be expected.
+    expected: f64,
+    /// The mean time from an end to the look that found it, as estimated.
+    delay_s: Option<f64>,
+    /// The longest recent time between two looks at a task, in mean intervals.
+    longest_gap: f64,
+    curves: Vec<CurveData>,
+}
+
+#[derive(Serialize)]
+struct CurveData {
+    /// The model's name as the upstream tells it: text from outside.
+    model: Box<str>,
+    route: Box<str>,
+    ends: u32,
+    /// The age of the last point.
+    span_s: f64,
+    /// The part of the tasks that still runs, at evenly spaced ages.
+    alive: Vec<f64>,
 }
 
 #[derive(Serialize)]
@@ -158,6 +191,7 @@ impl DashboardData {
                     .map(|row| TaskData::new(row, &gateway.routes, budget.gate, now))
                     .collect(),
             },
+            pacing: PacingData::new(gateway.mirror.pacing(MOST_CURVES)),
             failures: failures.iter().map(|failure| FailureData::new(failure, now)).collect(),
             memory: MemoryData::new(overview.memory, parts.max_bytes),
             streams: gateway.streams.count(),
@@ -218,6 +252,26 @@ impl MemoryData {
     }
 }
 
+impl PacingData {
+    fn new(overview: PacingOverview) -> Self {
+        let PacingOverview { routes, curves } = overview;
+        let routes = || routes.iter().map(|(_, figures)| figures);
+        let found = routes().map(|figures| figures.found).sum();
+        let delay: f64 = routes().map(|figures| figures.delay).sum();
+        let of = |(route, curve): (Box<str>, Curve)| {
+            let Curve { model, ends, span, alive, .. } = curve;
+            CurveData { model, route, ends, span_s: span, alive }
+        };
+        Self {
+            found,
+            expected: routes().map(|figures| figures.expected).sum(),
+            delay_s: (found > 0).then(|| delay / found as f64),
+            longest_gap: routes().map(|figures| figures.longest_gap).fold(0.0, f64::max),
+            curves: curves.into_iter().map(of).collect(),
+        }
+    }
+}
+
 impl LatencyData {
     fn new(latency: Latency) -> Self {
         let ms = |took: Duration| took.as_millis();
@@ -257,6 +311,7 @@ impl TaskData {
             },
             watchers: row.watchers,
             trouble: row.trouble.map(word),
+            ends_in_s: state.and_then(State::estimate).map(|estimate| estimate.told(now).remaining),
         }
     }
 }

@@ -282,6 +282,13 @@ fn state(words: &str) -> Response {
         .header("Age", told("Seconds since the state was fetched", Type::Integer))
         .header("Cache-Status", told("Where the answer came from (RFC 9211)", Type::String))
         .header("Retry-After", told("Seconds until a new request is worth it", Type::Integer))
+        .header(
+            "Taskgate-Estimate",
+            told(
+                "`remaining=40; low=31; high=55`: seconds until the task is likely to end, where known",
+                Type::String,
+            ),
+        )
         .build()
 }
 

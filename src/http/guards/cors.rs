@@ -9,7 +9,9 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use super::host;
 use super::origin::AllowedOrigins;
 use crate::http::head::Head;
-use crate::http::headers::{CACHE_STATUS, LAST_EVENT_ID, PREFER, PREFERENCE_APPLIED, X_REQUEST_ID};
+use crate::http::headers::{
+    CACHE_STATUS, LAST_EVENT_ID, PREFER, PREFERENCE_APPLIED, TASKGATE_ESTIMATE, X_REQUEST_ID,
+};
 
 /// Whether CORS applies to a request: it has an `Origin`, or may be a preflight.
 pub(in crate::http) fn concerns(request: &Head) -> bool {
@@ -49,6 +51,7 @@ pub(in crate::http) fn layer(origins: Arc<AllowedOrigins>) -> CorsLayer {
             header::RETRY_AFTER,
             CACHE_STATUS,
             PREFERENCE_APPLIED,
+            TASKGATE_ESTIMATE,
             X_REQUEST_ID,
             header::ACCEPT_RANGES,
             header::CONTENT_DISPOSITION,

@@ -40,6 +40,8 @@ pub(in crate::http) enum Error {
         retry_after: u64,
     },
     Refused(Refusal),
+    /// The upstream's answer is no content that may be passed on. Time does not mend that.
+    NotPassedOn,
     /// A cancellation was not sent, or its result is unknown.
     NotCancelled(Refusal),
 }
@@ -75,6 +77,7 @@ impl Error {
             | Self::MayNotCancel => StatusCode::FORBIDDEN,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::ClientRateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::NotPassedOn => StatusCode::BAD_GATEWAY,
             Self::Refused(refusal) | Self::NotCancelled(refusal) => match refusal.reason {
                 Reason::Budget | Reason::Upstream(Failure::RateLimited { .. }) => {
                     StatusCode::TOO_MANY_REQUESTS
@@ -101,6 +104,7 @@ impl Error {
             Self::DashboardClosed => Code::DashboardClosed,
             Self::MethodNotAllowed { .. } => Code::MethodNotAllowed,
             Self::ClientRateLimited { .. } => Code::ClientRateLimited,
+            Self::NotPassedOn => Code::UpstreamInvalidResponse,
             Self::Refused(refusal) | Self::NotCancelled(refusal) => refusal.reason.into(),
         }
     }
@@ -122,6 +126,7 @@ impl Error {
             | Self::OriginNotAllowed(_)
             | Self::ForeignPage
             | Self::DashboardClosed
+            | Self::NotPassedOn
             | Self::MethodNotAllowed { .. } => None,
         }
     }

@@ -91,6 +91,7 @@ impl IntoResponse for Error {
             | Self::TicketNotForTask
             | Self::MayNotCancel
             | Self::ClientRateLimited { .. }
+            | Self::NotPassedOn
             | Self::Refused(_)
             | Self::NotCancelled(_) => {}
         }

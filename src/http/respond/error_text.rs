@@ -61,6 +61,11 @@ pub(super) fn of(error: &Error) -> String {
             "This client has reached a limit that the operator has set. Ask again in {retry_after} s, and \
              always wait as long as Retry-After says."
         ),
+        Error::NotPassedOn => {
+            "The upstream's answer is not the bytes of this result, or not of a kind that passes here. \
+            If the task is completed, tell the operator: the gateway's log says what is wrong."
+                .to_owned()
+        }
         Error::Refused(refusal) => refused(refusal),
         Error::NotCancelled(refusal) => not_cancelled(refusal),
     }

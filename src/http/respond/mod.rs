@@ -3,6 +3,7 @@
 pub(in crate::http) mod error;
 pub(in crate::http) mod error_response;
 mod error_text;
+pub(in crate::http) mod estimate;
 pub(in crate::http) mod if_none_match;
 pub(in crate::http) mod list_body;
 pub(in crate::http) mod render;

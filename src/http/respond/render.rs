@@ -5,13 +5,14 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use tokio::time::{Duration, Instant};
 
+use super::estimate;
 use super::if_none_match::IfNoneMatch;
 use super::response_body::{ResponseBody, carried, whole};
 use crate::core::answer::{Answer, Origin, Reason};
 use crate::core::snapshot::Phase;
 use crate::core::state::State;
 use crate::http::head::Head;
-use crate::http::headers::{CACHE_STATUS, PREFERENCE_APPLIED};
+use crate::http::headers::{CACHE_STATUS, PREFERENCE_APPLIED, TASKGATE_ESTIMATE};
 use crate::http::request_log::Code;
 
 /// The capacity for the fields of most answers, later steps' fields included: to grow would move all of them.
@@ -55,6 +56,9 @@ pub(in crate::http) fn answer(
     headers.insert(header::CACHE_CONTROL, cache_control(snapshot.phase));
     if let Some(seconds) = answer.retry_after.filter(|_| snapshot.phase == Phase::Live) {
         headers.insert(header::RETRY_AFTER, seconds.into());
+        if let Some(value) = state.estimate().and_then(|known| estimate::header(known.told(now))) {
+            headers.insert(TASKGATE_ESTIMATE, value);
+        }
     }
     let mut response = Response::new(whole(body));
     *response.status_mut() = status;

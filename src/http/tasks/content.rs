@@ -6,15 +6,18 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use tokio::time::Instant;
 
+use crate::core::answer::Reason;
 use crate::core::content::{Broken, Content, ContentBody, ContentRequest, Download, NoPlace, Opened};
+use crate::core::failure::Failure;
 use crate::core::places::{Full, Place, Waiting};
 use crate::core::task::PathFault;
+use crate::core::time::seconds_up;
 use crate::http::gateway::Parts;
 use crate::http::head::Head;
-use crate::http::headers::CACHE_STATUS;
+use crate::http::headers::{CACHE_STATUS, X_ACCEL_BUFFERING};
 use crate::http::request_log::{self, Ending, RequestKind, Strike};
 use crate::http::respond::error::Error;
 
@@ -27,13 +30,15 @@ const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; sandbox allow-same-origin",
 );
 
-/// Answers a request for a path that is no task's, by this fault. The right is that to read the task with the same id.
-pub(super) async fn read(
+/// Answers a request for a content, or with the fault of a path that is no task's either. The right is that to read the
+/// task with the same id.
+pub(in crate::http) async fn read(
     gateway: &Parts,
     request: &Head,
     fault: PathFault,
     place: &Arc<Place>,
 ) -> Result<Response, Error> {
+    gateway.methods.check(request)?;
     let key = gateway.content_routes.find(request.uri().path()).map_err(|of_content| {
         Error::Path(if of_content == PathFault::InvalidId { of_content } else { fault })
     })?;
@@ -56,45 +61,54 @@ pub(super) async fn read(
     place.must_stay();
     let waiting = place.wait();
     let opened = request_log::cause().during(gateway.mirror.open(&grant, asked)).await;
-    let opened = opened.map_err(Error::Refused)?;
+    let opened = opened.map_err(|refusal| match refusal.reason {
+        Reason::Upstream(Failure::InvalidResponse { .. }) => Error::NotPassedOn,
+        _ => Error::Refused(refusal),
+    })?;
     request_log::outcome(Ending::PassedOn);
     Ok(match opened {
-        Opened::Content(content) => pass(content, download, waiting),
+        Opened::Content(Content { status, fields, body }) => {
+            let length = length(&fields);
+            let body = body.filter(|_| length != Some(0));
+            let body = body.map_or_else(Body::empty, |body| {
+                // HTTP/1.0 knows no chunks: only a reset shows that a body without a length is cut.
+                let ends_with_connection = length.is_none() && request.version() == Version::HTTP_10;
+                let place = ends_with_connection.then(|| Arc::clone(place));
+                passing(Passing { body, left: length, download, place, _waiting: waiting })
+            });
+            let mut response = passed_on(status, body);
+            response.headers_mut().extend(fields);
+            // A browser may keep it, and asks each time whether it still may show it.
+            let headers = response.headers_mut();
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+            headers.insert(header::CONTENT_SECURITY_POLICY, POLICY);
+            headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
+            response
+        }
         Opened::Elsewhere { status, location } => {
             let mut response = passed_on(status, Body::empty());
             response.headers_mut().insert(header::LOCATION, location);
             response
         }
-        Opened::Answer { status, content_type, body } => {
+        Opened::Answer { status, content_type, retry_after, body } => {
             place.hold(&body).map_err(|Full| gateway.overloaded())?;
             let mut response = passed_on(status, Body::from(body));
             response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+            if let Some(wait) = retry_after {
+                response.headers_mut().insert(header::RETRY_AFTER, seconds_up(wait).into());
+            }
             response
         }
     })
 }
 
-/// Answers with a content.
-fn pass(content: Content, mut download: Download, waiting: Waiting) -> Response {
-    let Content { status, fields, body } = content;
-    let body = if let Some(body) = body {
-        let length = fields.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        passing(body, length, download, waiting)
-    } else {
-        download.complete();
-        Body::empty()
-    };
-    let mut response = passed_on(status, body);
-    response.headers_mut().extend(fields);
-    // A browser may keep it, and asks each time whether it still may show it.
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, POLICY);
-    response
+fn length(fields: &HeaderMap) -> Option<u64> {
+    fields.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Passes the bytes on as the client reads them. If they break off, so does the connection.
-fn passing(body: ContentBody, length: Option<u64>, download: Download, waiting: Waiting) -> Body {
-    let passing = Passing { body, left: length, download, _waiting: waiting };
+fn passing(mut passing: Passing) -> Body {
+    passing.download.begin();
     Body::from_stream(stream::unfold(Some(Box::new(passing)), |passing| async move {
         let mut passing = passing?;
         let next = passing.next().await?;
@@ -109,6 +123,8 @@ struct Passing {
     /// The bytes that are still to come, where the length is known. Nobody asks for more behind the last.
     left: Option<u64>,
     download: Download,
+    /// The connection, where only its reset shows that the bytes have broken off.
+    place: Option<Arc<Place>>,
     _waiting: Waiting,
 }
 
@@ -126,6 +142,9 @@ impl Passing {
             }
             Some(Err(broken)) => {
                 self.download.broken();
+                if let Some(place) = &self.place {
+                    place.give_up();
+                }
                 tracing::info!(reason = %broken, "a download broke off");
             }
             None => self.download.complete(),

@@ -20,6 +20,7 @@ use crate::http::gateway::Parts;
 use crate::http::guards::streams::Slot;
 use crate::http::head::Head;
 use crate::http::respond::error::Error;
+use crate::http::respond::estimate;
 use crate::http::respond::sse::{self, Event};
 
 /// The id of the last event of a missing task: a client that reconnects with it has seen the end.
@@ -108,6 +109,9 @@ impl Events {
                 }
                 self.slot.counters().answer(&state, origin, Instant::now());
                 (render(&self.mirror, self.watch.grant(), &state), is_over)
+            }
+            WatchEvent::Estimate(told) => {
+                (Event::written(sse::event(Some("estimate"), None, &estimate::data(None, told))), false)
             }
             WatchEvent::Trouble(refusal) => (Event::written(trouble(refusal)), false),
             WatchEvent::Evicted(refusal) => (overloaded(refusal), true),

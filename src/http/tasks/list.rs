@@ -22,6 +22,7 @@ use crate::http::guards::streams::Slot;
 use crate::http::head::Head;
 use crate::http::request_log::{self, Ending, RequestKind};
 use crate::http::respond::error::Error;
+use crate::http::respond::estimate;
 use crate::http::respond::list_body::{self, MOST};
 use crate::http::respond::sse::{self, Event};
 
@@ -236,6 +237,9 @@ fn tell(id: &str, grant: &Grant, event: &WatchEvent, slot: &Slot) -> (Event, The
             let event = item(None, list_body::known(id, path, state, !state.is_fresh(now)));
             let is_over = state.snapshot.phase == Phase::Terminal;
             (event, if is_over { Then::End } else { Then::Watch })
+        }
+        WatchEvent::Estimate(told) => {
+            (item(Some("estimate"), vec![estimate::data(Some((id, path)), *told)]), Then::Watch)
         }
         WatchEvent::Trouble(refusal) => (trouble(refusal), Then::Watch),
         WatchEvent::Evicted(refusal) => (trouble(refusal), Then::ComeBack { within: refusal.retry_after }),

@@ -2,7 +2,7 @@
 //! module for pages.
 
 mod cancel;
-mod content;
+pub(in crate::http) mod content;
 mod events;
 pub(in crate::http) mod list;
 pub(in crate::http) mod module;

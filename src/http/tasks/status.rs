@@ -6,11 +6,12 @@ use http::{HeaderMap, Method, Response};
 use tokio::time::{Duration, Instant, sleep};
 
 use super::read_mode::{self, ReadMode};
-use super::{cancel, content, events, stream};
+use super::{cancel, events, stream};
 use crate::core::answer::{Answer, Refusal};
 use crate::core::grant::Grant;
 use crate::core::places::{Full, Manner, Place};
 use crate::core::state::State;
+use crate::core::task::TaskKey;
 use crate::http::gateway::Parts;
 use crate::http::guards::method;
 use crate::http::head::Head;
@@ -20,17 +21,14 @@ use crate::http::respond::if_none_match::IfNoneMatch;
 use crate::http::respond::render;
 use crate::http::respond::response_body::{ResponseBody, other};
 
-/// Answers a request for any path that is not the gateway's own: most often that of a task.
+/// Answers a request for a task.
 pub(in crate::http) async fn read(
     gateway: &Parts,
     request: Head,
+    key: TaskKey,
     place: &Arc<Place>,
 ) -> Result<Response<ResponseBody>, Error> {
     gateway.methods.check(&request)?;
-    let key = match gateway.routes.find(request.uri().path()) {
-        Ok(key) => key,
-        Err(fault) => return Box::pin(content::read(gateway, &request, fault, place)).await.map(other),
-    };
     request_log::kind(RequestKind::Task);
     let caller = gateway.access.caller(&request, place.peer())?;
     request_log::client(caller.client());

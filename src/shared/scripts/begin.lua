@@ -40,8 +40,9 @@ if b.because then
   is_probe = 1
 end
 
-local at, after_others = turn(replica)
+local at, after_others, was_waiting = turn(replica)
 local ready = b.arrival - b.step * (burst - 1)
+if b.arrival - now < b.step * burst / 2 then after_others = nil end
 if ready > now or after_others then
   local promised = math.max(ready, after_others or 0, now + 1000)
   note_turn(replica, at, promised)
@@ -53,7 +54,8 @@ b.arrival = math.max(b.arrival, now) + b.step
 local sequence = next_number(b)
 write_budget(b)
 redis.call('HSET', KEYS[2], 'virtual', string.format('%.9f', at))
-note_turn(replica, at + 1 / weight, 0)
+-- It will come again, if others keep it waiting.
+note_turn(replica, at + 1 / weight, was_waiting and now - GRACE + AGAIN or 0)
 if is_probe == 1 then
   redis.call('HSET', KEYS[1], 'probe', owner, 'probe_until', whole(now + timeout * 1000 + 1000000))
 end

@@ -4,12 +4,12 @@
 -- 2. A budget that is not there is an empty one: a flush gives no burst.
 -- 3. No request goes before `closed_until`, and then one probe alone, until it lands or its time is over.
 -- 4. `issued` rises with each request: a later request has the larger sequence number.
--- 5. Replicas take turns by virtual time: a grant costs 1 / weight. One that was told when to come, and does not come,
---    keeps the others waiting for GRACE at most.
+-- 5. While tokens are short, replicas take turns by virtual time: a grant costs 1 / weight. One that was told when to
+--    come, and does not come, keeps the others waiting for GRACE at most; one that has just had its turn, for AGAIN.
 --
 -- All times are microseconds of Redis' own clock.
 
-local GRACE = 200000
+local GRACE, AGAIN = 200000, 20000
 local FLOOR, SLOWER, RECOVERY, QUIET = 0.1, 0.7, 0.05, 60000000
 
 local time = redis.call('TIME')
@@ -91,7 +91,7 @@ local function turn(replica)
   -- One that did not wait has saved no turns (start-time fair queueing: Goyal, Vin and Cheng, 1996).
   if not is_waiting then own = math.max(own or 0, virtual) end
   if least and own > least then return own, math.max(coming, now + 5000) end
-  return own, nil
+  return own, nil, is_waiting
 end
 
 local function note_turn(replica, at, promised)

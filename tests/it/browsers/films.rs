@@ -91,8 +91,8 @@ async fn plays(browser: Part, proxy: Option<Kind>) {
     assert_eq!(next(), json!({"played": true}));
 }
 
-fn film_url(gateway: SocketAddr, id: &str) -> String {
+fn film_url(address: SocketAddr, id: &str) -> String {
     let soon = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + Duration::from_secs(600);
     let ticket = jwt(SECRET, HS256, &json!({"tasks": [id], "exp": soon.as_secs()}));
-    format!("http://{address}/v1/videos/{id}/content?ticket={ticket}", address = gateway)
+    format!("http://{address}/v1/videos/{id}/content?ticket={ticket}")
 }

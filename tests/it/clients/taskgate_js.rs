@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::parts::{Part, client_command};
 use super::play::Play;
 use super::processing;
-use crate::support::{Program, QUICK, Reply, Upstream, free_port, gateway, run, serve};
+use crate::support::{Program, QUICK, Reply, Upstream, free_port, gateway, run, serve, until_metric};
 
 /// The module at work with these arguments; `None` where this machine cannot.
 fn module(arguments: &[&str]) -> Option<Program> {
@@ -349,4 +349,22 @@ fn it_is_small() {
     let Some(program) = module(&["size"]) else { return };
     let size = next(&program)["size"].as_u64().unwrap();
     assert!(size <= 4000, "{size} bytes, compressed");
+}
+
+/// The program had held its connection for 45 s more, or had gone on polling.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_leaves_the_loop_leaves_all_requests() {
+    let upstream = Upstream::always(Reply::json(r#"{"status":"processing","n":0}"#)).await;
+    let gateway = gateway(&upstream, QUICK).await;
+    let through = relay(gateway.address, |_, request| {
+        if request.contains("text/event-stream") { Fate::Swallowed } else { Fate::Passes }
+    })
+    .await;
+    for address in [gateway.address, through] {
+        let urls = ["a", "b"].map(|id| format!("http://{address}/v1/tasks/{id}"));
+        let Some(program) = module(&["leave", &urls[0], &urls[1]]) else { return };
+        assert_eq!(next(&program)["task"]["task"]["n"], 0);
+        assert_eq!(next(&program), json!({"over": true, "timers": 0}), "nothing is left to wait for");
+        until_metric(gateway.admin, "taskgate_streams_open", 0).await;
+    }
 }

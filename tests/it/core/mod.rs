@@ -6,6 +6,7 @@ mod coalescing;
 mod fairness;
 mod flights;
 mod gate;
+mod learning;
 mod missing;
 mod model;
 mod opening;

@@ -11,7 +11,7 @@ use super::test_core::*;
 
 fn none_yet() -> Opened {
     let content_type = HeaderValue::from_static("application/json");
-    Opened::Answer { status: StatusCode::NOT_FOUND, content_type, body: Bytes::new() }
+    Opened::Answer { status: StatusCode::NOT_FOUND, content_type, retry_after: None, body: Bytes::new() }
 }
 
 #[tokio::test(start_paused = true)]
@@ -75,6 +75,29 @@ async fn what_fails_closes_the_gate_for_the_account_alone() {
     let refusal = opening.await.unwrap().err().unwrap();
     assert!(matches!(refusal.reason, Reason::Upstream(Failure::RateLimited { .. })));
     assert_spread(refusal.retry_after, 30.0);
+}
+
+/// Two films of another owner on a page had stopped all polls for half a minute, although the key was good.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_may_not_read_contents_stops_nobody_who_reads_tasks() {
+    let core = TestCore::new();
+    for id in ["a", "b", "c"] {
+        let opening = core.open("c", id).await;
+        core.any_opening().unwrap().answer(Err(Failure::KeyRejected)).await;
+        assert_eq!(opening.await.unwrap().err().unwrap().reason, Reason::Upstream(Failure::KeyRejected));
+    }
+    assert_eq!(core.budget.gate(), Position::Open);
+    // As a probe it finds out nothing, and the next one goes a second later.
+    let _refused = core.open("c", "a").await;
+    core.any_opening().unwrap().answer(Err(limited(Some(3)))).await;
+    let _rejected = core.open("c", "a").await;
+    pass(3.1).await;
+    core.any_opening().unwrap().answer(Err(Failure::KeyRejected)).await;
+    assert!(matches!(core.budget.gate(), Position::Closed { .. }));
+    let _next = core.open("c", "b").await;
+    pass(1.1).await;
+    core.any_opening().expect("the next probe").answer(Ok(none_yet())).await;
+    assert_eq!(core.budget.gate(), Position::Open);
 }
 
 #[tokio::test(start_paused = true)]

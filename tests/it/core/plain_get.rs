@@ -8,6 +8,7 @@ use super::test_core::*;
 /// One request a minute, so that the next one is far away.
 fn short_budget() -> TestCore {
     TestCore::with(|setup| {
+        setup.learn = false;
         setup.rate.per_minute = 1.0;
         setup.rate.burst = 1;
     })

@@ -241,7 +241,6 @@ impl SharedTier for Way {
     fn forget<'a>(&'a self, key: &'a TaskKey) -> Calling<'a, ()> {
         Box::pin(self.call(move |kept| {
             let number = kept.number();
-            kept.leases.remove(key.path());
             let task = Task { sequence: number, forgotten: number, state: None };
             kept.tasks.insert(key.path().to_owned(), task);
             kept.tell(key, number);

@@ -13,7 +13,7 @@ use taskgate::core::failure::Failure;
 use taskgate::core::grant::{CancelGrant, Client, Grant};
 use taskgate::core::identity::ForeignIds;
 use taskgate::core::mirror::Mirror;
-use taskgate::core::pacing::Pacing;
+use taskgate::core::pacing::{MEMORY, Pacer, Pacing};
 use taskgate::core::policy::Policy;
 use taskgate::core::ports::{Cancelling, Connection, Fetched, Fetching, Opening, Reply, Source};
 use taskgate::core::shared::SharedTier;
@@ -29,6 +29,8 @@ use tokio::time::{Duration, Instant, sleep, timeout};
 /// The settings that a test may change; the defaults are the settings' own.
 pub struct Setup {
     pub policy: Policy,
+    pub pacing: Pacing,
+    pub learn: bool,
     pub rate: Rate,
     pub max_in_flight: usize,
     pub max_bytes: u64,
@@ -39,7 +41,6 @@ pub struct Setup {
 impl Default for Setup {
     fn default() -> Self {
         let policy = Policy {
-            pacing: Pacing { fresh_for: seconds(2.0), max_interval: seconds(5.0) },
             retention: Retention {
                 terminal_ttl: seconds(3600.0),
                 not_found_ttl: seconds(2.0),
@@ -50,8 +51,19 @@ impl Default for Setup {
             timeout: seconds(10.0),
             max_tasks: 20_000,
         };
+        let pacing = Pacing { fresh_for: seconds(2.0), max_interval: seconds(5.0) };
         let rate = Rate { per_minute: 800.0, burst: 20 };
-        Self { policy, rate, max_in_flight: 64, max_bytes: 192 << 20, tier: None }
+        Self { policy, pacing, learn: true, rate, max_in_flight: 64, max_bytes: 192 << 20, tier: None }
+    }
+}
+
+impl Setup {
+    pub fn pacer(&self) -> Pacer {
+        if self.learn {
+            Pacer::learning(self.pacing, MEMORY, self.policy.max_tasks, Instant::now())
+        } else {
+            Pacer::fixed(self.pacing)
+        }
     }
 }
 
@@ -74,7 +86,7 @@ impl TestCore {
         change(&mut setup);
         let lifecycle = Lifecycle::default();
         let mut budget = Budget::new(setup.rate, setup.max_in_flight, Instant::now());
-        if let Some(tier) = setup.tier {
+        if let Some(tier) = setup.tier.clone() {
             budget = budget.shared(tier);
         }
         let upstream = Arc::new(Upstream::default());
@@ -82,7 +94,9 @@ impl TestCore {
         let routes = ["/v1/tasks/{id}", "/v1/images/{id}"].map(|path| Route::parse(path).unwrap());
         let routes = Routes::new(routes.into());
         let (policy, max_bytes) = (setup.policy, setup.max_bytes);
-        let mirror = Mirror::start(policy, routes.clone(), max_bytes, budget.clone(), source, &lifecycle);
+        let pacer = setup.pacer();
+        let mirror =
+            Mirror::start(policy, pacer, routes.clone(), max_bytes, budget.clone(), source, &lifecycle);
         Self { mirror, budget, lifecycle, upstream, routes }
     }
 

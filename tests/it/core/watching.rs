@@ -144,7 +144,10 @@ async fn a_gate_closed_by_others_is_told_to_those_who_hear_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn to_wait_for_a_turn_is_no_trouble() {
-    let core = TestCore::with(|setup| setup.rate = Rate { per_minute: 2.0, burst: 1 });
+    let core = TestCore::with(|setup| {
+        setup.rate = Rate { per_minute: 2.0, burst: 1 };
+        setup.learn = false;
+    });
     let mut watch = watch(&core, "x", "a");
     settle().await;
     core.call("a").answer(live("1")).await;
@@ -177,7 +180,7 @@ async fn a_task_missing_three_times_in_a_row_is_gone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_wait_lasts_as_long_as_it_may_and_no_longer() {
-    let core = TestCore::new();
+    let core = TestCore::with(|setup| setup.learn = false);
     let start = Instant::now();
     let (mirror, grant) = (core.mirror.clone(), core.grant("x", "a"));
     let waiting = core.lifecycle.spawn(async move {
@@ -227,7 +230,8 @@ async fn no_watcher_misses_a_completion_it_races_with() {
     let budget = Budget::new(rate, 64, Instant::now());
     let routes = Routes::new(vec![Route::parse("/v1/tasks/{id}").unwrap()]);
     let source = Arc::new(Prompt(AtomicUsize::new(0)));
-    let mirror = Mirror::start(setup.policy, routes.clone(), 16 << 20, budget, source, &lifecycle);
+    let mirror =
+        Mirror::start(setup.policy, setup.pacer(), routes.clone(), 16 << 20, budget, source, &lifecycle);
     for race in 0..RACES {
         let key = routes.find(&format!("/v1/tasks/t{race}")).unwrap();
         let grant = Grant::issue(key, Client::Named("x".into()), None);

@@ -75,8 +75,12 @@ async fn a_429_that_one_replica_gets_stops_the_others() {
     })
     .await;
     let [a, b, c] = three(&upstream, &redis, &[("polling.patience", "0s")]).await;
-    let refused = get(a.address, "/v1/tasks/t0").await;
-    assert_eq!(refused.status, 429);
+    until("the upstream refuses", async || {
+        let refused = get(a.address, "/v1/tasks/t0").await;
+        assert_eq!(refused.status, 429);
+        (upstream.count() == 1).then_some(())
+    })
+    .await;
     let closed = upstream.times()[0].0;
     // Whatever the others are asked, they send nothing before its time, and then go on.
     until("the upstream is asked again", async || {

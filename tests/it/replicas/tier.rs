@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use taskgate::core::failure::Failure;
 use taskgate::core::identity::Aliases;
-use taskgate::core::pacing::Pacing;
+use taskgate::core::pacing::Plan;
 use taskgate::core::shared::{
     Alone, Begun, Clearance, GateNews, Kept, Landed, Landing, News, SharedTier, Terms,
 };
@@ -67,8 +67,8 @@ fn state(phase: Phase, body: &str, sequence: u64) -> Arc<State> {
     snapshot.result_lifetime = Some(1000 * SECOND);
     let retention =
         Retention { terminal_ttl: 3600 * SECOND, not_found_ttl: 2 * SECOND, stale_for: 600 * SECOND };
-    let pacing = Pacing { fresh_for: 100 * SECOND, max_interval: 100 * SECOND };
-    State::new(snapshot, Instant::now(), Aliases::default(), &retention, &pacing)
+    let plan = Plan { wait: 100 * SECOND, fresh_for: 100 * SECOND, track: None };
+    State::new(snapshot, Instant::now(), Aliases::default(), &retention, Some(plan))
 }
 
 /// The clearance of a request, once there is a token.
@@ -155,8 +155,9 @@ async fn what_was_begun_before_a_task_was_forgotten_is_not_kept() {
     let task = key("purged");
     let before = go(&a, Some(&task), terms(1)).await;
     b.forget(&task).await.unwrap();
-    let after = go(&b, Some(&task), terms(2)).await;
+    assert!(matches!(b.begin(Some(&task), terms(2)).await, Ok(Begun::Leased(_))), "one flight at a time");
     assert!(matches!(land(&a, &task, before, Phase::Terminal, "old").await, Landed::Outdated));
+    let after = go(&b, Some(&task), terms(2)).await;
     assert!(
         matches!(a.read(&task).await, Ok(Kept::Forgotten(at)) if at > before.sequence && at < after.sequence)
     );
@@ -248,11 +249,9 @@ async fn replicas_take_turns_by_their_clients() {
     }
     let all: u32 = counts.iter().sum();
     for (count, weight) in counts.iter().zip(weights) {
-        let (part, due) = (f64::from(*count) / f64::from(all), f64::from(weight) / 555.0);
-        assert!(
-            (part / due - 1.0).abs() < 0.4 || *count <= 12,
-            "{weight}: {part} instead of {due}; {counts:?}"
-        );
+        let due = f64::from(all) * f64::from(weight) / 555.0;
+        // Beside a fifth, the turns of the beginning, when not all have come, and those of the end.
+        assert!((f64::from(*count) - due).abs() <= due / 5.0 + 5.0, "{weight}: {due} were due; {counts:?}");
     }
     assert!(counts[0] > 0 && counts[0] < counts[2] && counts[2] < counts[1], "{counts:?}");
     assert!(all > 500, "most of it is used: {counts:?}");

@@ -122,6 +122,7 @@ function draw(figures) {
   drawAnswers(figures.answers);
   drawLatency(figures.latency);
   drawHouse(figures);
+  drawLearnt(figures.pacing);
   drawTasks(figures.tasks);
   drawFailures(figures.failures);
 }
@@ -204,6 +205,25 @@ function drawHouse({ tasks, streams, downloads, memory, budget }) {
   at("memory-bar").style.width = `${Math.min(100, (100 * memory.bytes) / memory.max_bytes)}%`;
 }
 
+/** What was learnt of durations: for each model, the part of its tasks that still runs, by age. */
+function drawLearnt({ found, delay_s, curves }) {
+  at("learnt").hidden = curves.length === 0;
+  put("learnt-note", delay_s === null ? "" : `${whole.format(found)} ends, seen after ${delay_s.toFixed(1)} s on average`);
+  const items = fill(at("curves"), at("curve"), curves.length);
+  curves.forEach(({ model, route, ends, span_s, alive }, number) => {
+    const part = (name, text) => write(items[number].querySelector(`.${name}`), text);
+    const after = alive.findIndex((left) => left <= 0.5);
+    const half = span(Math.round((span_s * after) / (alive.length - 1)));
+    part("model", model || route);
+    part("half", after < 0 ? "" : `half by ${half}`);
+    part("ends", `${whole.format(ends)} ends`);
+    part("span", span(Math.round(span_s)));
+    const svg = items[number].querySelector("svg");
+    svg.setAttribute("aria-label", `Half of the tasks end by ${half}`);
+    line(svg, "up", alive, 1);
+  });
+}
+
 function drawTasks({ total, shown }) {
   at("no-tasks").hidden = shown.length > 0;
   put("tasks-note", total > shown.length ? `${shown.length} of ${whole.format(total)}` : "");
@@ -218,6 +238,7 @@ function drawTasks({ total, shown }) {
     cell("trouble", task.trouble ?? "");
     cell("age", task.age_s === null ? "–" : span(task.age_s));
     cell("next", next(task));
+    row.title = task.ends_in_s === null ? "" : `likely to end in about ${span(task.ends_in_s)}`;
     cell("watchers", whole.format(task.watchers));
     row.classList.toggle("alone", task.watchers === 0);
   });

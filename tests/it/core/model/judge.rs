@@ -72,10 +72,10 @@ impl Case {
             prop_assert!(number == terminal, "{terminal} is finished, and {number} came after it");
         }
         match answer.origin {
-            Origin::Hit => prop_assert!(asked < state.fresh_until, "a hit that is not fresh"),
+            Origin::Hit => prop_assert!(asked < state.stale_from, "a hit that is not fresh"),
             Origin::Fetched { .. } => prop_assert!(state.landed >= asked, "fetched before it was asked for"),
             Origin::StandIn { .. } => {
-                prop_assert!(now < state.usable_until + slack, "past its time as a stand-in");
+                prop_assert!(now < state.useless_from + slack, "past its time as a stand-in");
                 prop_assert!(now + slack >= state.fresh_until, "a stand-in though it is fresh");
                 prop_assert_eq!(Some(number), known.map(|(number, _)| number), "not the last known state");
                 self.linger(id, answer.retry_after.unwrap_or(0) as f64 + PATIENCE);

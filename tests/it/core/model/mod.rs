@@ -24,6 +24,11 @@ const TIMEOUT: f64 = 4.0;
 const TERMINAL_TTL: f64 = 20.0;
 const NOT_FOUND_TTL: f64 = 2.0;
 const STALE_FOR: f64 = 10.0;
+/// The bounds of the interval of a live task, while the budget is not short; the pacing chooses within them.
+const FRESH_FOR: f64 = 2.0;
+const MAX_INTERVAL: f64 = 5.0;
+/// The most tasks that are wanted at once, each by every client.
+const MOST_TASKS: usize = IDS - 1;
 /// How finely the reference watches time pass.
 const TICK: f64 = 0.05;
 
@@ -32,8 +37,14 @@ struct Sent {
     id: usize,
     phase: Phase,
     landed: Instant,
+    /// Until then the state is fresh for sure …
     fresh_until: Instant,
+    /// … and after that it is not.
+    stale_from: Instant,
+    /// Until then it may stand in for sure …
     usable_until: Instant,
+    /// … and after that it may not.
+    useless_from: Instant,
 }
 
 /// A plain GET that waits.
@@ -51,7 +62,6 @@ struct Case {
     states: Vec<Sent>,
     /// The state that may be handed out for a task without asking: the number of its last state.
     known: BTreeMap<usize, usize>,
-    first_seen: BTreeMap<usize, Instant>,
     /// Flights that a purge has overtaken.
     overtaken: BTreeSet<usize>,
     /// Until when somebody who left is still interested.
@@ -78,7 +88,7 @@ impl Case {
             setup.policy.retention.terminal_ttl = seconds(TERMINAL_TTL);
             setup.policy.retention.not_found_ttl = seconds(NOT_FOUND_TTL);
             setup.policy.retention.stale_for = seconds(STALE_FOR);
-            setup.policy.max_tasks = IDS - 1;
+            setup.policy.max_tasks = MOST_TASKS;
             setup.rate = rate;
             setup.max_in_flight = 3;
         });
@@ -89,7 +99,6 @@ impl Case {
             calls: Vec::new(),
             states: Vec::new(),
             known: BTreeMap::new(),
-            first_seen: BTreeMap::new(),
             overtaken: BTreeSet::new(),
             lingers: BTreeMap::new(),
             closed_until: now,
@@ -132,7 +141,6 @@ impl Case {
             Step::Leave { .. } | Step::Reply { .. } => {}
             Step::Purge { id } => {
                 self.known.remove(&id);
-                self.first_seen.remove(&id);
                 self.failed.remove(&id);
                 if self.calls.iter().any(|(flying, ..)| *flying == id) {
                     self.overtaken.insert(id);
@@ -181,19 +189,28 @@ impl Case {
             }
         }
         let is_kept = !self.overtaken.remove(&id);
-        let first_seen = self.first_seen.get(&id).copied().unwrap_or(now);
-        let age = (now - first_seen).as_secs_f64();
-        let (fresh, stale) = match phase {
-            Phase::Live => ((age / 20.0).clamp(2.0, 5.0), STALE_FOR),
-            Phase::Terminal => (TERMINAL_TTL, STALE_FOR),
-            Phase::Missing => (NOT_FOUND_TTL, 0.0),
+        // No plan is longer than four mean intervals of an equal share.
+        let share = self.rate.per_minute / 60.0 / CLIENTS as f64;
+        let most = (4.0 * MOST_TASKS as f64 / share).max(MAX_INTERVAL);
+        let (fresh, stale, due, stale_for) = match phase {
+            Phase::Live => (FRESH_FOR, MAX_INTERVAL, most, STALE_FOR),
+            Phase::Terminal => (TERMINAL_TTL, TERMINAL_TTL, TERMINAL_TTL, STALE_FOR),
+            Phase::Missing => (NOT_FOUND_TTL, NOT_FOUND_TTL, NOT_FOUND_TTL, 0.0),
             // Until its task is asked about again, at the latest after the longest pause.
-            Phase::Refused => (30.0, 0.0),
+            Phase::Refused => (30.0, 30.0, 30.0, 0.0),
         };
         let number = self.states.len();
-        let fresh_until = now + seconds(fresh);
-        let usable_until = fresh_until + seconds(stale);
-        self.states.push(Sent { id, phase, landed: now, fresh_until, usable_until });
+        let (fresh_until, stale_from) = (now + seconds(fresh), now + seconds(stale));
+        let (usable_until, useless_from) = (fresh_until + seconds(stale_for), now + seconds(due + stale_for));
+        self.states.push(Sent {
+            id,
+            phase,
+            landed: now,
+            fresh_until,
+            stale_from,
+            usable_until,
+            useless_from,
+        });
         if is_kept {
             let before = self.known.get(&id).map(|number| self.states[*number].phase);
             // Missing: only what is finished can still stand in.
@@ -202,7 +219,6 @@ impl Case {
             } else if phase == Phase::Missing && before == Some(Phase::Live) {
                 self.known.remove(&id);
             }
-            self.first_seen.insert(id, first_seen);
         }
         let code = match phase {
             Phase::Live | Phase::Terminal => 200,
