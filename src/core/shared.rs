@@ -92,7 +92,7 @@ pub struct Clearance {
 #[derive(Debug, Clone)]
 pub struct SharedState {
     /// The answer of the upstream.
-    pub snapshot: Snapshot,
+    pub snapshot: Box<Snapshot>,
     /// The time of the first answer about the task.
     pub first_seen: Instant,
 }

@@ -1,7 +1,7 @@
 //! Owns the news of other replicas: hints by pub/sub, on a connection of their own, and a look at what was told since the
 //! last look, which misses nothing. The looks also find out whether Redis is back.
 
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use redis::aio::{PubSubSink, PubSubStream};
 use redis::{Msg, Value};
 use tokio::time::{Duration, Instant, sleep_until, timeout};
@@ -27,9 +27,17 @@ const SUBSCRIBE: Duration = Duration::from_secs(1);
 const BATCH: usize = 1000;
 
 impl RedisTier {
+    /// Waits for news. Only one task may listen; what it has heard so far is lost if it stops while it waits.
     pub(super) async fn next_news(&self) -> Vec<News> {
-        let mut listener = self.listener.lock().await;
-        let Listener { subscription, looked, next } = &mut *listener;
+        let taken = self.listener.lock().take();
+        let mut listener = taken.unwrap_or_else(Listener::new);
+        let news = self.listen(&mut listener).await;
+        *self.listener.lock() = Some(listener);
+        news
+    }
+
+    async fn listen(&self, listener: &mut Listener) -> Vec<News> {
+        let Listener { subscription, looked, next } = listener;
         loop {
             let hint = async {
                 match subscription {
@@ -38,23 +46,22 @@ impl RedisTier {
                 }
             };
             tokio::select! {
-                hint = hint => match hint {
-                    Some(first) => {
-                        let mut batch = vec![first];
-                        // Those that are there already.
-                        while batch.len() < BATCH
-                            && let Some((_, messages)) = subscription
-                            && let Some(Some(more)) = futures_util::FutureExt::now_or_never(messages.next())
-                        {
-                            batch.push(more);
-                        }
-                        return batch.iter().filter_map(told).collect();
-                    }
-                    None => {
+                hint = hint => {
+                    let Some(first) = hint else {
                         *subscription = None;
                         *next = Instant::now().min(*next) + FIRST_TRY;
+                        continue;
+                    };
+                    let mut batch = vec![first];
+                    // Those that are there already.
+                    while batch.len() < BATCH
+                        && let Some((_, messages)) = subscription
+                        && let Some(Some(more)) = messages.next().now_or_never()
+                    {
+                        batch.push(more);
                     }
-                },
+                    return batch.iter().filter_map(told).collect();
+                }
                 () = self.renamed.notified() => {
                     (*subscription, *looked, *next) = (None, 0, Instant::now());
                 }

@@ -160,7 +160,7 @@ impl Link {
         match self.standing() {
             Standing::Together => return,
             Standing::Starting => {
-                tracing::info!("Redis answers: budget and states are shared with other replicas")
+                tracing::info!("Redis answers: budget and states are shared with other replicas");
             }
             Standing::Alone(_) => {
                 // Before the standing: no call may come between.

@@ -115,7 +115,7 @@ pub(super) fn read(
     snapshot.retry_after = header.retry_after_ms.map(Duration::from_millis);
     snapshot.result_lifetime = header.result_lifetime_ms.map(Duration::from_millis);
     snapshot.sequence = sequence;
-    Some(SharedState { snapshot, first_seen: clock.then(header.first_seen) })
+    Some(SharedState { snapshot: Box::new(snapshot), first_seen: clock.then(header.first_seen) })
 }
 
 /// The message under the code: whose state it is, its number, and the state.

@@ -63,7 +63,8 @@ pub struct RedisTier {
     pub(super) renamed: Notify,
     pub(super) pace: Mutex<Pace>,
     pub(super) clock: Mutex<Option<Clock>>,
-    pub(super) listener: tokio::sync::Mutex<Listener>,
+    /// Taken while somebody listens: it waits, and nobody waits for it.
+    pub(super) listener: Mutex<Option<Listener>>,
     hint: u32,
     /// The replicas alive at the last look.
     seen: AtomicU32,
@@ -85,7 +86,7 @@ impl RedisTier {
             renamed: Notify::new(),
             pace: Mutex::new(options.rate),
             clock: Mutex::new(None),
-            listener: tokio::sync::Mutex::new(Listener::new()),
+            listener: Mutex::new(None),
             hint: options.replicas_hint,
             seen: AtomicU32::new(0),
             least_life: options.timeout * 2 + LEAST_LIFE,

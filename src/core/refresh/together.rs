@@ -29,7 +29,7 @@ const HINTLESS: Duration = Duration::from_secs(1);
 
 /// The end of a flight.
 enum End {
-    Landed(Settled, Result<Flown, Failure>),
+    Landed(Settled, Box<Result<Flown, Failure>>),
     /// No request was sent: the gate or the budget says "later".
     Postponed(Change),
     /// The flight of another replica has taken too long: the task is due then.
@@ -46,9 +46,9 @@ struct Unlanded<'c> {
 
 impl Drop for Unlanded<'_> {
     fn drop(&mut self) {
-        let broken = End::Landed(Settled::Not(self.pass), Err(Failure::Unreachable));
+        let broken = End::Landed(Settled::Not(self.pass), Box::new(Err(Failure::Unreachable)));
         match self.end.take().unwrap_or(broken) {
-            End::Landed(settled, result) => self.coordinator.land(self.key, settled, result),
+            End::Landed(settled, result) => self.coordinator.land(self.key, settled, *result),
             End::Postponed(change) => self.coordinator.postpone(self.key, change),
             End::Missed(due) => self.coordinator.miss(self.key, due),
         }
@@ -106,7 +106,7 @@ impl Coordinator {
                     terms.known = state.snapshot.sequence;
                 }
                 Cleared::Newer(state) => {
-                    return End::Landed(Settled::With(Change::None), Ok(Flown::Shared(state)));
+                    return End::Landed(Settled::With(Change::None), Box::new(Ok(Flown::Shared(state))));
                 }
                 Cleared::Overtaken(clearance) => {
                     if let Some(clearance) = clearance {
@@ -150,7 +150,7 @@ impl Coordinator {
             })
             .await;
         let Some(clearance) = clearance else {
-            return End::Landed(Settled::Not(pass), brought.map(Flown::Answer));
+            return End::Landed(Settled::Not(pass), Box::new(brought.map(Flown::Answer)));
         };
         let now = Instant::now();
         let failure = brought.as_ref().err().copied();
@@ -178,7 +178,7 @@ impl Coordinator {
             (Ok(Landed::Outdated), Flown::Made(state)) => Flown::Outdated(state),
             (_, flown) => flown,
         });
-        End::Landed(Settled::With(change), flown)
+        End::Landed(Settled::With(change), Box::new(flown))
     }
 
     /// Gives a clearance back that was not used: the lease is free, and another request may be the probe.
@@ -235,7 +235,7 @@ impl Coordinator {
     ) -> Arc<State> {
         let SharedState { snapshot, first_seen } = shared;
         let (known_since, aliases) = held.history(first_seen);
-        self.planned(book, key, held, snapshot, (first_seen.min(known_since), aliases))
+        self.planned(book, key, held, *snapshot, (first_seen.min(known_since), aliases))
     }
 
     /// Whether this process has fetched a later state than this one.

@@ -229,7 +229,7 @@ impl SharedTier for Way {
                     None => return Landed::Outdated,
                 }
             }
-            let mut snapshot = state.snapshot.clone();
+            let mut snapshot = Box::new(state.snapshot.clone());
             snapshot.sequence = sequence;
             task.sequence = sequence;
             task.state = Some((SharedState { snapshot, first_seen: state.first_seen }, state.fresh_until));
