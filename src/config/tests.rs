@@ -58,7 +58,7 @@ fn the_file_of_the_repository_holds_every_setting_with_its_default() {
     let defaults = table(&render(&load(&alone).unwrap()));
     let file = table(CONFIG);
     let keys = all_keys();
-    assert_eq!(keys.len(), 59);
+    assert_eq!(keys.len(), 63);
     for key in &keys {
         let (section, name) = key.split_once('.').unwrap();
         assert_eq!(file[section].get(name), defaults[section].get(name), "{key}");

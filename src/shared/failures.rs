@@ -36,3 +36,24 @@ pub(super) fn read(text: &str) -> Failure {
         _ => Failure::Unreachable,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_closes_the_gate_is_read_as_it_was_written() {
+        for failure in [
+            Failure::RateLimited { retry_after: None },
+            Failure::RateLimited { retry_after: Some(Duration::from_secs(7)) },
+            Failure::KeyRejected,
+            Failure::QuotaExhausted,
+            Failure::ServerError { status: 503, retry_after: None },
+            Failure::Unreachable,
+            Failure::TimedOut,
+        ] {
+            assert_eq!(read(&write(failure)), failure);
+        }
+        assert_eq!(read("a word of tomorrow"), Failure::Unreachable);
+    }
+}

@@ -178,3 +178,43 @@ async fn the_task_of_a_replica_that_is_killed_in_mid_flight_is_asked_again() {
     }
     assert_eq!(upstream.count(), 2);
 }
+
+#[tokio::test]
+async fn an_address_may_name_tls_a_user_a_password_and_a_database() {
+    let files = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/tls");
+    let file = |name: &str| files.join(name).to_str().unwrap().to_owned();
+    let (certificate, key, ca) = (file("localhost.pem"), file("localhost.key"), file("ca.pem"));
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let tls_port = port.to_string();
+    let with_tls = ["--tls-port", &tls_port, "--tls-cert-file", &certificate, "--tls-key-file", &key];
+    let with_ca = ["--tls-ca-cert-file", &ca, "--tls-auth-clients", "no"];
+    let with_user = ["--user", "me", "on", ">hunter2", "~*", "&*", "+@all"];
+    let Some(redis) = RedisServer::with(&[&with_tls[..], &with_ca, &with_user].concat()) else { return };
+    let upstream = Upstream::start(|_, _| done()).await;
+    let url = format!("rediss://me:hunter2@localhost:{port}/3");
+    let (program, address, admin) = serve(
+        &upstream.base_url(),
+        &[("TASKGATE_SHARED__REDIS_URL", url.as_str()), ("SSL_CERT_FILE", ca.as_str())],
+    );
+    until("it shares", async || (get(admin, "/readyz").await.text() == "ready\n").then_some(())).await;
+    assert_eq!(get(address, "/v1/tasks/done").await.status, 200);
+    let mut command = redis.command().unwrap();
+    redis::cmd("SELECT").arg(3).exec(&mut command).unwrap();
+    let keys: Vec<String> =
+        redis::cmd("KEYS").arg("{taskgate:default:*:task:*done").query(&mut command).unwrap();
+    assert_eq!(keys.len(), 1, "{keys:?}");
+    // A wrong password is told with its cure, and not shown.
+    let wrong = url.replace("hunter2", "hunter3");
+    let (other, _, admin) = serve(
+        &upstream.base_url(),
+        &[("TASKGATE_SHARED__REDIS_URL", wrong.as_str()), ("SSL_CERT_FILE", ca.as_str())],
+    );
+    let told = until("it tells why it is alone", async || {
+        let text = get(admin, "/readyz").await.text();
+        text.contains("is alone").then_some(text)
+    })
+    .await;
+    assert!(told.contains("user or password in shared.redis_url is wrong"), "{told}");
+    let logs = program.killed() + &other.killed();
+    assert!(logs.contains("is wrong") && !logs.contains("hunter"), "{logs}");
+}
