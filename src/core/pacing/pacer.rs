@@ -18,6 +18,9 @@ pub const MEMORY: f32 = 200.0;
 /// The most clients of a task whose prices are compared for one look.
 const COMPARED: usize = 64;
 
+/// A curve of fewer ends would show what was supposed before the first.
+const SHOWN_FROM: u32 = 5;
+
 /// Plans the looks.
 #[derive(Debug)]
 pub struct Pacer {
@@ -100,7 +103,7 @@ impl Pacer {
         let Some(learning) = &self.learning else { return Vec::new() };
         let models = learning.models.iter().map(|model| (model.route, &*model.name, &model.learnt));
         let routes = learning.routes.iter().enumerate().map(|(route, (learnt, _))| (route, "", learnt));
-        let mut busiest: Vec<_> = models.chain(routes).filter(|(_, _, learnt)| learnt.ends > 0).collect();
+        let mut busiest: Vec<_> = models.chain(routes).filter(|(_, _, learnt)| learnt.ends >= SHOWN_FROM).collect();
         busiest.sort_by_key(|(_, name, learnt)| (name.is_empty(), std::cmp::Reverse(learnt.ends)));
         busiest.into_iter().take(most).filter_map(|of| learning.curve(of)).collect()
     }

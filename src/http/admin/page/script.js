@@ -206,20 +206,20 @@ function drawHouse({ tasks, streams, downloads, memory, budget }) {
 }
 
 /** What was learnt of durations: for each model, the part of its tasks that still runs, by age. */
-function drawLearnt({ found, delay_s, curves }) {
+function drawLearnt({ delay_s, curves }) {
   at("learnt").hidden = curves.length === 0;
-  put("learnt-note", delay_s === null ? "" : `${whole.format(found)} ends, seen after ${delay_s.toFixed(1)} s on average`);
+  put("learnt-note", delay_s === null ? "" : `ends are seen after ${delay_s.toFixed(1)} s on average`);
   const items = fill(at("curves"), at("curve"), curves.length);
   curves.forEach(({ model, route, ends, span_s, alive }, number) => {
     const part = (name, text) => write(items[number].querySelector(`.${name}`), text);
     const after = alive.findIndex((left) => left <= 0.5);
-    const half = span(Math.round((span_s * after) / (alive.length - 1)));
+    const half = after < 0 ? "Few end in this time" : `Half end by ${span(Math.round((span_s * after) / (alive.length - 1)))}`;
     part("model", model || route);
-    part("half", after < 0 ? "" : `half by ${half}`);
-    part("ends", `${whole.format(ends)} ends`);
+    part("half", half);
+    part("ends", `of ${whole.format(ends)} ends`);
     part("span", span(Math.round(span_s)));
     const svg = items[number].querySelector("svg");
-    svg.setAttribute("aria-label", `Half of the tasks end by ${half}`);
+    svg.setAttribute("aria-label", half);
     line(svg, "up", alive, 1);
   });
 }
