@@ -12,5 +12,6 @@ pub mod http;
 pub mod lifecycle;
 pub mod sandbox;
 pub mod server;
+pub mod shared;
 pub mod telemetry;
 pub mod upstream;

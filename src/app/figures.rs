@@ -13,6 +13,7 @@ use crate::core::pacing::{CLOCK_NAMES, RouteFigures};
 use crate::core::refresh::Overview;
 use crate::http::Gateway;
 use crate::server::{ConnectionLimits, Connections};
+use crate::shared::{Counters, RedisTier};
 use crate::telemetry::exposition::{Metric, Page};
 use crate::telemetry::log_writer::LOST_LINES;
 use crate::telemetry::{metrics, process};
@@ -25,6 +26,7 @@ pub(super) struct Figures {
     pub(super) budget: Budget,
     pub(super) upstream: Arc<UpstreamCounters>,
     pub(super) usability: Arc<Usability>,
+    pub(super) tier: Option<Arc<RedisTier>>,
     pub(super) listeners: Vec<Listener>,
     pub(super) started: SystemTime,
 }
@@ -64,6 +66,7 @@ impl Figures {
         self.interest(&mut page, &core);
         self.pacing(&mut page);
         Self::memory(&mut page, &core);
+        self.sharing(&mut page);
         self.sockets(&mut page);
         self.process(&mut page);
         page.finish()
@@ -167,6 +170,21 @@ impl Figures {
                 family.sample(&[store], value);
             }
         }
+    }
+
+    fn sharing(&self, page: &mut Page) {
+        let tier = self.tier.as_deref();
+        page.single(&metrics::SHARED_UP, u8::from(tier.is_some_and(|tier| tier.trouble().is_none())));
+        page.single(&metrics::SHARED_REPLICAS, tier.map_or(0, RedisTier::replicas_alive));
+        let none = Counters::default();
+        let counters = tier.map_or(&none, RedisTier::counters);
+        let mut calls = page.family(&metrics::SHARED_CALLS);
+        for (kind, outcome, count) in counters.calls().filter(|(.., count)| *count > 0) {
+            calls.sample(&[kind, outcome], count);
+        }
+        histogram(page, &metrics::SHARED_LATENCY, &counters.latency);
+        page.single(&metrics::SHARED_TAKEN, counters.taken.get());
+        page.single(&metrics::SHARED_UNVERIFIED, counters.unverified.get());
     }
 
     fn sockets(&self, page: &mut Page) {

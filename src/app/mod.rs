@@ -23,6 +23,7 @@ use crate::http::admin::{self, Admin, Metrics};
 use crate::http::{Access, Gateway};
 use crate::lifecycle::Lifecycle;
 use crate::server::{self, ConnectionLimits};
+use crate::shared::{self, AddressError, Pace, RedisTier};
 use crate::upstream::{SetupError, Upstream};
 
 /// The most connections of the admin listener, apart from the main listener's: it answers when that one is
@@ -35,6 +36,9 @@ pub enum StartError {
     /// The upstream's HTTP client cannot be built.
     #[error(transparent)]
     Upstream(#[from] SetupError),
+    /// The address of the shared tier cannot be used.
+    #[error(transparent)]
+    Shared(#[from] AddressError),
 }
 
 /// A running gateway: the parts that new settings can change without a restart.
@@ -44,6 +48,7 @@ pub struct Running {
     gateway: Gateway,
     upstream: Arc<Upstream>,
     budget: Budget,
+    tier: Option<Arc<RedisTier>>,
     mirror: Mirror,
 }
 
@@ -60,7 +65,11 @@ pub fn start(
     let clock = SystemTime::now;
     let upstream = Arc::new(Upstream::new(settings, clock)?);
     let source: Arc<dyn Source> = Arc::<Upstream>::clone(&upstream);
-    let budget = Budget::new(rate(&settings.budget), settings.upstream.max_in_flight, Instant::now());
+    let tier = tier(settings)?;
+    let mut budget = Budget::new(rate(&settings.budget), settings.upstream.max_in_flight, Instant::now());
+    if let Some(tier) = &tier {
+        budget = budget.shared(Arc::<RedisTier>::clone(tier));
+    }
     budget.heed_quotas(heeded_share(&settings.budget));
     let mirror = Mirror::start(
         policy(settings),
@@ -99,7 +108,9 @@ pub fn start(
     if let Some(listener) = listeners.admin {
         let usability = Arc::clone(upstream.usability());
         let unusable = Box::new(move || usability.trouble());
-        let admin = Admin::new(settings, gateway.clone(), budget.clone(), lifecycle.clone(), unusable);
+        let shared = tier.clone();
+        let alone = Box::new(move || shared.as_ref().and_then(|tier| tier.trouble()));
+        let admin = Admin::new(settings, gateway.clone(), budget.clone(), lifecycle.clone(), unusable, alone);
         // The metrics include the admin listener that serves them, so that listener exists before the
         // figures.
         let figures = Arc::new(OnceLock::<Figures>::new());
@@ -124,11 +135,12 @@ pub fn start(
             budget: budget.clone(),
             upstream: Arc::clone(upstream.counters()),
             usability: Arc::clone(upstream.usability()),
+            tier: tier.clone(),
             listeners: vec![main, admin],
             started: clock(),
         });
     }
-    Ok(Running { settings: settings.clone(), access, gateway, upstream, budget, mirror })
+    Ok(Running { settings: settings.clone(), access, gateway, upstream, budget, tier, mirror })
 }
 
 impl Running {
@@ -148,6 +160,14 @@ impl Running {
         if self.upstream.renew_key(&new.upstream)? {
             tracing::info!("a new API key is in use");
             self.budget.retry_key(now);
+            if let Some(tier) = &self.tier {
+                // What another key has brought is another group's.
+                tier.rename(
+                    &self.settings.shared.namespace,
+                    self.settings.upstream.base_url.as_str(),
+                    new.upstream.api_key.expose(),
+                );
+            }
             self.mirror.forgive();
         }
         let now_in_force = &mut self.settings;
@@ -167,6 +187,9 @@ impl Running {
             now_in_force.limits = new.limits;
         }
         self.budget.set_rate(rate(&new.budget), now);
+        if let Some(tier) = &self.tier {
+            tier.set_rate(pace(&new.budget));
+        }
         self.budget.heed_quotas(heeded_share(&new.budget));
         now_in_force.budget = new.budget;
         self.mirror.nudge();
@@ -183,6 +206,27 @@ fn is_live(key: &str) -> bool {
 
 fn rate(settings: &config::Budget) -> Rate {
     Rate { per_minute: f64::from(settings.requests_per_minute) * settings.share, burst: settings.burst() }
+}
+
+/// The rate, as all replicas share it.
+fn pace(settings: &config::Budget) -> Pace {
+    let Rate { per_minute, burst } = rate(settings);
+    Pace { per_minute, burst }
+}
+
+/// The tier that this process shares with other replicas, if the settings name one.
+fn tier(settings: &Settings) -> Result<Option<Arc<RedisTier>>, StartError> {
+    let Some(redis_url) = &settings.shared.redis_url else { return Ok(None) };
+    let options = shared::Options {
+        redis_url: redis_url.expose(),
+        namespace: &settings.shared.namespace,
+        base_url: settings.upstream.base_url.as_str(),
+        api_key: settings.upstream.api_key.expose(),
+        replicas_hint: settings.shared.replicas_hint,
+        rate: pace(&settings.budget),
+        timeout: settings.upstream.timeout,
+    };
+    Ok(Some(Arc::new(RedisTier::new(&options)?)))
 }
 
 /// The part of a quota that polling may use, if quotas are heeded.

@@ -9,6 +9,7 @@ mod fault;
 mod key;
 mod network;
 mod reader;
+mod redis_url;
 mod render;
 mod routes;
 mod rules;
@@ -26,6 +27,7 @@ mod variable;
 
 pub use fault::{Fault, Faults};
 pub use key::read_key_file;
+pub use redis_url::RedisUrl;
 pub use render::{changes, render};
 pub use secret::ApiKey;
 pub use settings::*;
@@ -121,6 +123,7 @@ fn read(
     let content = sections::content(reader);
     let polling = sections::polling(reader);
     let access = sections::access(reader);
+    let shared = sections::shared(reader);
     let limits = sections::limits(reader);
     let log = sections::log(reader);
     if occasion == Occasion::Start
@@ -138,6 +141,7 @@ fn read(
         content: content?,
         polling: polling?,
         access: access?,
+        shared: shared?,
         limits: limits?,
         log: log?,
     })

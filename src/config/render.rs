@@ -9,9 +9,11 @@ use toml::Value;
 use super::settings::{AccessMode, AllowList, LogFormat, RouteReading, Settings, Upstream};
 use super::units::{duration_text, size_text};
 
-/// The settings as the text of a settings file. The API key and the values of sensitive headers are `***`.
+/// The settings as the text of a settings file. The API key, the values of sensitive headers and the
+/// password of Redis are `***`.
 pub fn render(settings: &Settings) -> String {
-    let Settings { server, admin, upstream, budget, cache, content, polling, access, limits, log } = settings;
+    let Settings { server, admin, upstream, budget, cache, content, polling, access, shared, limits, log } =
+        settings;
     let mut page = Page(String::new());
 
     page.section("server");
@@ -89,6 +91,14 @@ pub fn render(settings: &Settings) -> String {
     page.line("ticket_secret_file", path(access.ticket_secret_file.as_deref()));
     page.line("allow_cancel", access.allow_cancel);
 
+    page.section("shared");
+    // That of a file stays there: both together are a fault.
+    let redis_url = shared.redis_url.as_ref().filter(|_| shared.redis_url_file.is_none());
+    page.line("redis_url", redis_url.map_or(String::new(), ToString::to_string));
+    page.line("redis_url_file", path(shared.redis_url_file.as_deref()));
+    page.line("namespace", shared.namespace.as_str());
+    page.line("replicas_hint", number(shared.replicas_hint.into()));
+
     page.section("limits");
     page.line("requests_per_second", number(limits.requests_per_second.unwrap_or(0).into()));
     page.line("new_tasks_per_minute", number(limits.new_tasks_per_minute.unwrap_or(0).into()));
@@ -119,6 +129,11 @@ pub fn changes(old: &Settings, new: &Settings) -> Vec<String> {
     // Sensitive values are all rendered as `***`, so the rendered lines may be equal.
     if old.upstream.headers != new.upstream.headers && !changed.contains(&headers) {
         changed.push(headers);
+    }
+    let redis_url = "shared.redis_url".to_owned();
+    // Passwords are rendered as `***` too, and the address in a file not at all.
+    if old.shared.redis_url != new.shared.redis_url && !changed.contains(&redis_url) {
+        changed.push(redis_url);
     }
     changed
 }

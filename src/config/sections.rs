@@ -11,10 +11,12 @@ use tracing_subscriber::EnvFilter;
 use super::credentials::{self, CA_FILE, TICKET_SECRET_FILE, TOKEN_FILE};
 use super::network::{address, address_or_off, hosts, networks, origins};
 use super::reader::Reader;
+use super::redis_url;
 use super::routes::{Routing, optional_pointer, pointer, routes, statuses};
 use super::secret::ApiKey;
 use super::settings::{
-    Access, AccessMode, Admin, Budget, Cache, Content, Limits, Log, LogFormat, Polling, Server, Upstream,
+    Access, AccessMode, Admin, Budget, Cache, Content, Limits, Log, LogFormat, Polling, Server, Shared,
+    Upstream,
 };
 use super::spelling::nearest;
 use super::target::{auth_header, auth_scheme, base_url, headers};
@@ -236,6 +238,39 @@ pub(super) fn ticket_secrets(reader: &mut Reader) -> Option<Keyring> {
 
 pub(super) fn access_mode(value: &Value) -> Parsed<AccessMode> {
     choice(&[("protected", AccessMode::Protected), ("open", AccessMode::Open)])(value)
+}
+
+pub(super) fn shared(reader: &mut Reader) -> Option<Shared> {
+    let given = reader.take(redis_url::URL, "", redis_url::redis_url);
+    let redis_url_file = reader.take(redis_url::FILE, "", path);
+    let namespace = reader.take("shared.namespace", "default", namespace);
+    let replicas_hint = reader.take("shared.replicas_hint", "2", count(1..=1000));
+    let redis_url = match (given?, redis_url_file.as_ref()?) {
+        (Some(_), Some(_)) => {
+            reader
+                .fault(redis_url::FILE, "the address stands in shared.redis_url too; remove one of the two");
+            return None;
+        }
+        (None, Some(file)) => Some(redis_url::from_file(reader, file)?),
+        (given, None) => given,
+    };
+    Some(Shared {
+        redis_url,
+        redis_url_file: redis_url_file?,
+        namespace: namespace?,
+        replicas_hint: replicas_hint?,
+    })
+}
+
+/// The name that replicas have in common, a part of the names of their keys in Redis.
+fn namespace(value: &Value) -> Parsed<String> {
+    const CURE: &str = "write up to 64 of A-Z a-z 0-9 - _ .";
+    let text = value.text("default")?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if !(1..=64).contains(&text.len()) || !text.bytes().all(is_plain) {
+        return wrong(format!("{value} is no name of a namespace; {CURE}"));
+    }
+    Ok(text.to_owned())
 }
 
 pub(super) fn limits(reader: &mut Reader) -> Option<Limits> {

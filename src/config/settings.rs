@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use rustls::pki_types::CertificateDer;
 use url::Url;
 
+use super::redis_url::RedisUrl;
 use super::secret::ApiKey;
 use crate::core::task::Routes;
 use crate::core::ticket::Keyring;
@@ -36,6 +37,8 @@ pub struct Settings {
     pub polling: Polling,
     /// Section `[access]`.
     pub access: Access,
+    /// Section `[shared]`.
+    pub shared: Shared,
     /// Section `[limits]`.
     pub limits: Limits,
     /// Section `[log]`.
@@ -244,6 +247,19 @@ pub enum AccessMode {
     Protected,
     /// Any client that reaches the port may read any task.
     Open,
+}
+
+/// `[shared]`: what replicas share on Redis or Valkey.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// The address of Redis; `None`: this process is alone.
+    pub redis_url: Option<RedisUrl>,
+    /// The file that holds the address.
+    pub redis_url_file: Option<PathBuf>,
+    /// The name that replicas have in common.
+    pub namespace: String,
+    /// The replicas among which the budget is divided while Redis does not answer; at least 1.
+    pub replicas_hint: u32,
 }
 
 /// `[limits]`: limits for each client; `None` is no limit.

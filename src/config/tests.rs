@@ -40,8 +40,10 @@ fn table(text: &str) -> toml::Table {
 
 /// All keys, as listed in the faults of unknown settings.
 fn all_keys() -> Vec<String> {
-    let sections =
-        ["server", "admin", "upstream", "budget", "cache", "content", "polling", "access", "limits", "log"];
+    let sections = [
+        "server", "admin", "upstream", "budget", "cache", "content", "polling", "access", "shared", "limits",
+        "log",
+    ];
     let unknown: String = sections.iter().map(|section| format!("[{section}]\nzzzzzzzz = 1\n")).collect();
     let text = faults(&unknown, &[]);
     let lists = text.lines().map(|line| line.split_once("; [").unwrap().1.split_once("] has ").unwrap());
@@ -56,7 +58,7 @@ fn the_file_of_the_repository_holds_every_setting_with_its_default() {
     let defaults = table(&render(&load(&alone).unwrap()));
     let file = table(CONFIG);
     let keys = all_keys();
-    assert_eq!(keys.len(), 59);
+    assert_eq!(keys.len(), 63);
     for key in &keys {
         let (section, name) = key.split_once('.').unwrap();
         assert_eq!(file[section].get(name), defaults[section].get(name), "{key}");
@@ -71,7 +73,8 @@ fn the_file_of_the_repository_holds_every_setting_with_its_default() {
 #[test]
 fn the_defaults_are_those_promised() {
     let settings = loaded("", &[]);
-    let Settings { server, admin, upstream, budget, cache, content, polling, access, limits, log } = settings;
+    let Settings { server, admin, upstream, budget, cache, content, polling, access, shared, limits, log } =
+        settings;
     assert_eq!(server.listen.to_string(), "127.0.0.1:8787");
     assert_eq!(server.allowed_hosts, AllowList::These(vec![]));
     assert_eq!(server.allowed_origins, AllowList::These(vec![]));
@@ -113,6 +116,8 @@ fn the_defaults_are_those_promised() {
     assert_eq!(hints.map(Option::as_deref), [Some("/created"), Some("/model"), Some("/progress")]);
     assert!(!access.open_to_network && !access.allow_cancel);
     assert_eq!((access.token_file, access.ticket_secret_file), (None, None));
+    assert_eq!((shared.redis_url, shared.redis_url_file), (None, None));
+    assert_eq!((shared.namespace.as_str(), shared.replicas_hint), ("default", 2));
     assert_eq!((limits.requests_per_second, limits.new_tasks_per_minute), (None, None));
     assert_eq!((limits.max_streams, limits.max_downloads), (Some(1000), Some(16)));
     assert_eq!(content.types, ["video/*", "image/*", "audio/*", "model/*", "application/octet-stream"]);

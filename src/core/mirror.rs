@@ -46,6 +46,9 @@ impl Mirror {
         let coordinator =
             Arc::new(Coordinator::new(policy, pacer, routes, store, budget, source, lifecycle.clone()));
         lifecycle.spawn_background(Arc::clone(&coordinator).run());
+        if let Some(tier) = coordinator.budget.tier() {
+            lifecycle.spawn_background(Arc::clone(&coordinator).listen(Arc::clone(tier)));
+        }
         Self { coordinator }
     }
 
@@ -225,9 +228,9 @@ impl Mirror {
         self.coordinator.knows(key)
     }
 
-    /// Forgets a task: the upstream is asked for the next client.
-    pub fn purge(&self, key: &TaskKey) {
-        self.coordinator.purge(key);
+    /// Forgets a task, on all replicas: the upstream is asked for the next client.
+    pub async fn purge(&self, key: &TaskKey) {
+        self.coordinator.purge(key).await;
     }
 
     /// The last call in a drain: every client that waits for a refresh, now or later, is answered at once
@@ -281,13 +284,17 @@ impl Mirror {
         mut waiter: Waiter,
         start_by: Instant,
     ) -> Result<Answer, Refusal> {
-        if !waiter.started() {
-            let forecast = self.forecast(grant, Instant::now());
-            if forecast.start > start_by {
-                return self.sent_away(grant, waiter, forecast);
+        let result = loop {
+            if !waiter.started() {
+                let forecast = self.forecast(grant, Instant::now());
+                if forecast.start > start_by {
+                    return self.sent_away(grant, waiter, forecast);
+                }
             }
-        }
-        let result = waiter.landing(start_by).await;
+            if let Ok(result) = waiter.landing(start_by).await {
+                break result;
+            }
+        };
         let now = Instant::now();
         match result {
             Some(FlightResult::Lost) => self.stand_in(grant, Reason::Overloaded, true, Duration::ZERO),

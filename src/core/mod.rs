@@ -4,9 +4,8 @@
 //! the pure parts (`pacing`, `schedule`, `budget`'s bucket and gate) take the time as an argument.
 //!
 //! The path of a plain GET: [`mirror`] → [`store`], which answers where the state is fresh; otherwise
-//! [`refresh`] → [`schedule`] → [`budget`] → [`ports::Source`] → picture and store → all waiters. Replicas
-//! will share states, leases and the budget. All three go through `store` and `budget`, so a shared tier fits
-//! behind those two.
+//! [`refresh`] → [`schedule`] → [`budget`] → [`ports::Source`] → picture and store → all waiters. Where replicas
+//! share a tier ([`shared`]), a flight asks it between `budget` and `Source`, and tells it before picture and store.
 
 pub mod answer;
 pub mod budget;
@@ -16,6 +15,7 @@ pub mod delivery;
 pub mod failure;
 pub mod grant;
 pub mod hex;
+pub mod hmac;
 mod holdings;
 pub mod identity;
 pub mod metric;
@@ -29,6 +29,7 @@ pub mod request_id;
 pub mod rolling_counter;
 pub mod schedule;
 pub mod sha256;
+pub mod shared;
 pub mod snapshot;
 pub mod state;
 pub mod store;

@@ -48,6 +48,8 @@ pub struct Snapshot {
     pub retry_after: Option<Duration>,
     /// The time for which the results can still be had, counted from `fetched`, if the answer states it.
     pub result_lifetime: Option<Duration>,
+    /// The number by which replicas order the states of a task; 0 for one that was fetched alone.
+    pub sequence: u64,
     /// The hints of the answer at the end of the task. Boxed: most states are finished.
     pub hints: Option<Box<Hints>>,
 }
@@ -84,6 +86,7 @@ impl Snapshot {
             word: None,
             retry_after: None,
             result_lifetime: None,
+            sequence: 0,
             hints: None,
         }
     }

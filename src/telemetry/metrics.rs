@@ -93,6 +93,19 @@ metrics! {
     STORE_LIMIT: Gauge "taskgate_store_limit_bytes" ["store"];
     /// States evicted to make room for others.
     STORE_EVICTIONS: Counter "taskgate_store_evictions_total" ["store"];
+    /// Whether the tier that replicas share answers: 0 while this process is alone, and without one.
+    SHARED_UP: Gauge "taskgate_shared_up" [];
+    /// Replicas that share the budget and the states; 0 while this process is alone.
+    SHARED_REPLICAS: Gauge "taskgate_shared_replicas" [];
+    /// Calls to Redis, by script and outcome: `ok`, `error` or `timeout`. Those that are not made while this process is
+    /// alone are not counted.
+    SHARED_CALLS: Counter "taskgate_shared_calls_total" ["call", "outcome"];
+    /// Duration of calls to Redis, failures and timeouts included.
+    SHARED_LATENCY: Histogram "taskgate_shared_call_duration_seconds" [];
+    /// States that came from other replicas.
+    SHARED_TAKEN: Counter "taskgate_shared_states_taken_total" [];
+    /// States in Redis that nobody with the API key has written, and that were not believed.
+    SHARED_UNVERIFIED: Counter "taskgate_shared_states_unverified_total" [];
     /// Open connections.
     CONNECTIONS: Gauge "taskgate_connections_open" ["listener"];
     /// Largest number of open connections; further ones wait to be accepted.

@@ -329,7 +329,7 @@ impl Upstream {
         if !is_dead_connection(&broken) {
             return Err(Unanswered::unreachable(&broken));
         }
-        let Some(second) = permit.another() else { return Err(Unanswered::unreachable(&broken)) };
+        let Some(second) = permit.another().await else { return Err(Unanswered::unreachable(&broken)) };
         let attempt = Attempt::begin(&self.counters, AttemptKind::Retry);
         match ask(self.connections.fresh()).await {
             Ok(response) => Ok((response, attempt, Some(second))),

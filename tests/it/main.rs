@@ -42,6 +42,7 @@ mod mirror;
 mod open_files;
 mod process;
 mod proxies;
+mod replicas;
 mod slow_clients;
 mod smuggling;
 mod support;

@@ -184,3 +184,22 @@ fn settings_show_no_secret_however_they_are_printed() {
     assert!(printed.contains("x-api-token = \"***\""), "{printed}");
     loaded(&printed, &[]);
 }
+
+#[test]
+fn the_password_of_redis_is_used_and_not_shown() {
+    let address = "rediss://me:hunter2@cache.example.com:6380/1";
+    let given = loaded(&format!("shared.redis_url = {address:?}"), &[]);
+    let (_dir, path) = key_file(&format!("{address}\n"));
+    let from_file = loaded("", &[("TASKGATE_SHARED__REDIS_URL_FILE", &path)]);
+    for settings in [&given, &from_file] {
+        assert_eq!(settings.shared.redis_url.as_ref().unwrap().expose(), address);
+        for text in [format!("{settings:?}"), render(settings)] {
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+        loaded(&render(settings), &[]);
+    }
+    let other = loaded("shared.redis_url = \"rediss://me:hunter3@cache.example.com:6380/1\"", &[]);
+    assert_eq!(changes(&given, &other), ["shared.redis_url"], "another password needs a restart");
+    let said = faults("shared.redis_url = \"http://me:hunter2@cache\"", &[]);
+    assert!(said.contains("redis://") && !said.contains("hunter2"), "{said}");
+}

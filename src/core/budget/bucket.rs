@@ -85,6 +85,17 @@ impl Bucket {
         ready
     }
 
+    /// Returns a token that was not used.
+    pub fn give_back(&mut self) {
+        self.arrival = self.arrival.checked_sub(self.interval()).unwrap_or(self.arrival);
+    }
+
+    /// Gives no token before `until`.
+    pub fn wait_until(&mut self, until: Instant) {
+        let tolerance = self.interval().saturating_mul(self.rate.burst.saturating_sub(1));
+        self.arrival = self.arrival.max(later(until, tolerance));
+    }
+
     /// The number of whole tokens in the bucket.
     pub fn tokens(&self, now: Instant) -> u32 {
         let used = self.arrival.saturating_duration_since(now).div_duration_f64(self.interval());

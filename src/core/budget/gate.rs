@@ -150,6 +150,35 @@ impl Gate {
         }
     }
 
+    /// Whether the gate has neither closed nor opened since this pass was taken.
+    pub fn is_current(&self, pass: Pass) -> bool {
+        pass.epoch == self.epoch
+    }
+
+    /// A request was not sent after all. If it was the probe, another one may go at once.
+    pub fn unsent(&mut self, now: Instant, pass: Pass) {
+        if let Position::Probing { because } = self.position
+            && pass.probe
+            && pass.epoch == self.epoch
+        {
+            self.position = Position::Closed { until: now, because };
+            self.epoch += 1;
+        }
+    }
+
+    /// Another replica has found the upstream closed.
+    pub fn closed_elsewhere(&mut self, until: Instant, because: Failure) -> Change {
+        match self.position {
+            Position::Open => self.close(until, because),
+            Position::Closed { until: known, .. } => {
+                self.position = Position::Closed { until: until.max(known), because };
+                Change::None
+            }
+            // The answer of the probe, which is under way, says more.
+            Position::Probing { .. } => Change::None,
+        }
+    }
+
     /// Records the result of a request.
     pub fn settle(&mut self, now: Instant, pass: Pass, task: &TaskKey, failure: Option<Failure>) -> Change {
         match failure.map(|failure| (failure, failure.scope())) {

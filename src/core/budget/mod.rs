@@ -5,17 +5,20 @@
 //! round.
 
 mod bucket;
+mod clearing;
 mod gate;
 mod quota;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::{Duration, Instant};
 
 pub use bucket::{Bucket, Rate};
+pub(super) use clearing::Cleared;
 use gate::Gate;
 pub use gate::{Change, Pass, Position};
 use quota::Heeded;
@@ -24,9 +27,12 @@ pub use quota::Quota;
 use super::cause;
 use super::failure::{Failure, Scope};
 use super::rolling_counter::RollingCounter;
+use super::shared::{GateNews, SharedTier};
 use super::task::TaskKey;
 use super::time::later;
 
+/// The time until another probe where one that all replicas waited for has failed.
+const PROBE_AGAIN: Duration = Duration::from_secs(1);
 /// A quota that slows the gateway down to this part of its rate is worth a word to operators, and a line in the log …
 const WORTH_A_LINE: f64 = 0.5;
 /// … but not each time.
@@ -81,12 +87,24 @@ pub struct Reading {
 }
 
 /// The budget of one API key. A clone is another handle to the same budget.
-#[derive(Debug, Clone)]
-pub struct Budget(Arc<Mutex<Ledger>>);
+#[derive(Clone)]
+pub struct Budget {
+    ledger: Arc<Mutex<Ledger>>,
+    /// What replicas share. `None`: this process is alone.
+    tier: Option<Arc<dyn SharedTier>>,
+}
+
+impl fmt::Debug for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Budget").field("ledger", &self.ledger).finish_non_exhaustive()
+    }
+}
 
 #[derive(Debug)]
 struct Ledger {
     bucket: Bucket,
+    /// This replica's part of the budget, which it uses while the shared tier does not answer.
+    part: Bucket,
     gate: Gate,
     /// The part of a quota that this gateway uses; `None`: what the upstream tells is not heeded.
     share: Option<f64>,
@@ -102,8 +120,9 @@ struct Ledger {
 impl Budget {
     /// A full budget.
     pub fn new(rate: Rate, max_in_flight: usize, now: Instant) -> Self {
-        Self(Arc::new(Mutex::new(Ledger {
+        let ledger = Ledger {
             bucket: Bucket::new(rate, now),
+            part: Bucket::new(rate, now),
             gate: Gate::new(),
             share: None,
             heeded: None,
@@ -112,7 +131,18 @@ impl Budget {
             in_flight: 0,
             max_in_flight,
             sent: RollingCounter::new(now),
-        })))
+        };
+        Self { ledger: Arc::new(Mutex::new(ledger)), tier: None }
+    }
+
+    /// The same budget, shared with other replicas: no permit is good before the tier has cleared it.
+    pub fn shared(self, tier: Arc<dyn SharedTier>) -> Self {
+        Self { tier: Some(tier), ..self }
+    }
+
+    /// What replicas share.
+    pub fn tier(&self) -> Option<&Arc<dyn SharedTier>> {
+        self.tier.as_ref()
     }
 
     /// The largest number of requests in flight.
@@ -128,19 +158,29 @@ impl Budget {
     /// Takes a permit, if one is free now.
     pub fn acquire(&self, now: Instant) -> Option<Permit> {
         let mut ledger = self.ledger();
-        let pass = ledger.take(now)?;
-        Some(Permit { budget: self.clone(), pass })
+        self.permit(&mut ledger, now)
     }
 
     /// Takes a permit for a second request of a flight, if one is free now and the gate is open: a probe is a
     /// single request, and only the coordinator may begin one.
-    pub fn another(&self, now: Instant) -> Option<Permit> {
-        let mut ledger = self.ledger();
-        if ledger.gate.position() != Position::Open {
-            return None;
-        }
+    pub async fn another(&self) -> Option<Permit> {
+        let permit = {
+            let mut ledger = self.ledger();
+            if ledger.gate.position() != Position::Open {
+                return None;
+            }
+            self.permit(&mut ledger, Instant::now())?
+        };
+        permit.cleared_as_second().await
+    }
+
+    fn permit(&self, ledger: &mut Ledger, now: Instant) -> Option<Permit> {
         let pass = ledger.take(now)?;
-        Some(Permit { budget: self.clone(), pass })
+        let right = if self.tier.is_some() { Right::Reserved } else { Right::Paid };
+        if right == Right::Paid {
+            ledger.sent.add(now);
+        }
+        Some(Permit { budget: self.clone(), pass, right })
     }
 
     /// The expected start of the request behind `ahead` others.
@@ -159,21 +199,31 @@ impl Budget {
     pub fn settle(&self, now: Instant, pass: Pass, task: &TaskKey, failure: Option<Failure>) -> Change {
         let mut ledger = self.ledger();
         let change = ledger.gate.settle(now, pass, task, failure);
-        match change {
-            Change::None => {}
-            Change::Closed { because, .. } => {
-                ledger.closed_since.get_or_insert(now);
-                if matches!(because, Failure::RateLimited { .. }) {
-                    ledger.bucket.slow_down(now);
-                }
-                ledger.bucket.empty(now);
-            }
-            Change::Opened { .. } => {
-                ledger.closed_since = None;
-                ledger.bucket.empty(now);
-            }
-        }
+        ledger.heed_gate(change, now);
         change
+    }
+
+    /// What the result of a request means to the other replicas, after it was [settled](Self::settle) here.
+    /// `is_probe`: it was the probe of all replicas.
+    pub fn gate_news(
+        &self,
+        is_probe: bool,
+        failure: Option<Failure>,
+        change: Change,
+        now: Instant,
+    ) -> GateNews {
+        let is_closing = matches!(change, Change::Closed { .. })
+            || failure.is_some_and(|failure| failure.scope() == Scope::Account);
+        match (self.gate(), failure) {
+            (Position::Closed { until, because }, _) if is_closing => {
+                GateNews::Closed { hold: until.saturating_duration_since(now), because }
+            }
+            _ if !is_probe => GateNews::None,
+            (_, Some(because)) if because.scope() != Scope::Task => {
+                GateNews::Closed { hold: because.retry_after().unwrap_or(PROBE_AGAIN), because }
+            }
+            _ => GateNews::Opened,
+        }
     }
 
     /// Records that a request has ended of whose result nothing follows for others. A probe is sent anew.
@@ -282,7 +332,7 @@ impl Budget {
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.0.lock()
+        self.ledger.lock()
     }
 }
 
@@ -333,8 +383,25 @@ impl Ledger {
             heeded.take(now);
         }
         self.in_flight += 1;
-        self.sent.add(now);
         Some(self.gate.pass())
+    }
+
+    /// Applies a change of the gate to the buckets.
+    fn heed_gate(&mut self, change: Change, now: Instant) {
+        let is_slower = matches!(change, Change::Closed { because: Failure::RateLimited { .. }, .. });
+        match change {
+            Change::None => return,
+            Change::Closed { .. } => {
+                self.closed_since.get_or_insert(now);
+            }
+            Change::Opened { .. } => self.closed_since = None,
+        }
+        for bucket in [&mut self.bucket, &mut self.part] {
+            if is_slower {
+                bucket.slow_down(now);
+            }
+            bucket.empty(now);
+        }
     }
 
     /// The estimated time that `ahead` requests take behind a gate that is about to open. An upstream that is
@@ -353,6 +420,18 @@ impl Ledger {
 pub struct Permit {
     budget: Budget,
     pass: Pass,
+    right: Right,
+}
+
+/// How far the right to send has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Right {
+    /// The request may be sent.
+    Paid,
+    /// The shared tier has not cleared it yet. Dropped like this, the permit was not used.
+    Reserved,
+    /// It was given back.
+    Returned,
 }
 
 impl Permit {
@@ -381,14 +460,28 @@ impl Permit {
     }
 
     /// A second permit for another attempt, as [`Budget::another`].
-    pub fn another(&self) -> Option<Self> {
-        self.budget.another(Instant::now())
+    pub async fn another(&self) -> Option<Self> {
+        self.budget.another().await
+    }
+
+    fn give_back(&mut self, ledger: &mut Ledger, now: Instant) {
+        if self.right != Right::Reserved {
+            return;
+        }
+        self.right = Right::Returned;
+        ledger.bucket.give_back();
+        if let Some(heeded) = &mut ledger.heeded {
+            heeded.give_back();
+        }
+        ledger.gate.unsent(now, self.pass);
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut ledger = self.budget.ledger();
+        let budget = self.budget.clone();
+        let mut ledger = budget.ledger();
+        self.give_back(&mut ledger, Instant::now());
         ledger.in_flight = ledger.in_flight.saturating_sub(1);
     }
 }

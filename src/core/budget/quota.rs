@@ -95,6 +95,13 @@ impl Heeded {
         }
     }
 
+    /// A counted request was not sent after all.
+    pub(super) fn give_back(&mut self) {
+        if let Some(bucket) = &mut self.bucket {
+            bucket.give_back();
+        }
+    }
+
     /// The whole requests that may start at once; `None` where the settings alone decide.
     pub(super) fn tokens(&self, now: Instant) -> Option<u32> {
         self.bucket(now).map(|bucket| bucket.tokens(now))

@@ -246,7 +246,7 @@ async fn permits_in_flight_are_bounded_and_come_back_on_drop() {
     let now = Instant::now();
     let budget = Budget::new(RATE, 2, now);
     let first = budget.acquire(now).unwrap();
-    let second = first.another().unwrap();
+    let second = first.another().await.unwrap();
     assert!(budget.acquire(now).is_none());
     assert_eq!(budget.readiness(now), Readiness::Busy);
     drop(second);
@@ -261,7 +261,7 @@ async fn a_second_attempt_never_begins_a_probe() {
     let refused = bench.take(0.0).unwrap();
     bench.settle(0.0, refused, "a", limited(Some(5)));
     tokio::time::advance(Duration::from_secs(6)).await;
-    assert!(permit.another().is_none());
+    assert!(permit.another().await.is_none());
     let probe = bench.budget.acquire(Instant::now()).unwrap();
-    assert!(probe.another().is_none());
+    assert!(probe.another().await.is_none());
 }

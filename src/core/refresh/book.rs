@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
@@ -29,6 +30,8 @@ pub(super) struct Book {
     pub(super) backoffs: Cache<TaskKey, Backoff, ByKey>,
     /// The requests that are no flights, and wait for their turn and a permit.
     pub(super) one_offs: OneOffs,
+    /// Wakes the flight of a key that waits for another replica's; one for each flight of a replica.
+    pub(super) hints: HashMap<TaskKey, oneshot::Sender<()>, ByKey>,
     /// The time at which the driver dispatches next; `None` where only a notification wakes it.
     pub(super) alarm: Option<Instant>,
     /// The time at which the gate opened last: a key that waited before that waited for the gate, not for a
@@ -50,6 +53,7 @@ impl Book {
                 .eviction_policy(EvictionPolicy::lru())
                 .build_with_hasher(ByKey::default()),
             one_offs: OneOffs::new(),
+            hints: HashMap::default(),
             alarm: None,
             opened: None,
             closed: false,
@@ -83,6 +87,13 @@ impl Book {
             picture.outdate();
         }
         self.schedule.hasten(key, now);
+    }
+
+    /// A receiver that completes when another replica has news of a key, until its flight lands.
+    pub(super) fn expect_hint(&mut self, key: &TaskKey) -> oneshot::Receiver<()> {
+        let (hint, expected) = oneshot::channel();
+        self.hints.insert(key.clone(), hint);
+        expected
     }
 
     /// Takes a place for a client whose holding is small. False where it has to be turned away.

@@ -33,7 +33,7 @@ pub(in crate::core) struct Coordinator {
     pub(in crate::core) policy: Policy,
     pub(in crate::core) counters: CoreCounters,
     pub(in crate::core) recent_requests: RecentRequests,
-    pub(super) budget: Budget,
+    pub(in crate::core) budget: Budget,
     pub(super) source: Arc<dyn Source>,
     pub(super) lifecycle: Lifecycle,
     pub(super) routes: Routes,
@@ -142,8 +142,11 @@ impl Coordinator {
         Duration::from_millis(self.lag.load(Ordering::Relaxed))
     }
 
-    /// Forgets a task. A flight under way still answers its waiters, but its state is not stored.
-    pub(in crate::core) fn purge(&self, key: &TaskKey) {
+    /// Forgets a task, on all replicas. A flight under way still answers its waiters, but its state is not stored.
+    pub(in crate::core) async fn purge(&self, key: &TaskKey) {
+        if let Some(tier) = self.budget.tier() {
+            let _ = tier.forget(key).await;
+        }
         self.book().forget(&self.store, key, Instant::now());
         self.refusals.forget(key);
         self.nudge();

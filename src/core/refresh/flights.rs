@@ -9,12 +9,14 @@ use tokio::time::{Duration, Instant, sleep_until};
 
 use super::book::Book;
 use super::coordinator::Coordinator;
+use super::flown::{Flown, Settled};
 use super::landing::Landing;
 use super::ownership::OwnAnswer;
 use super::picture::{FlightResult, Picture};
-use crate::core::budget::{Change, Pass, Permit, Position, Readiness};
+use crate::core::budget::{Change, Permit, Position, Readiness};
 use crate::core::cause::Cause;
 use crate::core::failure::{Failure, Scope};
+use crate::core::identity::Aliases;
 use crate::core::pacing::{Before, Look};
 use crate::core::snapshot::{Phase, Snapshot};
 use crate::core::state::State;
@@ -76,7 +78,7 @@ impl Coordinator {
                 cause = picture.take_cause();
             }
             book.one_offs.flight_started();
-            self.fly(key, permit, cause);
+            self.fly(book, key, permit, cause, now);
         }
         let due = book.schedule.next_due(now);
         if book.one_offs.is_empty() && due.is_none_or(|due| due > now) {
@@ -91,24 +93,44 @@ impl Coordinator {
         }
     }
 
-    fn fly(self: &Arc<Self>, key: TaskKey, permit: Permit, cause: Cause) {
-        let pass = permit.pass();
+    fn fly(self: &Arc<Self>, book: &mut Book, key: TaskKey, permit: Permit, cause: Cause, now: Instant) {
         let coordinator = Arc::clone(self);
         // In the background: a drain waits for clients, not for refreshes that no client wants any more.
+        if let Some(tier) = self.budget.tier() {
+            let tier = Arc::clone(tier);
+            let weight = book.schedule.clients_due(now);
+            let hint = book.expect_hint(&key);
+            let flight = Box::pin(async move {
+                coordinator.fly_together(&*tier, &key, permit, weight, hint).await;
+            });
+            self.lifecycle.spawn_background(cause.during(flight));
+            return;
+        }
+        let pass = permit.pass();
         let flight = Box::pin(async move {
-            let landing = Landing::new(&coordinator, &key, |result| coordinator.land(&key, pass, result));
+            let land = |result: Result<OwnAnswer, Failure>| {
+                coordinator.land(&key, Settled::Not(pass), result.map(Flown::Answer));
+            };
+            let landing = Landing::new(&coordinator, &key, land);
             landing.of(coordinator.ask(&key, permit)).await;
         });
         self.lifecycle.spawn_background(cause.during(flight));
     }
 
-    fn land(self: &Arc<Self>, key: &TaskKey, pass: Pass, result: Result<OwnAnswer, Failure>) {
+    pub(super) fn land(self: &Arc<Self>, key: &TaskKey, settled: Settled, result: Result<Flown, Failure>) {
         let now = Instant::now();
-        let result = result.and_then(|answer| self.with_status(key, answer, now));
+        let result = result.and_then(|flown| match flown {
+            Flown::Answer(answer) => self.with_status(key, answer, now).map(Flown::Answer),
+            other => Ok(other),
+        });
         let mut book = self.book();
-        let change = self.budget.settle(now, pass, key, result.as_ref().err().copied());
+        let change = match settled {
+            Settled::Not(pass) => self.budget.settle(now, pass, key, result.as_ref().err().copied()),
+            Settled::With(change) => change,
+        };
         // Before this flight's own backoff begins: an opened gate ends only older backoffs.
         self.heed(&mut book, change, now);
+        book.hints.remove(key);
         let outdated = book.pictures.get(key).is_some_and(Picture::is_outdated);
         // A cancellation has ended the task during this flight.
         let ended = outdated.then(|| self.store.absorbing(key, now)).flatten();
@@ -117,12 +139,29 @@ impl Coordinator {
                 let (status, due) = (state.snapshot.status.as_u16(), state.fresh_until);
                 (FlightResult::State { state, status, stored: false }, due, true)
             }
-            (None, Ok(answer)) if answer.snapshot.phase == Phase::Refused => {
+            (None, Ok(Flown::Shared(shared))) => {
+                book.backoffs.invalidate(key);
+                let held = self.store.held(key);
+                let state = self.shared_state(&mut book, key, &held, shared);
+                let (result, due) = self.stored(key, state, held, outdated, now);
+                (result, due, true)
+            }
+            (None, Ok(Flown::Made(state))) => {
+                book.backoffs.invalidate(key);
+                let (result, due) = self.stored(key, state, self.store.held(key), outdated, now);
+                (result, due, true)
+            }
+            (None, Ok(Flown::Outdated(state))) => {
+                book.forget(&self.store, key, now);
+                let (result, due) = self.stored(key, state, self.store.held(key), true, now);
+                (result, due, true)
+            }
+            (None, Ok(Flown::Answer(answer))) if answer.snapshot.phase == Phase::Refused => {
                 let failure = Failure::Refused { status: answer.snapshot.status.as_u16() };
                 let due = book.back_off(key, failure, now);
                 (self.refusal(key, answer, failure, due, outdated), due, true)
             }
-            (None, Ok(answer)) => {
+            (None, Ok(Flown::Answer(answer))) => {
                 if book.backoffs.contains_key(key) {
                     book.backoffs.invalidate(key);
                 }
@@ -155,7 +194,12 @@ impl Coordinator {
 
     /// An answer without a status is no state of a task that had one before: it is an error in a 200. A 202 says by
     /// itself that the task goes on.
-    fn with_status(&self, key: &TaskKey, answer: OwnAnswer, now: Instant) -> Result<OwnAnswer, Failure> {
+    pub(super) fn with_status(
+        &self,
+        key: &TaskKey,
+        answer: OwnAnswer,
+        now: Instant,
+    ) -> Result<OwnAnswer, Failure> {
         let Snapshot { phase, word, status, .. } = &answer.snapshot;
         let had_one = |state: Arc<State>| state.snapshot.word.is_some();
         let is_open = *phase == Phase::Live && word.is_none() && *status != StatusCode::ACCEPTED;
@@ -175,9 +219,20 @@ impl Coordinator {
         outdated: bool,
         now: Instant,
     ) -> (FlightResult, Instant) {
-        let status = answer.snapshot.status.as_u16();
         let held = self.store.held(key);
         let state = self.state(book, key, &held, answer);
+        self.stored(key, state, held, outdated, now)
+    }
+
+    fn stored(
+        &self,
+        key: &TaskKey,
+        state: Arc<State>,
+        held: Held,
+        outdated: bool,
+        now: Instant,
+    ) -> (FlightResult, Instant) {
+        let status = state.snapshot.status.as_u16();
         if outdated {
             return (FlightResult::State { state, status, stored: false }, now);
         }
@@ -219,11 +274,23 @@ impl Coordinator {
 
     /// The state of a new answer, first seen when the held states were, with their aliases.
     pub(super) fn state(&self, book: &mut Book, key: &TaskKey, held: &Held, answer: OwnAnswer) -> Arc<State> {
-        let OwnAnswer { mut snapshot, confirmed } = answer;
+        let OwnAnswer { snapshot, confirmed } = answer;
         let (first_seen, mut aliases) = held.history(snapshot.fetched);
         if let Some(ids) = confirmed {
             aliases = aliases.with(&ids);
         }
+        self.planned(book, key, held, snapshot, (first_seen, aliases))
+    }
+
+    /// The state of a snapshot with this history. The pacing looks at it once.
+    pub(super) fn planned(
+        &self,
+        book: &mut Book,
+        key: &TaskKey,
+        held: &Held,
+        mut snapshot: Snapshot,
+        (first_seen, aliases): (Instant, Aliases),
+    ) -> Arc<State> {
         let before = held.newest().map_or(Before::Nothing, |known| known.before());
         let look = Look { route: key.route(), first_seen, before, snapshot: &snapshot };
         let plan = book.looked(key, look, self.budget.per_second(snapshot.fetched));

@@ -5,6 +5,7 @@
 //! - [`flights`] refresh tasks. [`one_off`] sends the requests that are none, [`cancel`] and [`open`], from the
 //!   queue in [`one_offs`]. [`landing`] makes
 //!   sure that each request ends. Each is a tokio task of its own, so a client that disconnects cannot cancel a flight.
+//! - [`together`] has the flights of one replica among several. [`flown`] is what a flight brings home.
 //! - [`ownership`] decides whether an answer is the task's own; [`refusals`] holds what it remembers.
 //! - [`backoff`] delays the next request of a failing task.
 //! - [`counters`], [`overview`], [`survey`] and [`recent_requests`] are for operators.
@@ -15,6 +16,7 @@ mod cancel;
 mod coordinator;
 mod counters;
 mod flights;
+mod flown;
 mod interest;
 mod join;
 mod landing;
@@ -29,6 +31,7 @@ mod refusals;
 mod survey;
 #[cfg(test)]
 mod tests;
+mod together;
 mod waiter;
 
 pub(super) use self::coordinator::{Coordinator, Forecast};

@@ -8,16 +8,17 @@
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Duration, Instant, sleep_until, timeout};
 
 use super::book::Book;
 use super::coordinator::{Coordinator, Forecast};
 use super::one_offs::Kind;
 use crate::core::answer::Reason;
-use crate::core::budget::{Change, Pass, Permit, Position};
+use crate::core::budget::{Change, Cleared, Pass, Permit, Position, Readiness};
 use crate::core::cause::Cause;
 use crate::core::failure::{Failure, Scope};
 use crate::core::grant::Client;
+use crate::core::shared::{self, Clearance, GateNews, Terms};
 use crate::core::task::TaskKey;
 
 /// The result of a one-off request.
@@ -32,6 +33,8 @@ pub(in crate::core) enum OneOffResult<T> {
 pub(super) struct Sent<T> {
     pub(super) coordinator: Arc<Coordinator>,
     pub(super) permit: Permit,
+    /// What the shared tier has cleared, if there is one.
+    pub(super) clearance: Option<Clearance>,
     pub(super) answer: oneshot::Sender<Result<T, Failure>>,
     pub(super) departed: oneshot::Receiver<()>,
 }
@@ -56,8 +59,15 @@ impl Coordinator {
         let coordinator = Arc::clone(self);
         let send = Box::new(move |permit| {
             let lifecycle = coordinator.lifecycle.clone();
-            let sent = Sent { coordinator, permit, answer: landing, departed };
-            lifecycle.spawn_background(cause.during(carry(sent)));
+            let sending = async move {
+                match coordinator.admitted(permit).await {
+                    Ok((permit, clearance)) => {
+                        carry(Sent { coordinator, permit, clearance, answer: landing, departed }).await;
+                    }
+                    Err(failure) => drop(landing.send(Err(failure))),
+                }
+            };
+            lifecycle.spawn_background(cause.during(sending));
         });
         let mut waiting = {
             let now = Instant::now();
@@ -95,6 +105,74 @@ impl Coordinator {
         let Some(permit) = self.budget.acquire(now) else { return false };
         book.one_offs.send_first(permit);
         true
+    }
+
+    /// A permit that the shared tier has cleared, where there is one. Waits for a token at most `patience`.
+    async fn admitted(&self, mut permit: Permit) -> Result<(Permit, Option<Clearance>), Failure> {
+        if self.budget.tier().is_none() {
+            return Ok((permit, None));
+        }
+        let timeout = Some(self.policy.timeout);
+        let terms = Terms { owner: fastrand::u64(..), known: 0, weight: 1, timeout };
+        let by = Instant::now() + self.policy.patience;
+        loop {
+            let (at, change) = match permit.clear(None, terms).await {
+                Cleared::Go(clearance) => return Ok((permit, clearance)),
+                Cleared::Later(at, change) => (at, change),
+                Cleared::Overtaken(_) => (Instant::now(), Change::None),
+                // Only a flight is answered so.
+                Cleared::Newer(_) | Cleared::Leased(_) => return Err(Failure::Unreachable),
+            };
+            let now = Instant::now();
+            self.budget.report(change, now);
+            if at > by {
+                return Err(self.later_because(at, now));
+            }
+            sleep_until(at).await;
+            drop(permit);
+            permit = loop {
+                let now = Instant::now();
+                if let Some(permit) = self.budget.acquire(now) {
+                    break permit;
+                }
+                let soon = now + Duration::from_millis(50);
+                let at = match self.budget.readiness(now) {
+                    Readiness::Now | Readiness::Busy => soon,
+                    Readiness::At(at) => at,
+                };
+                if at > by {
+                    return Err(self.later_because(at, now));
+                }
+                sleep_until(at).await;
+            };
+        }
+    }
+
+    /// Why a request that is no flight cannot be sent before then.
+    fn later_because(&self, at: Instant, now: Instant) -> Failure {
+        match self.budget.gate() {
+            Position::Open => Failure::RateLimited { retry_after: Some(at - now) },
+            Position::Closed { because, .. } | Position::Probing { because } => because,
+        }
+    }
+
+    /// Tells the other replicas what the result of a one-off request means to the gate.
+    pub(super) fn tell_gate(
+        &self,
+        clearance: Option<Clearance>,
+        failure: Option<Failure>,
+        change: Change,
+        now: Instant,
+    ) {
+        let (Some(tier), Some(clearance)) = (self.budget.tier(), clearance) else { return };
+        let gate = self.budget.gate_news(clearance.is_probe, failure, change, now);
+        if gate == GateNews::None {
+            return;
+        }
+        let tier = Arc::clone(tier);
+        self.lifecycle.spawn_background(async move {
+            let _ = tier.land(None, shared::Landing { clearance, state: None, gate }).await;
+        });
     }
 
     /// Settles the pass of a one-off request. An upstream that fails in one may still answer reads, so only a failure of

@@ -12,6 +12,7 @@ use crate::core::budget::{Change, Pass};
 use crate::core::content::{ContentRequest, Opened};
 use crate::core::failure::Failure;
 use crate::core::grant::Grant;
+use crate::core::shared::Clearance;
 use crate::core::task::TaskKey;
 
 impl Coordinator {
@@ -23,10 +24,11 @@ impl Coordinator {
     ) -> OneOffResult<Opened> {
         let key = grant.key().clone();
         let carry = |sent: Sent<Opened>| async move {
-            let Sent { coordinator, permit, answer, departed } = sent;
+            let Sent { coordinator, permit, clearance, answer, departed } = sent;
             let pass = permit.pass();
+            let is_probe = pass.is_probe() || clearance.is_some_and(|clearance| clearance.is_probe);
             let land = |result: Result<Option<Opened>, Failure>| {
-                coordinator.opened(&key, pass, &result);
+                coordinator.opened(&key, pass, clearance, &result);
                 if let Some(result) = result.transpose() {
                     let _ = answer.send(result);
                 }
@@ -37,7 +39,7 @@ impl Coordinator {
                 .of(async move {
                     tokio::select! {
                         opened = opening => opened.map(Some),
-                        _ = departed, if !pass.is_probe() => Ok(None),
+                        _ = departed, if !is_probe => Ok(None),
                     }
                 })
                 .await;
@@ -46,7 +48,13 @@ impl Coordinator {
     }
 
     /// Takes the result of an opening: `None` is that of one whose client has left.
-    fn opened(self: &Arc<Self>, key: &TaskKey, pass: Pass, result: &Result<Option<Opened>, Failure>) {
+    fn opened(
+        self: &Arc<Self>,
+        key: &TaskKey,
+        pass: Pass,
+        clearance: Option<Clearance>,
+        result: &Result<Option<Opened>, Failure>,
+    ) {
         let mut book = self.book();
         let change = match result {
             Ok(None) => Change::None,
@@ -61,6 +69,9 @@ impl Coordinator {
         let now = Instant::now();
         self.dispatch_beside(&mut book, now);
         drop(book);
+        if !matches!(result, Ok(None)) {
+            self.tell_gate(clearance, result.as_ref().err().copied(), change, now);
+        }
         self.budget.report(change, now);
     }
 }

@@ -5,8 +5,6 @@
 //! by confirmed ids or by none is accepted. Other ids are either further names of the task or another task's: a
 //! second answer with the same ids, on a connection that has served nothing else, confirms them.
 
-use tokio::time::Instant;
-
 use super::coordinator::Coordinator;
 use super::refusals::Fault;
 use crate::core::budget::Permit;
@@ -124,7 +122,7 @@ impl Coordinator {
     async fn second(&self, first: &First<'_>) -> Result<Fetched, Failure> {
         // Before the request: if that fails or is cut off, the next flight brings the second answer.
         self.refusals.remember(first.key, Some(&first.ids));
-        let Some(permit) = self.budget.another(Instant::now()) else {
+        let Some(permit) = self.budget.another().await else {
             return Err(self.refuse(first.key, first.status, Fault::Unconfirmed, first.connection));
         };
         self.source.fetch(first.key, permit, Connection::Fresh).await

@@ -155,6 +155,15 @@ impl Picture {
         });
     }
 
+    /// The flight under way does not take place: whoever waits for it waits for the next one.
+    pub fn postpone(&mut self) {
+        self.frames.send_modify(|frame| {
+            if frame.started > frame.landed {
+                frame.started -= 1;
+            }
+        });
+    }
+
     /// Publishes the result of the flight under way.
     pub fn land(&mut self, result: FlightResult) {
         self.frames.send_modify(|frame| {

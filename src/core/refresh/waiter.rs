@@ -6,6 +6,10 @@ use tokio::time::{Instant, sleep_until};
 use super::interest::Interest;
 use super::picture::{FlightResult, Frame};
 
+/// The flight that had started did not take place: the shared tier allows none for now.
+#[derive(Debug)]
+pub(in crate::core) struct Postponed;
+
 /// A client that waits for the result of a flight.
 pub(in crate::core) struct Waiter {
     pub(in crate::core) frames: watch::Receiver<Frame>,
@@ -31,7 +35,13 @@ impl Waiter {
 
     /// The result of the flight; `None` where the flight has not started by `start_by`, the gateway
     /// shuts down, or the task loses its place. A started flight is waited for, because every flight lands. Cancel safe.
-    pub(in crate::core) async fn landing(&mut self, start_by: Instant) -> Option<FlightResult> {
+    ///
+    /// # Errors
+    /// [`Postponed`], after which the caller may wait again.
+    pub(in crate::core) async fn landing(
+        &mut self,
+        start_by: Instant,
+    ) -> Result<Option<FlightResult>, Postponed> {
         let mut patience = std::pin::pin!(sleep_until(start_by));
         // A timer has a cost, and a client whose flight has started needs none.
         let mut is_patient = !self.started();
@@ -39,17 +49,23 @@ impl Waiter {
             {
                 let frame = self.frames.borrow_and_update();
                 if frame.landed >= self.flight {
-                    return frame.result();
+                    return Ok(frame.result());
                 }
                 if frame.closed || frame.evicted {
-                    return None;
+                    return Ok(None);
                 }
+                if !is_patient && frame.started < self.flight {
+                    return Err(Postponed);
+                }
+                is_patient &= frame.started < self.flight;
             }
             tokio::select! {
-                changed = self.frames.changed() => changed.ok()?,
+                changed = self.frames.changed() => if changed.is_err() {
+                    return Ok(None);
+                },
                 () = &mut patience, if is_patient => {
                     if !self.started() {
-                        return None;
+                        return Ok(None);
                     }
                     is_patient = false;
                 }

@@ -306,6 +306,16 @@ impl Schedule {
         }
     }
 
+    /// A key was refreshed without a flight of its own, and is due again at `due`. Lingering interest ends, as with
+    /// [`land`](Self::land).
+    pub fn refreshed(&mut self, key: &TaskKey, due: Instant) {
+        let Some(entry) = self.keys.get(key).filter(|entry| !entry.is_in_flight()) else { return };
+        for client in entry.wants.keys() {
+            self.lines.remove(client, key, entry.due);
+        }
+        self.land(key, due, true);
+    }
+
     /// Makes a key due at `due`, if it was due later. A key that is due already keeps its place.
     pub fn hasten(&mut self, key: &TaskKey, due: Instant) {
         if self.due(key).is_some_and(|known| known > due) {

@@ -171,6 +171,7 @@ impl DashboardData {
             is_stopping: parts.lifecycle.is_stopping(),
             budget: &budget,
             unusable: (parts.unusable)(),
+            alone: (parts.alone)(),
             lag: overview.lag,
             patience: gateway.patience,
             failures: &failures,

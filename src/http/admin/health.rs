@@ -19,6 +19,8 @@ pub(super) struct View<'a> {
     pub(super) budget: &'a Reading,
     /// Why the upstream's answers cannot be used.
     pub(super) unusable: Option<String>,
+    /// Why this replica is alone.
+    pub(super) alone: Option<String>,
     /// The time for which due tasks wait for their refresh.
     pub(super) lag: Duration,
     pub(super) patience: Duration,
@@ -67,6 +69,9 @@ impl Health {
                 return if let Some(reason) = &view.unusable {
                     let advice = format!("{reason}. Known states are still served.");
                     Self { advice: advice.into(), ..say(Bad, "The upstream's answers cannot be used", "") }
+                } else if let Some(reason) = &view.alone {
+                    let advice = format!("{reason}. It shares again by itself as soon as Redis answers.");
+                    Self { advice: advice.into(), ..say(Worry, "This replica is alone", "") }
                 } else if view.lag > view.patience {
                     say(
                         Worry,
@@ -169,6 +174,7 @@ mod tests {
             is_stopping: false,
             budget,
             unusable: None,
+            alone: None,
             lag: Duration::ZERO,
             patience,
             failures: &[],
@@ -206,6 +212,8 @@ mod tests {
         assert_eq!(Health::of(&stopping, now).headline, "Shutting down");
         let odd = View { unusable: Some("the upstream redirects".to_owned()), ..view(&budget) };
         assert_eq!(Health::of(&odd, now).advice, "the upstream redirects. Known states are still served.");
+        let alone = View { alone: Some("Redis is gone".to_owned()), ..view(&budget) };
+        assert_eq!(Health::of(&alone, now).headline, "This replica is alone");
         // What the upstream says is left may be a little less than the settings suppose: nobody has to know.
         budget.effective_per_minute = 799.0;
         assert_eq!(Health::of(&view(&budget), now).headline, "All well");

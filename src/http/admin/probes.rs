@@ -12,7 +12,7 @@ pub(in crate::http) async fn livez() -> Response {
     plain(StatusCode::OK, "alive\n".to_owned())
 }
 
-/// `/readyz`: 503 while draining, else 200. Trouble with the key or the upstream is 200 with each reason on a line,
+/// `/readyz`: 503 while draining, else 200. Trouble with the key, the upstream or the shared tier is 200 with each reason on a line,
 /// because known states are still served, and another instance would have the same trouble.
 pub(super) async fn readyz(State(admin): State<Admin>) -> Response {
     if admin.0.lifecycle.is_stopping() {
@@ -25,6 +25,7 @@ pub(super) async fn readyz(State(admin): State<Admin>) -> Response {
     let reasons: String = closed
         .into_iter()
         .chain((admin.0.unusable)())
+        .chain((admin.0.alone)())
         .map(|reason| format!("degraded: {reason}\n"))
         .collect();
     plain(StatusCode::OK, if reasons.is_empty() { "ready\n".to_owned() } else { reasons })

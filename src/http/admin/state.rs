@@ -24,9 +24,10 @@ pub(super) struct Parts {
     pub(super) started: Instant,
     pub(super) max_bytes: u64,
     pub(super) unusable: Diagnosis,
+    pub(super) alone: Diagnosis,
 }
 
-/// Tells why the upstream's answers cannot be used, if so.
+/// Tells why the upstream's answers cannot be used, or the tier that replicas share, if so.
 pub type Diagnosis = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
 impl Admin {
@@ -37,10 +38,11 @@ impl Admin {
         budget: Budget,
         lifecycle: Lifecycle,
         unusable: Diagnosis,
+        alone: Diagnosis,
     ) -> Self {
         let auth = Auth::new(settings, Arc::clone(&gateway.0.access));
         let (started, max_bytes) = (Instant::now(), settings.cache.max_bytes);
         let board = Board::new();
-        Self(Arc::new(Parts { gateway, budget, lifecycle, auth, board, started, max_bytes, unusable }))
+        Self(Arc::new(Parts { gateway, budget, lifecycle, auth, board, started, max_bytes, unusable, alone }))
     }
 }

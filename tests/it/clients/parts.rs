@@ -30,6 +30,12 @@ pub fn client_command(script: &str, part: Part) -> Option<Command> {
 }
 
 /// Where a program is; `None` where it is not, which is said, and is a failure in CI.
+pub fn redis_path() -> Option<PathBuf> {
+    let found = in_path(&["redis-server", "valkey-server"]).ok_or_else(|| "redis-server".to_owned());
+    there("the tests of tests/it/replicas need", "tests", found)
+}
+
+/// A program that tests of `deploy/` start.
 pub fn program_path(name: &str) -> Option<PathBuf> {
     there("the tests of deploy/ need", "tests", in_path(&[name]).ok_or_else(|| name.to_owned()))
 }

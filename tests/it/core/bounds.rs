@@ -45,7 +45,7 @@ async fn departures_at_every_moment_leave_nothing_behind() {
     let asked = core.ask("x", "c").await;
     core.call("c").panic().await;
     asked.leave().await;
-    core.mirror.purge(&core.key("d"));
+    core.mirror.purge(&core.key("d")).await;
     pass(60.0).await;
     for call in core.calls() {
         call.answer(live("1")).await;
@@ -231,7 +231,7 @@ async fn states_of_watched_tasks_are_held_by_the_store_alone() {
             call.answer(live(&large)).await;
         }
     }
-    core.mirror.purge(&core.key("late"));
+    core.mirror.purge(&core.key("late")).await;
     settle().await;
     for call in core.calls() {
         call.answer(terminal("end")).await;

@@ -55,7 +55,7 @@ async fn nonsense_starves_no_task_and_closes_no_gate() {
             let answer = if is_over { terminal("failed") } else { live("running") };
             call.answer(answer.map(|answer| with_hints(answer, nonsense(number)))).await;
             if is_over {
-                core.mirror.purge(&core.key("t0"));
+                core.mirror.purge(&core.key("t0")).await;
             }
             let gap = looked.insert(id, Instant::now()).unwrap().elapsed().as_secs_f64();
             assert!(gap <= most, "{gap} s between two looks, {most} s are allowed");

@@ -13,6 +13,8 @@ mod opening;
 mod ownership;
 mod plain_get;
 mod refused;
+mod replicas;
+mod shared_memory;
 mod terminal;
 mod test_core;
 mod watching;

@@ -230,7 +230,7 @@ async fn a_closed_gate_admits_no_confirmation() {
 async fn a_purged_task_confirms_its_alias_anew() {
     let core = TestCore::new();
     let _ = confirmed(&core, "path", &["x"]).await;
-    core.mirror.purge(&core.key("path"));
+    core.mirror.purge(&core.key("path")).await;
     assert_eq!(body(&confirmed(&core, "path", &["x"]).await), "second");
     pass(6.0).await;
     let asked = core.ask("c", "path").await;

@@ -48,7 +48,7 @@ async fn a_purged_flight_answers_its_waiters_and_is_not_kept() {
     let core = TestCore::new();
     let before = core.ask("x", "a").await;
     let old = core.call("a");
-    core.mirror.purge(&core.key("a"));
+    core.mirror.purge(&core.key("a")).await;
     let after = core.ask("y", "a").await;
     core.no_call();
     old.answer(terminal("old")).await;
@@ -65,7 +65,7 @@ async fn a_purged_flight_answers_its_waiters_and_is_not_kept() {
 async fn a_purge_makes_a_finished_task_unknown() {
     let core = TestCore::new();
     core.fetch("x", "a", terminal("done")).await.unwrap();
-    core.mirror.purge(&core.key("a"));
+    core.mirror.purge(&core.key("a")).await;
     core.no_call();
     let got = core.fetch("x", "a", live("1")).await;
     assert_eq!(body(&got), "1");
@@ -88,7 +88,7 @@ async fn a_purge_ends_a_tasks_back_off() {
     // Eight seconds; its client's interest lingers.
     pass(1.0).await;
     core.no_call();
-    core.mirror.purge(&core.key("a"));
+    core.mirror.purge(&core.key("a")).await;
     settle().await;
     core.call("a").answer(live("1")).await;
     assert_eq!(body(&core.ask("x", "a").await.got().await), "1");

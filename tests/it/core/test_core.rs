@@ -16,6 +16,7 @@ use taskgate::core::mirror::Mirror;
 use taskgate::core::pacing::{MEMORY, Pacer, Pacing};
 use taskgate::core::policy::Policy;
 use taskgate::core::ports::{Cancelling, Connection, Fetched, Fetching, Opening, Reply, Source};
+use taskgate::core::shared::SharedTier;
 use taskgate::core::snapshot::{Phase, Snapshot};
 use taskgate::core::state::Retention;
 use taskgate::core::task::{Route, Routes, TaskKey};
@@ -33,6 +34,8 @@ pub struct Setup {
     pub rate: Rate,
     pub max_in_flight: usize,
     pub max_bytes: u64,
+    /// What it shares with other cores.
+    pub tier: Option<Arc<dyn SharedTier>>,
 }
 
 impl Default for Setup {
@@ -50,7 +53,7 @@ impl Default for Setup {
         };
         let pacing = Pacing { fresh_for: seconds(2.0), max_interval: seconds(5.0) };
         let rate = Rate { per_minute: 800.0, burst: 20 };
-        Self { policy, pacing, learn: true, rate, max_in_flight: 64, max_bytes: 192 << 20 }
+        Self { policy, pacing, learn: true, rate, max_in_flight: 64, max_bytes: 192 << 20, tier: None }
     }
 }
 
@@ -82,7 +85,10 @@ impl TestCore {
         let mut setup = Setup::default();
         change(&mut setup);
         let lifecycle = Lifecycle::default();
-        let budget = Budget::new(setup.rate, setup.max_in_flight, Instant::now());
+        let mut budget = Budget::new(setup.rate, setup.max_in_flight, Instant::now());
+        if let Some(tier) = setup.tier.clone() {
+            budget = budget.shared(tier);
+        }
         let upstream = Arc::new(Upstream::default());
         let source: Arc<dyn Source> = Arc::<Upstream>::clone(&upstream);
         let routes = ["/v1/tasks/{id}", "/v1/images/{id}"].map(|path| Route::parse(path).unwrap());

@@ -145,7 +145,7 @@ impl Case {
                 if self.calls.iter().any(|(flying, ..)| *flying == id) {
                     self.overtaken.insert(id);
                 }
-                self.core.mirror.purge(&self.core.key(&format!("t{id}")));
+                self.core.mirror.purge(&self.core.key(&format!("t{id}"))).await;
                 settle().await;
             }
             Step::Pass { ticks } => {
