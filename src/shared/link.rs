@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, RedisError, ScriptInvocation, Value};
+use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, ScriptInvocation, Value};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Duration, Instant, timeout};
 
@@ -210,6 +210,9 @@ fn reason(error: &RedisError) -> String {
         Some("WRONGTYPE") => "another program uses the same keys; set another shared.namespace",
         Some("LOADING") => "it is still loading its data",
         Some(code) => return format!("it answers {code}"),
+        None if error.kind() == ErrorKind::AuthenticationFailed => {
+            "user or password in shared.redis_url is wrong"
+        }
         None if error.is_connection_refusal() => {
             "nobody listens there; start it, or correct shared.redis_url"
         }

@@ -103,7 +103,8 @@ impl Pacer {
         let Some(learning) = &self.learning else { return Vec::new() };
         let models = learning.models.iter().map(|model| (model.route, &*model.name, &model.learnt));
         let routes = learning.routes.iter().enumerate().map(|(route, (learnt, _))| (route, "", learnt));
-        let mut busiest: Vec<_> = models.chain(routes).filter(|(_, _, learnt)| learnt.ends >= SHOWN_FROM).collect();
+        let mut busiest: Vec<_> =
+            models.chain(routes).filter(|(_, _, learnt)| learnt.ends >= SHOWN_FROM).collect();
         busiest.sort_by_key(|(_, name, learnt)| (name.is_empty(), std::cmp::Reverse(learnt.ends)));
         busiest.into_iter().take(most).filter_map(|of| learning.curve(of)).collect()
     }
