@@ -93,6 +93,7 @@ impl Mirror {
     }
 
     async fn joined(&self, grant: &Grant) -> Result<Answer, Refusal> {
+        self.coordinator.consult(grant.key()).await;
         let now = Instant::now();
         let patience = self.coordinator.policy.patience;
         let waiter = match self.coordinator.join(grant, patience) {

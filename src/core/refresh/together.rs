@@ -14,7 +14,7 @@ use super::coordinator::Coordinator;
 use super::flown::{Flown, Settled};
 use super::landing::Landing;
 use super::picture::FlightResult;
-use crate::core::budget::{Change, Cleared, Pass, Permit, Position};
+use crate::core::budget::{Change, Cleared, Pass, Permit, Position, Readiness};
 use crate::core::failure::Failure;
 use crate::core::shared::{self, Clearance, GateNews, Kept, Landed, News, SharedState, SharedTier, Terms};
 use crate::core::snapshot::Phase;
@@ -24,8 +24,8 @@ use crate::core::task::TaskKey;
 
 /// News that are looked up at once.
 const LOOKUPS: usize = 32;
-/// The time after which a flight that has had its hint asks again about another one.
-const HINTLESS: Duration = Duration::from_secs(1);
+/// The time after which a flight that waits for another one asks again.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The end of a flight.
 enum End {
@@ -117,8 +117,8 @@ impl Coordinator {
                 Cleared::Later(_, change) => return End::Postponed(change),
                 Cleared::Leased(until) => {
                     has_waited = true;
-                    // The hint comes once.
-                    let again = if hint.is_terminated() { Instant::now() + HINTLESS } else { until };
+                    // The hint comes once, and may be lost with the tier.
+                    let again = Instant::now() + ASK_AGAIN;
                     tokio::select! {
                         Ok(()) = &mut hint, if !hint.is_terminated() => {}
                         () = sleep_until(again.min(until).min(by)) => {}
@@ -278,6 +278,19 @@ impl Coordinator {
             Ok(Kept::State(state)) => self.adopt(&key, state),
             Ok(Kept::Forgotten(sequence)) => self.forgotten(&key, sequence),
             Ok(Kept::Nothing) | Err(shared::Alone) => {}
+        }
+    }
+
+    /// Asks the tier about a task that is not known here and cannot be requested now: what other replicas know of it needs
+    /// no request.
+    pub(in crate::core) async fn consult(&self, key: &TaskKey) {
+        let Some(tier) = self.budget.tier() else { return };
+        if self.store.held(key).newest().is_some() || self.budget.readiness(Instant::now()) == Readiness::Now
+        {
+            return;
+        }
+        if let Ok(Kept::State(state)) = tier.read(key).await {
+            self.adopt(key, state);
         }
     }
 

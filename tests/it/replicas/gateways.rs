@@ -180,6 +180,23 @@ async fn the_task_of_a_replica_that_is_killed_in_mid_flight_is_asked_again() {
 }
 
 #[tokio::test]
+async fn behind_a_closed_gate_a_new_replica_knows_what_the_others_know() {
+    let Some(redis) = RedisServer::start() else { return };
+    let upstream = Upstream::start(|_, request| {
+        if request.contains("done") { done() } else { Reply::new(429, "Retry-After: 60\r\n", "{}") }
+    })
+    .await;
+    let first = replica(&upstream, &redis, &[]).await;
+    assert_eq!(get(first.address, "/v1/tasks/done").await.status, 200);
+    assert_eq!(get(first.address, "/v1/tasks/other").await.status, 429);
+    let second = replica(&upstream, &redis, &[]).await;
+    // It finds the gate closed, and is asked about what it has never seen.
+    assert_eq!(get(second.address, "/v1/tasks/other").await.status, 429);
+    assert_eq!(get(second.address, "/v1/tasks/done").await.status, 200);
+    assert_eq!(upstream.count(), 2);
+}
+
+#[tokio::test]
 async fn an_address_may_name_tls_a_user_a_password_and_a_database() {
     let files = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/tls");
     let file = |name: &str| files.join(name).to_str().unwrap().to_owned();
