@@ -276,12 +276,10 @@ impl Budget {
         }
     }
 
-    /// The effective rate, in requests a second: that of the settings, or of a quota that allows less.
-    pub fn per_second(&self, now: Instant) -> f64 {
-        let ledger = self.ledger();
-        let by_quota = ledger.heeded.as_ref().and_then(|heeded| heeded.effective_per_minute(now));
-        let by_settings = ledger.bucket.effective_per_minute();
-        by_quota.map_or(by_settings, |by_quota| by_quota.min(by_settings)) / 60.0
+    /// The rate that lasts, in requests a second: that of the settings, less what 429s have taken of it. A quota that is
+    /// short until its reset holds requests up meanwhile, but whoever plans further ahead would wait long behind it.
+    pub fn per_second(&self) -> f64 {
+        self.ledger().bucket.effective_per_minute() / 60.0
     }
 
     /// The position of the gate.

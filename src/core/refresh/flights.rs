@@ -293,7 +293,7 @@ impl Coordinator {
     ) -> Arc<State> {
         let before = held.newest().map_or(Before::Nothing, |known| known.before());
         let look = Look { route: key.route(), first_seen, before, snapshot: &snapshot };
-        let plan = book.looked(key, look, self.budget.per_second(snapshot.fetched));
+        let plan = book.looked(key, look, self.budget.per_second());
         // They are learnt, and would only take memory.
         snapshot.hints = None;
         State::new(snapshot, first_seen, aliases, &self.policy.retention, plan)

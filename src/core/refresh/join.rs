@@ -70,7 +70,7 @@ impl Coordinator {
             self.counters.too_many_tasks.add();
             return None;
         }
-        let load = book.load(client, self.budget.per_second(now));
+        let load = book.load(client, self.budget.per_second());
         let is_idle = self.budget.readiness(now) == Readiness::Now && !book.schedule.has_due(now);
         let known = match (held.newest(), asks) {
             (None, _) if is_idle => now,

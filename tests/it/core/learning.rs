@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use taskgate::core::budget::Position;
+use taskgate::core::budget::{Position, Quota};
 use taskgate::core::snapshot::{Hints, Snapshot};
 use tokio::time::Instant;
 
@@ -23,6 +23,38 @@ fn nonsense(number: usize) -> Hints {
         model: Some(format!("invented {number}").into()),
         progress: Some(progress[number % progress.len()]),
     }
+}
+
+/// A plan made in a moment in which little of the quota was left had kept tasks unasked for half an hour.
+#[tokio::test(start_paused = true)]
+async fn a_quota_that_is_short_for_a_moment_puts_no_task_off_for_long() {
+    const TASKS: usize = 20;
+    let core = TestCore::with(|setup| setup.rate.burst = 40);
+    core.budget.heed_quotas(Some(0.8));
+    let mut watches: Vec<_> = (0..TASKS)
+        .map(|task| core.mirror.watch(&core.grant("c", &format!("t{task}")), None).unwrap())
+        .collect();
+    settle().await;
+    let permit = core.budget.acquire(Instant::now()).unwrap();
+    permit.heed(&[Quota { limit: Some(1000.0), remaining: 0.0, resets_in: seconds(5.0) }]);
+    drop(permit);
+    // All of them are answered, and planned, while nothing is left.
+    let calls = core.calls();
+    assert_eq!(calls.len(), TASKS);
+    for call in calls {
+        call.answer(live("running")).await;
+    }
+    pass(5.0).await;
+    let mut again = 0;
+    for _ in 0..150 {
+        pass(0.1).await;
+        for call in core.calls() {
+            again += 1;
+            call.answer(live("running")).await;
+        }
+    }
+    assert!(again >= TASKS, "{again} looks in a quarter of a minute behind the reset");
+    watches.clear();
 }
 
 #[tokio::test(start_paused = true)]
