@@ -140,8 +140,13 @@ pub enum Landed {
 pub enum Kept {
     /// Its newest state.
     State(SharedState),
-    /// It was forgotten, at this sequence number.
-    Forgotten(u64),
+    /// It was forgotten.
+    Forgotten {
+        /// The number at which it was: states of later requests have larger ones.
+        sequence: u64,
+        /// When it was: a state that was fetched without the tier has no number.
+        at: Instant,
+    },
     /// Nothing.
     Nothing,
 }

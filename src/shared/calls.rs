@@ -190,7 +190,11 @@ impl RedisTier {
             self.link.counters.taken.add();
             return Ok(Kept::State(state));
         }
-        Ok(if forgotten > 0 { Kept::Forgotten(forgotten) } else { Kept::Nothing })
+        if forgotten == 0 {
+            return Ok(Kept::Nothing);
+        }
+        // The number is the time, or a little more.
+        Ok(Kept::Forgotten { sequence: forgotten, at: Clock::told(time).then(forgotten) })
     }
 }
 

@@ -155,6 +155,13 @@ impl Picture {
         });
     }
 
+    /// The request of the flight under way is sent only now: it answers also those who asked after the flight was outdated.
+    pub fn set_off(&mut self) {
+        if self.is_outdated() {
+            self.start();
+        }
+    }
+
     /// The flight under way does not take place: whoever waits for it waits for the next one.
     pub fn postpone(&mut self) {
         self.frames.send_modify(|frame| {

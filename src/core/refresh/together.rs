@@ -141,6 +141,9 @@ impl Coordinator {
         by: Instant,
     ) -> End {
         let pass = permit.pass();
+        if let Some(picture) = self.book().pictures.get_mut(key) {
+            picture.set_off();
+        }
         let mut brought = Err(Failure::Unreachable);
         let landing = Landing::new(self, key, |result| brought = result);
         landing
@@ -276,7 +279,7 @@ impl Coordinator {
         }
         match tier.read(&key).await {
             Ok(Kept::State(state)) => self.adopt(&key, state),
-            Ok(Kept::Forgotten(sequence)) => self.forgotten(&key, sequence),
+            Ok(Kept::Forgotten { sequence, at }) => self.forgotten(&key, sequence, at),
             Ok(Kept::Nothing) | Err(shared::Alone) => {}
         }
     }
@@ -316,10 +319,14 @@ impl Coordinator {
         self.nudge();
     }
 
-    /// Another replica has forgotten a task.
-    fn forgotten(&self, key: &TaskKey, sequence: u64) {
+    /// A replica, maybe this one, has forgotten a task.
+    fn forgotten(&self, key: &TaskKey, sequence: u64, at: Instant) {
         let mut book = self.book();
-        if self.store.held(key).newest().is_some_and(|state| state.snapshot.sequence >= sequence) {
+        let is_later = |state: &Arc<State>| match state.snapshot.sequence {
+            0 => state.snapshot.fetched > at,
+            number => number >= sequence,
+        };
+        if self.store.held(key).newest().is_some_and(is_later) {
             return;
         }
         book.forget(&self.store, key, Instant::now());

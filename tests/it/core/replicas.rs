@@ -337,3 +337,42 @@ proptest! {
         play(Rate { per_minute: 120.0, burst: 4 }, history, seed, true)?;
     }
 }
+
+/// A flight that waits for another replica's has sent nothing yet when its task is purged.
+#[test]
+fn a_purge_does_not_outdate_a_request_that_is_sent_after_it() {
+    let ask = |core| Step::Ask { core, client: 0, id: 1 };
+    let history = vec![
+        ask(1),
+        ask(0),
+        Step::Becomes { core: 0, line: Line::Bad },
+        Step::Purge { core: 0, id: 1 },
+        Step::Pass { ticks: 22 },
+        Step::Reply { call: 1, reply: Reply::State(Phase::Terminal) },
+        ask(0),
+        Step::Pass { ticks: 159 },
+        Step::Reply { call: 0, reply: Reply::State(Phase::Live) },
+        ask(0),
+    ];
+    play(Rate { per_minute: 120.0, burst: 4 }, history, 13_692_122_930_040_236_718, true).unwrap();
+}
+
+/// News of a purge come late to a replica that was alone meanwhile, and has fetched the task since.
+#[test]
+fn late_news_of_a_purge_do_not_end_what_was_fetched_after_it() {
+    let history = vec![
+        Step::Becomes { core: 0, line: Line::Dead },
+        Step::Purge { core: 1, id: 1 },
+        Step::Pass { ticks: 10 },
+        Step::Ask { core: 0, client: 0, id: 1 },
+        Step::Pass { ticks: 40 },
+        Step::Reply { call: 0, reply: Reply::State(Phase::Terminal) },
+        Step::Becomes { core: 0, line: Line::Good },
+        Step::Pass { ticks: 100 },
+        Step::Ask { core: 0, client: 0, id: 1 },
+        Step::Pass { ticks: 20 },
+        Step::Reply { call: 0, reply: Reply::State(Phase::Live) },
+        Step::Pass { ticks: 20 },
+    ];
+    play(Rate { per_minute: 120.0, burst: 4 }, history, 1, true).unwrap();
+}

@@ -44,7 +44,7 @@ struct Closed {
 #[derive(Default)]
 struct Task {
     sequence: u64,
-    forgotten: u64,
+    forgotten: Option<(u64, Instant)>,
     state: Option<(SharedState, Instant)>,
 }
 
@@ -212,7 +212,7 @@ impl SharedTier for Way {
             let number = kept.number();
             let is_terminal = state.snapshot.phase == Phase::Terminal;
             let task = kept.tasks.entry(key.path().to_owned()).or_default();
-            if sequence < task.forgotten {
+            if task.forgotten.is_some_and(|(number, _)| sequence < number) {
                 return Landed::Outdated;
             }
             let absorbing = task
@@ -241,7 +241,7 @@ impl SharedTier for Way {
     fn forget<'a>(&'a self, key: &'a TaskKey) -> Calling<'a, ()> {
         Box::pin(self.call(move |kept| {
             let number = kept.number();
-            let task = Task { sequence: number, forgotten: number, state: None };
+            let task = Task { sequence: number, forgotten: Some((number, Instant::now())), state: None };
             kept.tasks.insert(key.path().to_owned(), task);
             kept.tell(key, number);
         }))
@@ -250,8 +250,10 @@ impl SharedTier for Way {
     fn read<'a>(&'a self, key: &'a TaskKey) -> Calling<'a, Kept> {
         Box::pin(self.call(move |kept| match kept.tasks.get(key.path()) {
             Some(Task { state: Some((state, _)), .. }) => Kept::State(state.clone()),
-            Some(task) => Kept::Forgotten(task.forgotten),
-            None => Kept::Nothing,
+            Some(Task { forgotten: Some((sequence, at)), .. }) => {
+                Kept::Forgotten { sequence: *sequence, at: *at }
+            }
+            Some(_) | None => Kept::Nothing,
         }))
     }
 

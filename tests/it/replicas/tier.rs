@@ -153,13 +153,14 @@ async fn what_was_begun_before_a_task_was_forgotten_is_not_kept() {
     let Some(redis) = RedisServer::start() else { return };
     let (a, b) = (replica(&redis, AMPLE).await, replica(&redis, AMPLE).await);
     let task = key("purged");
+    let begun = Instant::now();
     let before = go(&a, Some(&task), terms(1)).await;
     b.forget(&task).await.unwrap();
     assert!(matches!(b.begin(Some(&task), terms(2)).await, Ok(Begun::Leased(_))), "one flight at a time");
     assert!(matches!(land(&a, &task, before, Phase::Terminal, "old").await, Landed::Outdated));
     let after = go(&b, Some(&task), terms(2)).await;
     assert!(
-        matches!(a.read(&task).await, Ok(Kept::Forgotten(at)) if at > before.sequence && at < after.sequence)
+        matches!(a.read(&task).await, Ok(Kept::Forgotten { sequence, at }) if sequence > before.sequence && sequence < after.sequence && at >= begun && at <= Instant::now())
     );
     assert!(matches!(land(&b, &task, after, Phase::Live, "new").await, Landed::Kept));
     assert!(matches!(a.read(&task).await, Ok(Kept::State(kept)) if kept.snapshot.body == "new"));
