@@ -52,6 +52,8 @@ enum Kept {
 pub struct Frame {
     /// The number of flights that have started.
     pub started: u64,
+    /// The number of flights that had started and did not take place.
+    pub postponed: u64,
     /// The number of the last flight that landed.
     pub landed: u64,
     /// The result of that flight.
@@ -167,6 +169,7 @@ impl Picture {
         self.frames.send_modify(|frame| {
             if frame.started > frame.landed {
                 frame.started -= 1;
+                frame.postponed += 1;
             }
         });
     }

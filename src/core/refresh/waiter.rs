@@ -45,6 +45,7 @@ impl Waiter {
         let mut patience = std::pin::pin!(sleep_until(start_by));
         // A timer has a cost, and a client whose flight has started needs none.
         let mut is_patient = !self.started();
+        let mut postponed = self.frames.borrow().postponed;
         loop {
             {
                 let frame = self.frames.borrow_and_update();
@@ -54,21 +55,21 @@ impl Waiter {
                 if frame.closed || frame.evicted {
                     return Ok(None);
                 }
-                if !is_patient && frame.started < self.flight {
+                if is_patient {
+                    postponed = frame.postponed;
+                    is_patient = frame.started < self.flight;
+                } else if frame.postponed != postponed {
+                    // The next one may have started at once, and would be waited for as long again.
                     return Err(Postponed);
                 }
-                is_patient &= frame.started < self.flight;
             }
             tokio::select! {
                 changed = self.frames.changed() => if changed.is_err() {
                     return Ok(None);
                 },
-                () = &mut patience, if is_patient => {
-                    if !self.started() {
-                        return Ok(None);
-                    }
-                    is_patient = false;
-                }
+                () = &mut patience, if is_patient => if !self.started() {
+                    return Ok(None);
+                },
             }
         }
     }
