@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
-use taskgate::core::budget::{Budget, Permit, Rate};
+use taskgate::core::budget::{Budget, Flow, Permit, Rate};
 use taskgate::core::grant::{Client, Grant};
 use taskgate::core::mirror::Mirror;
 use taskgate::core::pacing::{Before, Load, Look, MEMORY, Pacer, Pacing, Plan};
@@ -162,9 +162,9 @@ impl Scene {
     fn pacer(&self, now: Instant) -> Pacer {
         match self.rule {
             Rule::Fixed => Pacer::fixed(self.pacing),
-            Rule::Learned => Pacer::learning(self.pacing, MEMORY, 1000, now),
+            Rule::Learned => Pacer::learning(self.pacing, MEMORY, 1000),
             Rule::Informed => {
-                let mut pacer = Pacer::learning(self.pacing, 1e9, 1000, now);
+                let mut pacer = Pacer::learning(self.pacing, 1e9, 1000);
                 (0..INFORMED).for_each(|number| inform(&mut pacer, &self.workload.task(number), now));
                 pacer
             }
@@ -184,7 +184,12 @@ fn inform(pacer: &mut Pacer, task: &Task, now: Instant) {
         let snapshot = answer(task, age, phase, None, fetched);
         let track = plan.as_mut().and_then(|plan| plan.track.take());
         let before = track.as_deref().map_or(Before::Nothing, |track| Before::Running { track, word });
-        let nobody = |_: &Client| Load { tasks: 1, clients: 1, all_tasks: 1, per_second: 1.0 };
+        let nobody = |_: &Client| Load {
+            tasks: 1,
+            clients: 1,
+            all_tasks: 1,
+            flow: Flow { per_second: 1.0, used: 1.0 },
+        };
         let look = Look { route: 0, first_seen: now, before, snapshot: &snapshot };
         plan = pacer.looked(look, std::iter::empty(), nobody);
         word = Some(if age >= task.queued { "processing" } else { "pending" });

@@ -84,8 +84,7 @@ async fn storm(learns: bool, obedient: f64, seconds: u64) -> Tally {
     let routes = Routes::new(Route::parse("/v1/tasks/{id}").into_iter().collect());
     let source = Arc::clone(&upstream) as _;
     let pacing = Pacing { fresh_for: Duration::from_secs(2), max_interval: Duration::from_secs(5) };
-    let pacer =
-        if learns { Pacer::learning(pacing, MEMORY, CLIENTS as usize, start) } else { Pacer::fixed(pacing) };
+    let pacer = if learns { Pacer::learning(pacing, MEMORY, CLIENTS as usize) } else { Pacer::fixed(pacing) };
     let mirror = Mirror::start(policy(), pacer, routes.clone(), 256 << 20, budget, source, &lifecycle);
     let ideal = f64::from(TASKS) * 60.0 / per_minute;
     let known_from = start + Duration::from_secs_f64(ideal + 10.0);

@@ -242,11 +242,7 @@ fn unread_bytes(settings: &Settings) -> u64 {
 fn pacer(settings: &Settings) -> Pacer {
     let config::Polling { fresh_for, max_interval, learn, max_tasks, .. } = settings.polling;
     let pacing = Pacing { fresh_for, max_interval };
-    if learn {
-        Pacer::learning(pacing, pacing::MEMORY, max_tasks, Instant::now())
-    } else {
-        Pacer::fixed(pacing)
-    }
+    if learn { Pacer::learning(pacing, pacing::MEMORY, max_tasks) } else { Pacer::fixed(pacing) }
 }
 
 fn policy(settings: &Settings) -> Policy {

@@ -18,6 +18,7 @@ pub mod hex;
 pub mod hmac;
 mod holdings;
 pub mod identity;
+mod meter;
 pub mod metric;
 pub mod mirror;
 pub mod pacing;

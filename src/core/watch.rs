@@ -103,8 +103,8 @@ impl Watch {
         }
         loop {
             // After the state that it belongs to.
-            if let Some(estimate) = self.estimate.take() {
-                return WatchEvent::Estimate(estimate.told(Instant::now()));
+            if let Some(told) = self.estimate.take().and_then(|estimate| estimate.told(Instant::now())) {
+                return WatchEvent::Estimate(told);
             }
             if let Some(event) = self.landing() {
                 return event;

@@ -16,8 +16,10 @@ use crate::core::snapshot::Hints;
 const MOST_TEXT: usize = 1024;
 /// An older creation is taken for nonsense.
 const OLDEST: Duration = Duration::from_secs(30 * 86_400);
-/// A larger number of seconds would lie in the year 5138: it is one of milliseconds.
-const MILLISECONDS: f64 = 1e11;
+/// A larger number of seconds would lie in the year 5138: it counts thousandths, or thousandths of these.
+const MOST_SECONDS: f64 = 1e11;
+/// So far ahead of this host's clock that of the upstream may be. A creation that is further in the future is nonsense.
+const AHEAD: Duration = Duration::from_secs(5);
 
 /// The places of the hints in an answer; `None`: there is none.
 #[derive(Debug, Default)]
@@ -75,15 +77,24 @@ fn text(value: &RawValue) -> Option<Cow<'_, str>> {
     }
 }
 
-/// The time since a creation, as seconds or milliseconds since 1970, or as a date (RFC 3339).
+/// The time since a creation, as seconds since 1970, thousandths, millionths or billionths of them, or as a date
+/// (RFC 3339).
 fn age(created: &str, now: SystemTime) -> Option<Duration> {
-    let seconds = if let Ok(number) = created.parse::<f64>() {
-        if number > MILLISECONDS { number / 1000.0 } else { number }
+    let seconds = if let Ok(mut number) = created.parse::<f64>() {
+        for _ in 0..3 {
+            if number > MOST_SECONDS {
+                number /= 1000.0;
+            }
+        }
+        number
     } else {
         created.parse::<Timestamp>().ok()?.as_duration().as_secs_f64()
     };
     let since_1970 = Duration::try_from_secs_f64(seconds).ok()?;
     let now = now.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    if since_1970 > now + AHEAD {
+        return None;
+    }
     Some(now.saturating_sub(since_1970)).filter(|age| *age <= OLDEST)
 }
 
@@ -129,6 +140,8 @@ mod tests {
             (NOW - 90).to_string(),
             format!("{}.0", NOW - 90),
             format!("{}000", NOW - 90),
+            format!("{}000000", NOW - 90),
+            format!("{}000000000", NOW - 90),
             format!("\"{}\"", NOW - 90),
             "\"2026-11-29T23:58:30Z\"".to_owned(),
             "\"2026-11-30T00:58:30+01:00\"".to_owned(),
@@ -140,10 +153,13 @@ mod tests {
 
     #[test]
     fn what_is_odd_is_ignored_or_bounded() {
-        assert_eq!(read(&format!(r#"{{"created":{}}}"#, NOW + 86_400 * 3650)).age, Some(Duration::ZERO));
-        for created in ["0", "-5", "1e999", "null", "true", "{}", "[1]", r#""yesterday""#, r#""""#, "1e308"] {
-            let age = read(&format!(r#"{{"created":{created}}}"#)).age;
-            assert!(age.is_none_or(|age| age == Duration::ZERO), "{created}: {age:?}");
+        let created_at = |at: u64| read(&format!(r#"{{"created":{at}}}"#)).age;
+        assert_eq!(created_at(NOW + 5), Some(Duration::ZERO), "the clocks of hosts differ a little");
+        assert_eq!([NOW + 6, NOW + 3600, NOW + 86_400 * 3650].map(created_at), [None; 3]);
+        for created in
+            ["0", "-5", "1e999", "null", "true", "{}", "[1]", r#""yesterday""#, r#""""#, "1e308", "1e20"]
+        {
+            assert_eq!(read(&format!(r#"{{"created":{created}}}"#)).age, None, "{created}");
         }
         for progress in ["-1", "101", "1e400", "null", r#""half""#, r#""NaN""#, "{}", r#""inf""#] {
             assert_eq!(read(&format!(r#"{{"progress":{progress}}}"#)), Hints::default(), "{progress}");

@@ -104,6 +104,11 @@ impl Bucket {
         left
     }
 
+    /// The time at which the bucket is full, unless tokens are taken. It may lie in the past.
+    pub fn full_at(&self) -> Instant {
+        self.arrival
+    }
+
     /// Empties the bucket: the next token is one interval ahead.
     pub fn empty(&mut self, now: Instant) {
         self.arrival = self.arrival.max(later(now, self.interval().saturating_mul(self.rate.burst)));

@@ -42,7 +42,7 @@ impl Permit {
         match begun {
             Ok(Begun::Go(clearance)) => {
                 self.right = Right::Paid;
-                ledger.sent.add(now);
+                ledger.note_sent(now);
                 // What the tier has paid is not left for a time without it.
                 ledger.part.take(now);
                 Cleared::Go(Some(clearance))
@@ -64,7 +64,7 @@ impl Permit {
                 ledger.divide_part(tier.replicas(), now);
                 if ledger.part.take(now) {
                     self.right = Right::Paid;
-                    ledger.sent.add(now);
+                    ledger.note_sent(now);
                     return Cleared::Go(None);
                 }
                 let until = ledger.part.ready_at(now, 0);

@@ -26,6 +26,7 @@ pub use quota::Quota;
 
 use super::cause;
 use super::failure::{Failure, Scope};
+use super::meter::Meter;
 use super::rolling_counter::RollingCounter;
 use super::shared::{GateNews, SharedTier};
 use super::task::TaskKey;
@@ -86,6 +87,16 @@ pub struct Reading {
     pub sent_a_second: Vec<u64>,
 }
 
+/// Requests a second.
+#[derive(Debug, Clone, Copy)]
+pub struct Flow {
+    /// Those that the budget allows for good: by the settings, less what 429s have taken of them. A quota that is short
+    /// until its reset holds requests up meanwhile, but whoever plans further ahead would wait long behind it.
+    pub per_second: f64,
+    /// Those that were sent of late.
+    pub used: f64,
+}
+
 /// The budget of one API key. A clone is another handle to the same budget.
 #[derive(Clone)]
 pub struct Budget {
@@ -115,6 +126,7 @@ struct Ledger {
     in_flight: usize,
     max_in_flight: usize,
     sent: RollingCounter,
+    meter: Meter,
 }
 
 impl Budget {
@@ -131,6 +143,7 @@ impl Budget {
             in_flight: 0,
             max_in_flight,
             sent: RollingCounter::new(now),
+            meter: Meter::new(now),
         };
         Self { ledger: Arc::new(Mutex::new(ledger)), tier: None }
     }
@@ -161,6 +174,14 @@ impl Budget {
         self.permit(&mut ledger, now)
     }
 
+    /// The time at which all tokens are there, so that one is lost unless it is used. `None`: not now, or not for this
+    /// process alone to say.
+    pub fn spare_at(&self, now: Instant) -> Option<Instant> {
+        let ledger = self.ledger();
+        let is_open = ledger.gate.position() == Position::Open && ledger.in_flight < ledger.max_in_flight;
+        (self.tier.is_none() && is_open).then(|| ledger.full_at(now))
+    }
+
     /// Takes a permit for a second request of a flight, if one is free now and the gate is open: a probe is a
     /// single request, and only the coordinator may begin one.
     pub async fn another(&self) -> Option<Permit> {
@@ -178,7 +199,7 @@ impl Budget {
         let pass = ledger.take(now)?;
         let right = if self.tier.is_some() { Right::Reserved } else { Right::Paid };
         if right == Right::Paid {
-            ledger.sent.add(now);
+            ledger.note_sent(now);
         }
         Some(Permit { budget: self.clone(), pass, right })
     }
@@ -276,10 +297,10 @@ impl Budget {
         }
     }
 
-    /// The rate that lasts, in requests a second: that of the settings, less what 429s have taken of it. A quota that is
-    /// short until its reset holds requests up meanwhile, but whoever plans further ahead would wait long behind it.
-    pub fn per_second(&self) -> f64 {
-        self.ledger().bucket.effective_per_minute() / 60.0
+    /// The flow of requests that lasts.
+    pub fn flow(&self, now: Instant) -> Flow {
+        let ledger = self.ledger();
+        Flow { per_second: ledger.bucket.effective_per_minute() / 60.0, used: ledger.meter.rate(now) }
     }
 
     /// The position of the gate.
@@ -335,6 +356,16 @@ impl Budget {
 }
 
 impl Ledger {
+    fn note_sent(&mut self, now: Instant) {
+        self.sent.add(now);
+        self.meter.note(now);
+    }
+
+    fn full_at(&self, now: Instant) -> Instant {
+        let by_settings = self.bucket.full_at();
+        self.heeded.as_ref().map_or(by_settings, |heeded| by_settings.max(heeded.full_at(now)))
+    }
+
     fn readiness(&self, now: Instant) -> Readiness {
         if self.in_flight >= self.max_in_flight {
             return Readiness::Busy;

@@ -88,6 +88,11 @@ impl Heeded {
         self.bucket(now).map_or(now, |bucket| bucket.ready_at(now, ahead).min(self.resets_at))
     }
 
+    /// The time at which nothing of it is used, unless requests are sent: at its reset at the latest.
+    pub(super) fn full_at(&self, now: Instant) -> Instant {
+        self.bucket(now).map_or(now, |bucket| bucket.full_at().min(self.resets_at))
+    }
+
     /// Counts a request.
     pub(super) fn take(&mut self, now: Instant) {
         if let Some(bucket) = self.bucket.as_mut().filter(|_| now < self.resets_at) {

@@ -3,7 +3,8 @@
 
 use tokio::time::{Duration, Instant};
 
-use super::estimate::{Anchor, Estimate};
+use super::bins;
+use super::estimate::{Estimate, LastTold};
 use super::model_id::ModelId;
 use crate::core::snapshot::Snapshot;
 
@@ -70,7 +71,7 @@ pub struct Track {
     pub(super) planned_by: usize,
     /// When the task is likely to end.
     pub estimate: Option<Estimate>,
-    pub(super) anchor: Option<Anchor>,
+    pub(super) last_told: Option<LastTold>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -95,7 +96,10 @@ impl Track {
             Some(before) => before.head_start,
             None => hints
                 .and_then(|hints| hints.age)
-                .map(|age| (age.as_secs_f64() - seconds(first_seen, now)).clamp(0.0, MOST)),
+                .map(|age| age.as_secs_f64() - seconds(first_seen, now))
+                // A task that old when it is first seen, or a clock that far off, would be counted in the last bin.
+                .filter(|age| *age < bins::start(bins::BINS - 1))
+                .map(|age| age.max(0.0)),
         };
         let has_moved = word.is_some() && snapshot.word.is_some() && word != snapshot.word.as_deref();
         let run_since = before.and_then(|before| before.run_since).or(has_moved.then_some(now));
@@ -108,7 +112,7 @@ impl Track {
             progress: None,
             planned_by: 0,
             estimate: None,
-            anchor: before.and_then(|before| before.anchor),
+            last_told: before.and_then(|before| before.last_told),
         };
         let told = hints.and_then(|hints| hints.progress).map(f64::from);
         track.progress = told.filter(|told| (LEAST_PROGRESS..=100.0).contains(told)).map(|told| {

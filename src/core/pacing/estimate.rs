@@ -6,10 +6,12 @@ use super::hazard::Hazard;
 
 /// The ends that must have been seen before anything is told.
 const ENOUGH_ENDS: u32 = 30;
-/// Within so long …
+/// For so long what was told binds what is told next …
 const STEADY: Duration = Duration::from_secs(60);
-/// … a told time grows at most by this factor.
+/// … which is at most so many times what is left of it.
 const BACKWARDS: f64 = 1.2;
+/// Less is not told apart, in seconds.
+const LEAST: f64 = 1.0;
 
 /// The time that a task is likely to run on.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,11 +26,37 @@ pub struct Estimate {
     pub high: f64,
 }
 
-/// The shortest time that was computed in the last minute, which later ones may exceed by little.
+/// The estimates of a task of which the next one is the continuation.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Anchor {
-    at: Instant,
+pub(super) struct LastTold {
+    /// The one with the earliest end in the last minute.
+    earliest: End,
+    latest: End,
+}
+
+/// The end of a task, as it was told at one moment.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    told: Instant,
+    /// Seconds from then on.
     remaining: f64,
+}
+
+impl End {
+    fn left(&self, now: Instant) -> f64 {
+        self.remaining - now.saturating_duration_since(self.told).as_secs_f64()
+    }
+
+    fn binds(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.told) < STEADY
+    }
+}
+
+impl LastTold {
+    /// The one that binds at present.
+    fn binding(self, now: Instant) -> Option<End> {
+        [self.earliest, self.latest].into_iter().find(|end| end.binds(now))
+    }
 }
 
 /// An estimate as it is told: whole seconds from now.
@@ -43,39 +71,42 @@ pub struct Told {
 }
 
 impl Estimate {
-    /// The estimate for a task whose clock shows `age`, in a unit of `unit` seconds, where `ends` of its kind are known.
-    /// `anchor` is kept for the next one.
+    /// The estimate for a task whose clock shows `age`, in a unit of `unit` seconds, where `found` ends of its kind are
+    /// known. `last` is kept for the next one.
     pub(super) fn of(
         hazard: Hazard<'_>,
-        ends: u32,
-        age: f64,
-        unit: f64,
-        anchor: &mut Option<Anchor>,
+        found: u32,
+        (age, unit): (f64, f64),
+        last: &mut Option<LastTold>,
         now: Instant,
     ) -> Option<Self> {
-        if ends < ENOUGH_ENDS {
+        if found < ENOUGH_ENDS {
             return None;
         }
         let after = |left: f64| hazard.remaining(age, left).map(|wait| wait * unit);
         let (low, median, high) = (after(0.8)?, after(0.5)?, after(0.2)?);
         let is_useful = high - low <= median && high.is_finite();
-        let known = anchor.filter(|anchor| now.saturating_duration_since(anchor.at) < STEADY);
-        let most = known.map_or(f64::INFINITY, |anchor| (anchor.remaining * BACKWARDS).max(1.0));
+        let binding = last.and_then(|last| last.binding(now));
+        let most = binding.map_or(f64::INFINITY, |end| (end.left(now) * BACKWARDS).max(LEAST));
         if !is_useful || low > most {
             return None;
         }
         let remaining = median.min(most);
-        if known.is_none_or(|anchor| remaining <= anchor.remaining) {
-            *anchor = Some(Anchor { at: now, remaining });
-        }
+        let latest = End { told: now, remaining };
+        let earliest = binding.filter(|end| end.left(now) < remaining).unwrap_or(latest);
+        *last = Some(LastTold { earliest, latest });
         Some(Self { at: now, remaining, low, high })
     }
 
-    /// The estimate in whole seconds from `now`.
-    pub fn told(&self, now: Instant) -> Told {
+    /// The estimate in whole seconds from `now`. `None`: the task has lasted longer than was foreseen.
+    pub fn told(&self, now: Instant) -> Option<Told> {
         let passed = now.saturating_duration_since(self.at).as_secs_f64();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at least 0, and finite")]
         let left = |seconds: f64| (seconds - passed).max(0.0).round() as u64;
-        Told { remaining: left(self.remaining), low: left(self.low), high: left(self.high) }
+        (passed < self.high).then(|| Told {
+            remaining: left(self.remaining),
+            low: left(self.low),
+            high: left(self.high),
+        })
     }
 }

@@ -20,11 +20,13 @@ pub(super) struct Table {
     ended: [f32; BINS],
     /// Seconds in which a task ran.
     exposed: [f32; BINS],
+    /// The ends found, forgotten ones included.
+    pub(super) found: u32,
 }
 
 impl Default for Table {
     fn default() -> Self {
-        Self { ended: [0.0; BINS], exposed: [0.0; BINS] }
+        Self { ended: [0.0; BINS], exposed: [0.0; BINS], found: 0 }
     }
 }
 
@@ -60,6 +62,7 @@ impl Table {
             *ended += part;
             *exposed += ran;
         }
+        self.found = self.found.saturating_add(1);
     }
 
     fn rate(&self, bin: usize, parent: f64) -> f64 {

@@ -1,6 +1,6 @@
 //! Owns the learning: what a look teaches, and which wait it leads to.
 
-use tokio::time::{Duration, Instant};
+use tokio::time::Duration;
 
 use super::clocks::{CLOCKS, Kind, Shown, Track};
 use super::curve::Curve;
@@ -48,11 +48,11 @@ impl Payer<'_> {
 
 impl Learning {
     /// Nothing was learnt yet. A model's table remembers about `memory` ends.
-    pub(super) fn new(memory: f32, max_clients: usize, now: Instant) -> Self {
+    pub(super) fn new(memory: f32, max_clients: usize) -> Self {
         Self {
             routes: Vec::new(),
             models: Models::default(),
-            prices: Prices::new(max_clients, now),
+            prices: Prices::new(max_clients),
             forget: 1.0 / memory.max(1.0),
         }
     }
@@ -160,8 +160,8 @@ impl Learning {
         if let Some(Shown { kind, to, unit, .. }) = clocks.get(best).copied().flatten() {
             let in_force = hazard(learnt, route, kind);
             wait = in_force.wait(to, price.cost / unit, most / unit) * unit;
-            let ends = learnt.or(route).map_or(0, |learnt| learnt.ends);
-            track.estimate = Estimate::of(in_force, ends, to, unit, &mut track.anchor, now);
+            let found = learnt.or(route).and_then(|learnt| learnt.table(kind)).map_or(0, |table| table.found);
+            track.estimate = Estimate::of(in_force, found, (to, unit), &mut track.last_told, now);
         }
         let wait = wait.min(most).max(least);
         track.planned_by = best;
@@ -190,7 +190,7 @@ fn note(
     spread: Option<&Spread>,
     forget: f32,
 ) {
-    let Some(table) = learnt.table_mut(kind, is_model) else { return };
+    let Some(table) = learnt.table_mut(kind, is_model, spread.is_some()) else { return };
     match spread {
         Some(spread) => table.ended(spread, forget),
         None => table.survived(from, to),

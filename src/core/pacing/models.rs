@@ -13,6 +13,8 @@ pub const MOST_MODELS: usize = 1000;
 const MOST_SCORE: f64 = 5.0;
 /// The part of a score that is left after another look.
 const SCORE_KEPT: f32 = 0.998;
+/// After so many ends of tasks whose age has another origin, a model's table is begun anew.
+const CHANGED: u8 = 10;
 
 /// The tables of one kind of tasks.
 #[derive(Debug, Default)]
@@ -20,6 +22,8 @@ pub(super) struct Learnt {
     tables: [Option<Box<Table>>; KINDS],
     /// The gain of each clock over the age, in foretelling the looks.
     scores: [f32; CLOCKS],
+    /// The ends in a row whose age had another origin than the table.
+    of_other_origin: u8,
     /// The ends found.
     pub(super) ends: u32,
 }
@@ -52,15 +56,25 @@ impl Learnt {
         self.tables.iter().flatten().map(|table| &**table)
     }
 
-    /// The table to learn in. A model has one origin of age: most do, and the memory is bounded by it.
-    pub(super) fn table_mut(&mut self, kind: Kind, is_model: bool) -> Option<&mut Table> {
+    /// The table to learn in. A model has one origin of age: most do, and the memory is bounded by it. An upstream that
+    /// changes its answers is followed.
+    pub(super) fn table_mut(&mut self, kind: Kind, is_model: bool, is_over: bool) -> Option<&mut Table> {
         let other = match kind {
             Kind::Created => Some(Kind::Seen),
             Kind::Seen => Some(Kind::Created),
             Kind::Run | Kind::Early | Kind::Late => None,
         };
-        if is_model && other.is_some_and(|other| self.table(other).is_some()) {
-            return None;
+        if let Some(other) = other.filter(|_| is_model) {
+            if self.table(other).is_some() {
+                self.of_other_origin += u8::from(is_over);
+                if self.of_other_origin < CHANGED {
+                    return None;
+                }
+                self.tables[other as usize] = None;
+            }
+            if is_over {
+                self.of_other_origin = 0;
+            }
         }
         self.tables.get_mut(kind as usize).map(|table| &mut **table.get_or_insert_default())
     }

@@ -37,8 +37,8 @@ impl Pacer {
 
     /// A pacer that learns. A model's table remembers about `memory` ends ([`MEMORY`]), and the prices of at most
     /// `max_clients` clients are remembered.
-    pub fn learning(pacing: Pacing, memory: f32, max_clients: usize, now: Instant) -> Self {
-        let learning = Learning::new(memory, max_clients, now);
+    pub fn learning(pacing: Pacing, memory: f32, max_clients: usize) -> Self {
+        let learning = Learning::new(memory, max_clients);
         Self { pacing, learning: Some(learning) }
     }
 
@@ -55,7 +55,6 @@ impl Pacer {
             let interval = self.pacing.interval(now.saturating_duration_since(look.first_seen));
             return is_live.then_some(Plan { wait: interval, fresh_for: interval, track: None });
         };
-        learning.prices.spent(now);
         let mut payer = Payer::ANYBODY;
         for client in clients.take(COMPARED) {
             learning.prices.looked(client, now);
@@ -100,7 +99,7 @@ impl Pacer {
 
     /// The curves of the models with the most ends, at most so many.
     pub fn curves(&self, most: usize) -> Vec<Curve> {
-        let Some(learning) = &self.learning else { return Vec::new() };
+        let Some(learning) = self.learning.as_ref().filter(|_| most > 0) else { return Vec::new() };
         let models = learning.models.iter().map(|model| (model.route, &*model.name, &model.learnt));
         let routes = learning.routes.iter().enumerate().map(|(route, (learnt, _))| (route, "", learnt));
         let mut busiest: Vec<_> =

@@ -8,7 +8,9 @@ use std::collections::HashMap;
 
 use tokio::time::{Duration, Instant};
 
+use crate::core::budget::Flow;
 use crate::core::grant::Client;
+use crate::core::meter::Meter;
 
 /// The least price: a request for less delay is worth nothing to a person, in seconds.
 const LEAST: f64 = 0.05;
@@ -21,10 +23,10 @@ const GAIN: f64 = 0.02;
 const MOST_STEP: f64 = 0.2;
 /// The ends a second of one task, halved, that are supposed of a client of which nothing is known: tasks of a minute.
 const FIRST_FACTOR: f64 = 0.5 / 60.0;
-/// The time over which rates are measured, in seconds.
-const MEMORY: f64 = 30.0;
-/// A client without a look for so long is forgotten when there is no room.
+/// A client without a look for so long is forgotten when there is no room …
 const FORGOTTEN: Duration = Duration::from_secs(120);
+/// … which is looked for no more often than this: the search goes through all clients.
+const SEARCHED: Duration = Duration::from_secs(10);
 
 /// The load of one client, and of all.
 #[derive(Debug, Clone, Copy)]
@@ -35,8 +37,8 @@ pub struct Load {
     pub clients: usize,
     /// The tasks that any client wants.
     pub all_tasks: usize,
-    /// Requests a second that the budget allows.
-    pub per_second: f64,
+    /// The budget.
+    pub flow: Flow,
 }
 
 impl Load {
@@ -53,8 +55,8 @@ impl Load {
 pub(super) struct Prices {
     clients: HashMap<Client, Account>,
     most: usize,
-    /// Looks for any client.
-    all: Meter,
+    /// When room was looked for last.
+    searched: Option<Instant>,
 }
 
 /// The account of one client.
@@ -87,13 +89,8 @@ impl Price {
 
 impl Prices {
     /// Remembers at most so many clients.
-    pub(super) fn new(most: usize, now: Instant) -> Self {
-        Self { clients: HashMap::new(), most, all: Meter::new(now) }
-    }
-
-    /// Notes a request, whoever it is for.
-    pub(super) fn spent(&mut self, now: Instant) {
-        self.all.note(now);
+    pub(super) fn new(most: usize) -> Self {
+        Self { clients: HashMap::new(), most, searched: None }
     }
 
     /// Notes a look at a task that this client wants.
@@ -102,7 +99,9 @@ impl Prices {
             account.looks.note(now);
             return;
         }
-        if self.clients.len() >= self.most {
+        let may_search = self.searched.is_none_or(|searched| now >= searched + SEARCHED);
+        if self.clients.len() >= self.most && may_search {
+            self.searched = Some(now);
             self.clients.retain(|_, account| now.saturating_duration_since(account.looks.last) < FORGOTTEN);
         }
         if self.clients.len() < self.most {
@@ -117,7 +116,7 @@ impl Prices {
         let account = self.clients.get(client);
         let factor = account.map_or(FIRST_FACTOR, |account| account.factor);
         let used = account.map_or(0.0, |account| account.looks.rate(now));
-        let interval = interval(load, used, self.all.rate(now));
+        let interval = interval(load, used);
         Price { interval, cost: (factor * interval * interval).max(LEAST) }
     }
 
@@ -138,41 +137,11 @@ impl Prices {
 
 /// The mean interval that a client's part of the budget allows: an equal part of it, or what its tasks use now together
 /// with what nobody uses, if that is more.
-fn interval(load: Load, used: f64, used_by_all: f64) -> f64 {
-    let Load { tasks, clients, all_tasks, per_second } = load;
-    let per_second = per_second.max(1e-6);
+fn interval(load: Load, used: f64) -> f64 {
+    let Load { tasks, clients, all_tasks, flow } = load;
+    let per_second = flow.per_second.max(1e-6);
     let turns = clients.min(all_tasks).max(1) as f64;
-    let unused = (per_second - used_by_all).max(0.0);
+    let unused = (per_second - flow.used).max(0.0);
     let part = (per_second / turns).max(used + unused).min(per_second);
     (tasks.max(1) as f64 / part).max(1e-3)
-}
-
-/// A rate of events, over the last half a minute or so.
-#[derive(Debug)]
-struct Meter {
-    /// Events a second at `last`.
-    rate: f64,
-    began: Instant,
-    last: Instant,
-}
-
-impl Meter {
-    fn new(now: Instant) -> Self {
-        Self { rate: 0.0, began: now, last: now }
-    }
-
-    fn note(&mut self, now: Instant) {
-        self.rate = self.decayed(now) + 1.0 / MEMORY;
-        self.last = self.last.max(now);
-    }
-
-    fn rate(&self, now: Instant) -> f64 {
-        // A young meter has seen less than its memory holds.
-        let seen = -(-now.saturating_duration_since(self.began).as_secs_f64() / MEMORY).exp_m1();
-        self.decayed(now) / seen.max(0.05)
-    }
-
-    fn decayed(&self, now: Instant) -> f64 {
-        self.rate * (-now.saturating_duration_since(self.last).as_secs_f64() / MEMORY).exp()
-    }
 }

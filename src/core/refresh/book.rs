@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::backoff::Backoff;
 use super::one_offs::OneOffs;
 use super::picture::{FlightResult, Picture};
+use crate::core::budget::Flow;
 use crate::core::failure::Failure;
 use crate::core::grant::Client;
 use crate::core::pacing::{Load, Look, Pacer, Plan};
@@ -60,15 +61,15 @@ impl Book {
         }
     }
 
-    /// The load of a client, on a budget of so many requests a second.
-    pub(super) fn load(&self, client: &Client, per_second: f64) -> Load {
-        load(&self.schedule, client, per_second)
+    /// The load of a client, on a budget with this flow.
+    pub(super) fn load(&self, client: &Client, flow: Flow) -> Load {
+        load(&self.schedule, client, flow)
     }
 
     /// Notes a look, and plans the next one if the task is live.
-    pub(super) fn looked(&mut self, key: &TaskKey, look: Look<'_>, per_second: f64) -> Option<Plan> {
+    pub(super) fn looked(&mut self, key: &TaskKey, look: Look<'_>, flow: Flow) -> Option<Plan> {
         let Self { schedule, pacer, .. } = self;
-        pacer.looked(look, schedule.clients_of(key), |client| load(schedule, client, per_second))
+        pacer.looked(look, schedule.clients_of(key), |client| load(schedule, client, flow))
     }
 
     /// Ends the lingering interest whose time is over.
@@ -146,7 +147,7 @@ impl Book {
     }
 }
 
-fn load(schedule: &Schedule, client: &Client, per_second: f64) -> Load {
+fn load(schedule: &Schedule, client: &Client, flow: Flow) -> Load {
     let (tasks, clients, all_tasks) = (schedule.tasks_of(client), schedule.clients(), schedule.len());
-    Load { tasks, clients, all_tasks, per_second }
+    Load { tasks, clients, all_tasks, flow }
 }

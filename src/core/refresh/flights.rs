@@ -72,18 +72,13 @@ impl Coordinator {
                 let since = book.opened.map_or(since, |opened| opened.max(since));
                 self.set_lag(now.saturating_duration_since(since));
             }
-            let mut cause = Cause::default();
-            if let Some(picture) = book.pictures.get_mut(&key) {
-                picture.start();
-                cause = picture.take_cause();
-            }
-            book.one_offs.flight_started();
-            self.fly(book, key, permit, cause, now);
+            self.fly(book, key, permit, now);
         }
         let due = book.schedule.next_due(now);
         if book.one_offs.is_empty() && due.is_none_or(|due| due > now) {
             self.set_lag(Duration::ZERO);
-            return due;
+            let early = self.send_early(book, now);
+            return due.into_iter().chain(early).min();
         }
         match self.budget.readiness(now) {
             Readiness::Now => Some(now + Duration::from_millis(1)),
@@ -93,7 +88,27 @@ impl Coordinator {
         }
     }
 
-    fn fly(self: &Arc<Self>, book: &mut Book, key: TaskKey, permit: Permit, cause: Cause, now: Instant) {
+    /// Starts flights of keys that may come early, with tokens that would be lost. Returns the time of the next one.
+    fn send_early(self: &Arc<Self>, book: &mut Book, now: Instant) -> Option<Instant> {
+        loop {
+            let next = book.schedule.next_early()?.max(self.budget.spare_at(now)?);
+            if next > now {
+                return Some(next);
+            }
+            let key = book.schedule.first_early(now)?;
+            let permit = self.budget.acquire(now)?;
+            book.schedule.start_early(&key);
+            self.fly(book, key, permit, now);
+        }
+    }
+
+    fn fly(self: &Arc<Self>, book: &mut Book, key: TaskKey, permit: Permit, now: Instant) {
+        let mut cause = Cause::default();
+        if let Some(picture) = book.pictures.get_mut(&key) {
+            picture.start();
+            cause = picture.take_cause();
+        }
+        book.one_offs.flight_started();
         let coordinator = Arc::clone(self);
         // In the background: a drain waits for clients, not for refreshes that no client wants any more.
         if let Some(tier) = self.budget.tier() {
@@ -183,6 +198,9 @@ impl Coordinator {
             }
         }
         book.schedule.land(key, due, refreshed);
+        if let FlightResult::State { state, stored: true, .. } = &outcome {
+            book.schedule.allow_early(key, state.fresh_until);
+        }
         if let Some(picture) = book.pictures.get_mut(key) {
             picture.land(outcome);
         }
@@ -293,7 +311,8 @@ impl Coordinator {
     ) -> Arc<State> {
         let before = held.newest().map_or(Before::Nothing, |known| known.before());
         let look = Look { route: key.route(), first_seen, before, snapshot: &snapshot };
-        let plan = book.looked(key, look, self.budget.per_second());
+        let now = snapshot.fetched;
+        let plan = book.looked(key, look, self.budget.flow(now));
         // They are learnt, and would only take memory.
         snapshot.hints = None;
         State::new(snapshot, first_seen, aliases, &self.policy.retention, plan)

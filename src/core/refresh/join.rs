@@ -70,9 +70,9 @@ impl Coordinator {
             self.counters.too_many_tasks.add();
             return None;
         }
-        let load = book.load(client, self.budget.per_second());
+        let load = book.load(client, self.budget.flow(now));
         let is_idle = self.budget.readiness(now) == Readiness::Now && !book.schedule.has_due(now);
-        let known = match (held.newest(), asks) {
+        let planned = match (held.newest(), asks) {
             (None, _) if is_idle => now,
             (None, _) => now + book.pacer.first_wait(key.route(), client, load.with_one_more(), now),
             (Some(state), Asks::ToWatch) => state.due,
@@ -81,11 +81,14 @@ impl Coordinator {
             (Some(state), Asks::ForAnAnswer { .. }) if book.pacer.is_short(client, load, now) => state.due,
             (Some(state), Asks::ForAnAnswer { .. }) => state.fresh_until,
         };
-        let barred = book.backoffs.get(key).map_or(known, |backoff| backoff.until);
-        let due = known.max(barred);
+        let barred = book.backoffs.get(key).map(|backoff| backoff.until);
+        let due = barred.map_or(planned, |until| planned.max(until));
         let number = book.schedule.want(key, client, due, now);
         // A key with other interest may be due when a state expires that the store has lost meanwhile.
         book.schedule.hasten(key, due);
+        if !collapsed && barred.is_none() {
+            book.schedule.allow_early(key, held.newest().map_or(now, |state| state.fresh_until));
+        }
         let closed = book.closed;
         let picture = book.pictures.entry(key.clone()).or_insert_with(Picture::new);
         picture.ask();

@@ -309,11 +309,12 @@ impl Coordinator {
         let state = self.shared_state(&mut book, key, &held, shared);
         let Put::Stored = self.store.put(key, &state, held, now) else { return };
         book.backoffs.invalidate(key);
-        let (status, due) = (state.snapshot.status.as_u16(), state.due);
+        let (status, due, early) = (state.snapshot.status.as_u16(), state.due, state.fresh_until);
         if let Some(picture) = book.pictures.get_mut(key) {
             picture.publish(FlightResult::State { state, status, stored: true });
         }
         book.schedule.refreshed(key, due);
+        book.schedule.allow_early(key, early);
         book.drop_unwanted(key);
         drop(book);
         self.nudge();

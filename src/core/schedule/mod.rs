@@ -8,9 +8,12 @@
 //! A client whose turns have as many keys in flight as there are places left waits for a landing ([`InFlight`]):
 //! keys that an upstream leaves without an answer cannot take the places of other clients.
 //!
+//! Where no key is due and a token would be lost, a key may come early ([`Early`]).
+//!
 //! The schedule is a plain state machine: time is an argument, and it knows no runtime, no locks and no
 //! tokens.
 
+mod early;
 mod in_flight;
 mod lines;
 #[cfg(test)]
@@ -20,6 +23,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tokio::time::Instant;
 
+use self::early::Early;
 use self::in_flight::InFlight;
 use self::lines::Lines;
 use super::grant::Client;
@@ -31,6 +35,7 @@ use super::task::{ByKey, TaskKey};
 pub struct Schedule {
     keys: HashMap<TaskKey, Entry, ByKey>,
     lines: Lines,
+    early: Early,
     in_flight: InFlight,
     holdings: Holdings<TaskKey>,
     /// The lingering interest, by the time at which it ends.
@@ -72,6 +77,7 @@ impl Schedule {
         Self {
             keys: HashMap::default(),
             lines: Lines::default(),
+            early: Early::default(),
             in_flight: InFlight::new(max_in_flight),
             holdings: Holdings::default(),
             lingering: BTreeSet::new(),
@@ -216,6 +222,7 @@ impl Schedule {
 
     fn evict(&mut self, key: &TaskKey) {
         let Some(entry) = self.keys.remove(key) else { return };
+        self.early.remove(key);
         for (client, want) in entry.wants {
             self.lines.remove(&client, key, entry.due);
             self.holdings.remove(&client, want.number);
@@ -260,20 +267,60 @@ impl Schedule {
     /// it waited.
     pub fn start(&mut self, now: Instant) -> Option<(TaskKey, Instant)> {
         let (client, key) = self.lines.next(now)?;
-        let mut waited = now;
-        self.in_flight.start(&client);
-        if let Some(entry) = self.keys.get_mut(&key) {
-            waited = entry.due.max(entry.wanted);
-            entry.started_for = Some(client);
-            for client in entry.wants.keys() {
-                self.lines.remove(client, &key, entry.due);
-            }
-        }
+        let waited = self.fly(&key, client).unwrap_or(now);
         self.lines.finish_turn(now);
+        self.bar_full();
+        Some((key, waited))
+    }
+
+    /// Lets a key that waits until it is due come from `from` on, where a token would be lost.
+    pub fn allow_early(&mut self, key: &TaskKey, from: Instant) {
+        if self.keys.get(key).is_some_and(|entry| !entry.is_in_flight() && entry.due > from) {
+            self.early.insert(key, from);
+        }
+    }
+
+    /// The time from which a key may come early.
+    pub fn next_early(&self) -> Option<Instant> {
+        self.early.first()
+    }
+
+    /// The key that may come early for the longest time.
+    pub fn first_early(&self, now: Instant) -> Option<TaskKey> {
+        // The search is made under a lock.
+        const LOOKED_AT: usize = 16;
+        let mut may_come = self.early.until(now).take(LOOKED_AT);
+        may_come.find(|key| self.payer(key).is_some()).cloned()
+    }
+
+    /// Takes a key before it is due, which is in flight from now on.
+    pub fn start_early(&mut self, key: &TaskKey) {
+        let Some(client) = self.payer(key).cloned() else { return };
+        self.fly(key, client);
+        self.bar_full();
+    }
+
+    /// A client that may start a key which it wants.
+    fn payer(&self, key: &TaskKey) -> Option<&Client> {
+        self.keys.get(key)?.wants.keys().find(|client| !self.in_flight.is_full(client))
+    }
+
+    /// Notes that a key is in flight for a client. Returns the time since which it waited.
+    fn fly(&mut self, key: &TaskKey, client: Client) -> Option<Instant> {
+        self.early.remove(key);
+        self.in_flight.start(&client);
+        let entry = self.keys.get_mut(key)?;
+        entry.started_for = Some(client);
+        for client in entry.wants.keys() {
+            self.lines.remove(client, key, entry.due);
+        }
+        Some(entry.due.max(entry.wanted))
+    }
+
+    fn bar_full(&mut self) {
         for client in self.in_flight.full() {
             self.lines.bar(client);
         }
-        Some((key, waited))
     }
 
     /// Ends the flight of a key, which is due again at `due`. Lingering interest ends with its refresh,
@@ -313,6 +360,7 @@ impl Schedule {
         for client in entry.wants.keys() {
             self.lines.remove(client, key, entry.due);
         }
+        self.early.remove(key);
         self.land(key, due, true);
     }
 
@@ -395,6 +443,7 @@ impl Schedule {
         // A flight is never cancelled; its landing removes the key.
         if entry.wants.is_empty() && !entry.is_in_flight() {
             self.keys.remove(key);
+            self.early.remove(key);
         }
     }
 }

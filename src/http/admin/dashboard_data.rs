@@ -311,7 +311,10 @@ impl TaskData {
             },
             watchers: row.watchers,
             trouble: row.trouble.map(word),
-            ends_in_s: state.and_then(State::estimate).map(|estimate| estimate.told(now).remaining),
+            ends_in_s: state
+                .and_then(State::estimate)
+                .and_then(|known| known.told(now))
+                .map(|told| told.remaining),
         }
     }
 }

@@ -56,7 +56,7 @@ pub(in crate::http) fn answer(
     headers.insert(header::CACHE_CONTROL, cache_control(snapshot.phase));
     if let Some(seconds) = answer.retry_after.filter(|_| snapshot.phase == Phase::Live) {
         headers.insert(header::RETRY_AFTER, seconds.into());
-        if let Some(value) = state.estimate().and_then(|known| estimate::header(known.told(now))) {
+        if let Some(value) = state.estimate().and_then(|known| known.told(now)).and_then(estimate::header) {
             headers.insert(TASKGATE_ESTIMATE, value);
         }
     }

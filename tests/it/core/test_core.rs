@@ -60,7 +60,7 @@ impl Default for Setup {
 impl Setup {
     pub fn pacer(&self) -> Pacer {
         if self.learn {
-            Pacer::learning(self.pacing, MEMORY, self.policy.max_tasks, Instant::now())
+            Pacer::learning(self.pacing, MEMORY, self.policy.max_tasks)
         } else {
             Pacer::fixed(self.pacing)
         }

@@ -17,6 +17,8 @@ enum Step {
     Start,
     Land { key: u8, due_in: u8, refreshed: bool },
     Hasten { key: u8, due_in: u8 },
+    AllowEarly { key: u8, in_seconds: u8 },
+    StartEarly,
     Pass { seconds: u8 },
 }
 
@@ -30,7 +32,9 @@ fn step() -> impl Strategy<Value = Step> {
         5 => Just(Step::Start),
         4 => (key.clone(), 0..5_u8, any::<bool>())
             .prop_map(|(key, due_in, refreshed)| Step::Land { key, due_in, refreshed }),
-        1 => (key, 0..5_u8).prop_map(|(key, due_in)| Step::Hasten { key, due_in }),
+        1 => (key.clone(), 0..5_u8).prop_map(|(key, due_in)| Step::Hasten { key, due_in }),
+        3 => (key, 0..3_u8).prop_map(|(key, in_seconds)| Step::AllowEarly { key, in_seconds }),
+        3 => Just(Step::StartEarly),
         2 => (1..4_u8).prop_map(|seconds| Step::Pass { seconds }),
     ]
 }
@@ -43,6 +47,8 @@ struct Naive {
     wants: BTreeMap<(u8, u8), (usize, Option<i64>)>,
     due: BTreeMap<u8, i64>,
     flying: BTreeSet<u8>,
+    /// The keys that may come early, and from when on.
+    early: BTreeMap<u8, i64>,
     /// The due keys of each line, by key and client, with the turns that each may have to wait for.
     waits: BTreeMap<(u8, u8), Wait>,
 }
@@ -89,6 +95,8 @@ impl Naive {
         self.wants.retain(|_, (held, lingers)| *held > 0 || lingers.is_some());
         let (wants, flying) = (&self.wants, &self.flying);
         self.due.retain(|key, _| flying.contains(key) || wants.keys().any(|(wanted, _)| wanted == key));
+        let due = &self.due;
+        self.early.retain(|key, _| due.contains_key(key) && !flying.contains(key));
     }
 
     /// Updates the waits: those that began, those that ended, and the clients that had a due key meanwhile.
@@ -176,6 +184,14 @@ impl Pair {
                 *before = due.min(*before);
                 self.naive.note_newcomer(key);
             }
+            Step::AllowEarly { key, in_seconds } => {
+                let from = now + i64::from(in_seconds);
+                self.bench.schedule.allow_early(&self.key(key), self.at(from));
+                if self.naive.due.get(&key).is_some_and(|due| *due > from) && !self.naive.is_flying(key) {
+                    self.naive.early.insert(key, from);
+                }
+            }
+            Step::StartEarly => self.start_early()?,
             Step::Pass { seconds } => {
                 self.naive.now += i64::from(seconds);
                 let now = self.naive.now;
@@ -209,6 +225,23 @@ impl Pair {
         Ok(())
     }
 
+    /// As the driver does, only where no key is due.
+    fn start_early(&mut self) -> Result<(), TestCaseError> {
+        let now = self.naive.now;
+        if (0..CLIENTS).any(|client| !self.naive.due_line(client).is_empty()) {
+            return Ok(());
+        }
+        let expected = self.naive.early.iter().map(|(key, from)| (*from, *key)).min();
+        let expected = expected.filter(|(from, _)| *from <= now).map(|(_, key)| key);
+        let first = self.bench.schedule.first_early(self.at(now));
+        prop_assert_eq!(first.clone(), expected.map(|key| self.key(key)));
+        if let (Some(first), Some(key)) = (first, expected) {
+            self.bench.schedule.start_early(&first);
+            self.naive.flying.insert(key);
+        }
+        Ok(())
+    }
+
     fn compare(&mut self) -> Result<(), TestCaseError> {
         let now = self.at(self.naive.now);
         let schedule = &mut self.bench.schedule;
@@ -218,6 +251,8 @@ impl Pair {
         let next = schedule.next_due(now);
         let expected = self.naive.next_due().map(|due| self.bench.at(due).max(now));
         prop_assert_eq!(next, expected);
+        let next = self.bench.schedule.next_early();
+        prop_assert_eq!(next, self.naive.early.values().min().map(|from| self.at(*from)));
         for key in 0..KEYS {
             let name = self.key(key);
             prop_assert_eq!(self.bench.schedule.in_flight(&name), self.naive.is_flying(key));
@@ -250,6 +285,7 @@ impl Pair {
             prop_assert!(place < line * clients.min(order.len()), "{key} after {place} in {order:?}");
         }
         self.naive.flying.extend(order);
+        self.naive.forget_the_unwanted();
         self.compare()
     }
 
