@@ -11,6 +11,11 @@ use crate::support::{Events, QUICK, Reply, Seen, Upstream, gateway, get, get_wit
 /// An upstream on which tasks of the model `m` end at an age of 100 s: those whose ids begin with `o` at the second look,
 /// and a `y` is 60 s old. Those of the model `n` are like them, and none of them ends.
 async fn upstream() -> Upstream {
+    upstream_saying(|model, created| format!(r#""model":"{model}","created":{created}"#)).await
+}
+
+/// The same, with other members for the model and the creation.
+async fn upstream_saying(hints: impl Fn(&str, u64) -> String + Send + Sync + 'static) -> Upstream {
     let seen = Mutex::new(HashSet::new());
     Upstream::start(move |_, request| {
         let id = request.split(' ').nth(1).unwrap().rsplit('/').next().unwrap().to_owned();
@@ -20,7 +25,7 @@ async fn upstream() -> Upstream {
         let model = if id.starts_with('n') { "n" } else { "m" };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let created = now - if is_old { 100 } else { 60 };
-        Reply::json(&format!(r#"{{"id":"{id}","status":"{status}","model":"{model}","created":{created}}}"#))
+        Reply::json(&format!(r#"{{"id":"{id}","status":"{status}",{}}}"#, hints(model, created)))
     })
     .await
 }
@@ -99,15 +104,18 @@ async fn what_is_over_or_unknown_or_not_learnt_has_no_estimate() {
 
 #[tokio::test]
 async fn the_places_of_the_hints_are_settings() {
-    let upstream = upstream().await;
-    let without = [QUICK, &[("upstream.created_pointer", "")]].concat();
-    let gateway = gateway(&upstream, &without).await;
-    learn(gateway.address).await;
+    let upstream =
+        upstream_saying(|model, created| format!(r#""about":{{"engine":"{model}","made":{created}}}"#)).await;
+    let remaining = async |settings: &[(&str, &str)]| {
+        let gateway = gateway(&upstream, &[QUICK, settings].concat()).await;
+        learn(gateway.address).await;
+        let answer = get(gateway.address, "/v1/tasks/y1").await;
+        answer.header("taskgate-estimate").and_then(|told| told.split(['=', ';']).nth(1)?.parse::<u64>().ok())
+    };
+    let places = [("upstream.created_pointer", "/about/made"), ("upstream.model_pointer", "/about/engine")];
+    assert!(remaining(&places).await.is_some_and(|remaining| (20..=60).contains(&remaining)));
     // By their age since they were first seen, all tasks end at once: nothing is told of one that goes on.
-    let answer = get(gateway.address, "/v1/tasks/y1").await;
-    let told = answer.header("taskgate-estimate");
-    let remaining = told.and_then(|told| told.split(['=', ';']).nth(1)?.parse::<u64>().ok());
-    assert!(remaining.is_none_or(|remaining| remaining < 10), "{remaining:?}");
+    assert!(remaining(&[]).await.is_none_or(|remaining| remaining < 10));
 }
 
 #[tokio::test]

@@ -150,10 +150,10 @@ impl Learning {
         let best = guide.map_or(0, |guide| guide.best(&clocks));
         let price = payer.price;
         let longest = pacing.max_interval.as_secs_f64();
-        let most = if price.is_least() {
-            longest
-        } else {
+        let most = if price.is_short(pacing.max_interval) {
             (MOST_INTERVALS * price.interval).min(LONGEST).max(longest)
+        } else {
+            longest
         };
         let least = pacing.fresh_for.as_secs_f64();
         let mut wait = most;

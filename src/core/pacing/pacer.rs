@@ -85,10 +85,10 @@ impl Pacer {
         Duration::from_secs_f64(hazard(None, learnt, kind).wait(0.0, price.cost, most))
     }
 
-    /// Whether the budget is short for a client: it would be worth more looks than there are.
+    /// Whether the budget is short for a client.
     pub fn is_short(&self, client: &Client, load: Load, now: Instant) -> bool {
         let Some(learning) = &self.learning else { return false };
-        !learning.prices.of(client, load, now).is_least()
+        learning.prices.of(client, load, now).is_short(self.pacing.max_interval)
     }
 
     /// The figures of each route, in the order of the routes. Empty unless the pacer learns.

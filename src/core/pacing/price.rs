@@ -85,6 +85,12 @@ impl Price {
     pub(super) fn is_least(self) -> bool {
         self.cost <= LEAST
     }
+
+    /// Whether the budget is short for this client: its tasks are worth more looks than there are, or there are too few
+    /// to look at each as often as `max_interval` says.
+    pub(super) fn is_short(self, max_interval: Duration) -> bool {
+        !self.is_least() || self.interval > max_interval.as_secs_f64()
+    }
 }
 
 impl Prices {

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use taskgate::core::budget::{Position, Quota};
+use taskgate::core::budget::{Position, Quota, Rate};
 use taskgate::core::snapshot::{Hints, Snapshot};
 use tokio::time::Instant;
 
@@ -161,4 +161,98 @@ async fn without_learning_the_due_times_are_those_of_the_age() {
         assert!((pair[1] - pair[0] - interval).abs() < 0.05, "{pair:?}: {interval}");
     }
     assert!(sent.len() > 70, "{}", sent.len());
+}
+
+/// Answers every call as running, and notes whose it was.
+async fn go_on(core: &TestCore, tenths: usize, looks: &mut HashMap<String, usize>) {
+    for _ in 0..tenths {
+        pass(0.1).await;
+        for call in core.calls() {
+            *looks.entry(call.key.id().to_owned()).or_default() += 1;
+            call.answer(live("running")).await;
+        }
+    }
+}
+
+/// Plans are made for the load of their time. What is left when most tasks are gone does not wait as if they were there.
+#[tokio::test(start_paused = true)]
+async fn when_the_load_falls_old_plans_hold_no_task_up() {
+    const TASKS: usize = 600;
+    const LEFT: usize = 20;
+    let core = TestCore::with(|setup| {
+        setup.rate.per_minute = 60.0;
+        setup.rate.burst = 4;
+    });
+    let mut watches: Vec<_> = (0..TASKS)
+        .map(|task| core.mirror.watch(&core.grant("c", &format!("t{task}")), None).unwrap())
+        .collect();
+    let mut looks = HashMap::new();
+    go_on(&core, 20_000, &mut looks).await;
+    watches.truncate(LEFT);
+    settle().await;
+    looks.clear();
+    go_on(&core, 10 * (LEFT + 8), &mut looks).await;
+    assert_eq!(looks.len(), LEFT, "in {} s at one request a second: {looks:?}", LEFT + 8);
+    let sent = looks.values().sum::<usize>();
+    assert!(sent <= LEFT + 8 + 4, "{sent}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_rate_rises_old_plans_hold_no_task_up() {
+    const TASKS: usize = 50;
+    let core = TestCore::with(|setup| {
+        setup.rate.per_minute = 6.0;
+        setup.rate.burst = 1;
+    });
+    let _watches: Vec<_> = (0..TASKS)
+        .map(|task| core.mirror.watch(&core.grant("c", &format!("t{task}")), None).unwrap())
+        .collect();
+    let mut looks = HashMap::new();
+    go_on(&core, 20_000, &mut looks).await;
+    core.budget.set_rate(Rate { per_minute: 600.0, burst: 10 }, Instant::now());
+    core.mirror.nudge();
+    looks.clear();
+    go_on(&core, 80, &mut looks).await;
+    assert_eq!(looks.len(), TASKS, "in 8 s at ten requests a second: {looks:?}");
+}
+
+/// Two clients with as many tasks each that run for ever: one asks every half a second, the other only watches.
+#[tokio::test(start_paused = true)]
+async fn who_asks_often_gains_nothing() {
+    const TASKS: usize = 10;
+    for per_second in [0.5, 1.0, 2.0, 5.0] {
+        let core = TestCore::with(|setup| {
+            setup.rate.per_minute = 60.0 * per_second;
+            setup.rate.burst = 2;
+        });
+        let watch = |client: &str, task: usize| {
+            let grant = core.grant(client, &format!("{client}{task}"));
+            core.mirror.watch(&grant, None).unwrap()
+        };
+        let _quiet: Vec<_> = (0..TASKS).map(|task| watch("quiet", task)).collect();
+        let _busy: Vec<_> = (0..TASKS).map(|task| watch("busy", task)).collect();
+        let mut looks = HashMap::new();
+        let mut asked = Vec::new();
+        for second in 0..500 {
+            if second == 100 {
+                looks.clear();
+            }
+            for _ in 0..2 {
+                for task in 0..TASKS {
+                    asked.push(core.ask("busy", &format!("busy{task}")).await);
+                }
+                go_on(&core, 5, &mut looks).await;
+            }
+            asked.retain(Asked::is_waiting);
+        }
+        let of = |client: &str| -> usize {
+            looks.iter().filter(|(id, _)| id.starts_with(client)).map(|(_, looks)| looks).sum()
+        };
+        let (busy, quiet) = (of("busy"), of("quiet"));
+        println!("{per_second} requests a second: {busy} looks for the busy one, {quiet} for the quiet one");
+        assert!(
+            busy as f64 <= 1.1 * quiet as f64,
+            "{busy} looks for the busy one, {quiet} for the quiet one"
+        );
+    }
 }
