@@ -1,6 +1,7 @@
 //! Caddy in front of three replicas, from `deploy/Caddyfile.replicas` with only addresses and times changed, and the
 //! demo that uses this file. The replicas here are scripted, or one gateway beside two that are gone.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -97,9 +98,8 @@ async fn next(events: &mut Events) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_replica_has_read_is_sent_to_another_only_if_it_reads() {
-    let breaks = Upstream::start(|_, request| match request.contains(" /readyz ") {
-        true => Reply::json("{}"),
-        false => Reply::raw("", End::Close),
+    let breaks = Upstream::start(|_, request| {
+        if request.contains(" /readyz ") { Reply::json("{}") } else { Reply::raw("", End::Close) }
     })
     .await;
     let works = Upstream::always(Reply::json("{}")).await;
@@ -128,9 +128,8 @@ async fn what_a_replica_has_read_is_sent_to_another_only_if_it_reads() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_drains_gets_no_request() {
-    let drains = Upstream::start(|_, request| match request.contains(" /readyz ") {
-        true => Reply::new(503, "", "{}"),
-        false => Reply::json("{}"),
+    let drains = Upstream::start(|_, request| {
+        if request.contains(" /readyz ") { Reply::new(503, "", "{}") } else { Reply::json("{}") }
     })
     .await;
     let ready = [Upstream::always(Reply::json("{}")).await, Upstream::always(Reply::json("{}")).await];
@@ -145,6 +144,21 @@ async fn a_replica_that_drains_gets_no_request() {
     }
     assert_eq!((asked(&drains, "GET"), asked(&ready[0], "GET") + asked(&ready[1], "GET")), (0, 30));
     assert!(asked(&ready[0], "GET") > 0 && asked(&ready[1], "GET") > 0, "both have their part");
+}
+
+/// The demo runs with it too, but does not purge.
+#[test]
+fn the_acl_allows_the_commands_of_the_scripts_and_no_others() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut called: BTreeSet<String> = ["evalsha", "script|load", "subscribe"].map(str::to_owned).into();
+    for script in std::fs::read_dir(root.join("src/shared/scripts")).unwrap() {
+        let text = std::fs::read_to_string(script.unwrap().path()).unwrap();
+        let calls = text.split("redis.call('").skip(1);
+        called.extend(calls.map(|rest| rest.split('\'').next().unwrap().to_lowercase()));
+    }
+    let acl = std::fs::read_to_string(root.join("deploy/valkey.acl")).unwrap();
+    let allowed = acl.split_whitespace().filter_map(|word| word.strip_prefix('+')).map(str::to_owned);
+    assert_eq!(allowed.collect::<BTreeSet<_>>(), called);
 }
 
 /// It fails by itself where a client sees an error or misses an end.
