@@ -8,7 +8,7 @@ REVISION = $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 TIME = 600
 MAX_LEN = 8192
 
-.PHONY: help test test-browsers lint format-check clippy docs instructions bench-peers run demo image fuzz deny lint-deploy ci
+.PHONY: help test test-browsers lint format-check clippy docs instructions bench-peers run demo demo-replicas image fuzz deny lint-deploy ci
 
 help: ## list the targets (the default)
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -59,6 +59,11 @@ run: ## run the gateway with ./config.toml and the key in LEMONDATA_API_KEY or L
 demo: ## run the gateway against the built-in sandbox; needs no key
 	cargo run --locked -- demo
 
+demo-replicas: ## run three gateways with a Redis and a balancer, and kill one; half a minute, needs no key
+	@.ci/install replicas
+	cargo build --locked
+	@deploy/demo-replicas
+
 image: ## build the Docker image taskgate
 	docker build --tag taskgate --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) .
 
@@ -77,15 +82,15 @@ deny: ## check the dependencies by deny.toml: licences, versions, sources, known
 	  echo "!! NOT RUN: the check for known vulnerabilities; the RustSec database on GitHub cannot be reached."; \
 	fi
 
-lint-deploy: ## lint Dockerfile, compose file, deploy/, YAML and shell scripts
+lint-deploy: ## lint Dockerfile, compose files, deploy/, YAML and shell scripts
 	@.ci/install deploy
 	$(TOOLS)/hadolint Dockerfile
-	$(TOOLS)/yamllint --strict -c .ci/yamllint.yml docker-compose.yml .ci deploy
-	$(TOOLS)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	$(TOOLS)/yamllint --strict -c .ci/yamllint.yml docker-compose.yml docker-compose.replicas.yml .ci deploy
+	$(TOOLS)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml docker-compose.replicas.yml
 	$(TOOLS)/kubernetes-validate --strict --kubernetes-version 1.30.0 deploy/kubernetes.yaml
 	$(TOOLS)/kubernetes-validate --strict deploy/kubernetes.yaml
 	.ci/check-deploy
-	$(TOOLS)/shellcheck .ci/install .ci/run .ci/check-deploy bench/peers/run
+	$(TOOLS)/shellcheck .ci/install .ci/run .ci/check-deploy bench/peers/run deploy/demo-replicas
 
 ci: ## run all checks that a change must pass, as CI does
 	.ci/run

@@ -174,7 +174,10 @@ impl Figures {
 
     fn sharing(&self, page: &mut Page) {
         let tier = self.tier.as_deref();
-        page.single(&metrics::SHARED_UP, u8::from(tier.is_some_and(|tier| tier.trouble().is_none())));
+        let mut up = page.family(&metrics::SHARED_UP);
+        if let Some(tier) = tier {
+            up.sample(&[], u8::from(tier.trouble().is_none()));
+        }
         page.single(&metrics::SHARED_REPLICAS, tier.map_or(0, RedisTier::replicas_alive));
         let none = Counters::default();
         let counters = tier.map_or(&none, RedisTier::counters);

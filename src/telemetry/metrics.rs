@@ -93,7 +93,8 @@ metrics! {
     STORE_LIMIT: Gauge "taskgate_store_limit_bytes" ["store"];
     /// States evicted to make room for others.
     STORE_EVICTIONS: Counter "taskgate_store_evictions_total" ["store"];
-    /// Whether the tier that replicas share answers: 0 while this process is alone, and without one.
+    /// Whether the tier that replicas share answers: 0 while this process is alone. No series without
+    /// `shared.redis_url`.
     SHARED_UP: Gauge "taskgate_shared_up" [];
     /// Replicas that share the budget and the states; 0 while this process is alone.
     SHARED_REPLICAS: Gauge "taskgate_shared_replicas" [];

@@ -9,7 +9,8 @@ use taskgate::sandbox::{Medium, Options, Plan};
 use crate::support::{KEY, gateway_at, get, sandbox, settings};
 
 /// Where operators read about settings.
-const ABOUT_SETTINGS: &[&str] = &["README.md", "CONTRIBUTING.md", "docs", "deploy", "docker-compose.yml"];
+const ABOUT_SETTINGS: &[&str] =
+    &["README.md", "CONTRIBUTING.md", "docs", "deploy", "docker-compose.yml", "docker-compose.replicas.yml"];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

@@ -109,19 +109,7 @@ impl Tools {
                 command.env("XDG_DATA_HOME", dir.path()).env("XDG_CONFIG_HOME", dir.path());
             }
         }
-        let mut program = run(command);
-        let limit = Instant::now() + Duration::from_secs(20);
-        while tokio::net::TcpStream::connect(address).await.is_err() {
-            if Instant::now() > limit || program.has_ended() {
-                return Err(program.killed());
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        // Somebody listens. If that is not the proxy, it is about to end.
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        if program.has_ended() {
-            return Err(program.killed());
-        }
+        let program = listening(run(command), address).await?;
         Ok(Proxy { address, certificate, _program: program, _dir: dir })
     }
 
@@ -142,6 +130,20 @@ impl Tools {
     }
 }
 
+/// The program, once it listens there, or what it said when it ended.
+pub(super) async fn listening(mut program: Program, address: SocketAddr) -> Result<Program, String> {
+    let limit = Instant::now() + Duration::from_secs(20);
+    while tokio::net::TcpStream::connect(address).await.is_err() {
+        if Instant::now() > limit || program.has_ended() {
+            return Err(program.killed());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // Somebody listens. If that is not the proxy, it is about to end.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    if program.has_ended() { Err(program.killed()) } else { Ok(program) }
+}
+
 /// The configuration around a site's file, with nothing outside the test's directory.
 const NGINX_AROUND: &str = "
 daemon off;
@@ -159,7 +161,7 @@ http {
 ";
 
 /// The committed file, with these things replaced; each has to be there.
-fn adapted(file: &Path, changes: &[(&str, &str)]) -> String {
+pub(super) fn adapted(file: &Path, changes: &[(&str, &str)]) -> String {
     let mut text = std::fs::read_to_string(file).unwrap();
     for (from, to) in changes {
         assert!(text.contains(from), "{} has no {from:?}", file.display());

@@ -4,6 +4,7 @@
 //! The programs come from `.ci/install tests`. Where one is missing its tests say so and pass; with `CI` set they
 //! fail.
 
+mod balancer;
 pub mod front;
 
 use std::process::Command;
