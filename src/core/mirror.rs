@@ -115,6 +115,12 @@ impl Mirror {
         self.coordinator.store.fresh(grant.key(), Instant::now())
     }
 
+    /// Learns what other replicas know of a task that is not followed here. To be called before a client is told the first
+    /// state of a watch. Without other replicas it does nothing.
+    pub async fn catch_up(&self, grant: &Grant) {
+        self.coordinator.catch_up(grant.key()).await;
+    }
+
     /// The long-poll. It answers with the first state that `is_news` accepts, with a terminal state, when the
     /// task is gone for good, and at `until` with the latest state.
     ///
@@ -126,6 +132,7 @@ impl Mirror {
         until: impl Future<Output = ()> + Send,
         is_news: impl Fn(&State) -> bool,
     ) -> Result<Answer, Refusal> {
+        self.catch_up(grant).await;
         // A 404 right after the create is no news: only several in a row mean that the task is gone.
         let is_over = |state: &State| match state.snapshot.phase {
             Phase::Terminal => true,

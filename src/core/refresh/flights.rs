@@ -64,6 +64,9 @@ impl Coordinator {
                 continue;
             }
             if !book.schedule.has_due(now) {
+                if self.send_early(book, now) {
+                    continue;
+                }
                 break;
             }
             let Some(permit) = self.budget.acquire(now) else { break };
@@ -75,10 +78,12 @@ impl Coordinator {
             self.fly(book, key, permit, now);
         }
         let due = book.schedule.next_due(now);
-        if book.one_offs.is_empty() && due.is_none_or(|due| due > now) {
+        if due.is_none_or(|due| due > now) {
             self.set_lag(Duration::ZERO);
-            let early = self.send_early(book, now);
-            return due.into_iter().chain(early).min();
+            let waiting = self.clients_waiting(book, now);
+            if book.one_offs.is_empty() || !book.one_offs.have_turn(waiting) {
+                return due.into_iter().chain(self.next_early(book, now)).min();
+            }
         }
         match self.budget.readiness(now) {
             Readiness::Now => Some(now + Duration::from_millis(1)),
@@ -88,17 +93,30 @@ impl Coordinator {
         }
     }
 
-    /// Starts flights of keys that may come early, with tokens that would be lost. Returns the time of the next one.
-    fn send_early(self: &Arc<Self>, book: &mut Book, now: Instant) -> Option<Instant> {
-        loop {
-            let next = book.schedule.next_early()?.max(self.budget.spare_at(now)?);
-            if next > now {
-                return Some(next);
-            }
-            let key = book.schedule.first_early(now)?;
-            let permit = self.budget.acquire(now)?;
-            book.schedule.start_early(&key);
-            self.fly(book, key, permit, now);
+    /// The time at which a key may come early, with a token that would be lost.
+    fn next_early(&self, book: &Book, now: Instant) -> Option<Instant> {
+        Some(book.schedule.next_early()?.max(self.budget.spare_at(now)?))
+    }
+
+    /// Starts a flight of a key that may come early. Returns whether there was one.
+    fn send_early(self: &Arc<Self>, book: &mut Book, now: Instant) -> bool {
+        if self.next_early(book, now).is_none_or(|at| at > now) {
+            return false;
+        }
+        let Some(key) = book.schedule.first_early(now) else { return false };
+        let Some(permit) = self.budget.acquire(now) else { return false };
+        book.schedule.start_early(&key);
+        self.fly(book, key, permit, now);
+        true
+    }
+
+    /// The number of clients with which requests that are no flights take turns: those with a due key, or, where keys may
+    /// come early, all, of which not each may have one.
+    pub(super) fn clients_waiting(&self, book: &mut Book, now: Instant) -> usize {
+        let has_early = book.schedule.next_early().is_some_and(|from| from <= now);
+        match book.schedule.clients_due(now) {
+            0 if has_early && self.budget.spare_at(now).is_some() => book.schedule.clients(),
+            due => due,
         }
     }
 

@@ -76,12 +76,12 @@ impl OneOffs {
     }
 
     /// Skips the requests whose clients have left. Whether one waits, and as many flights have started since the last as
-    /// clients have tasks that are due.
-    pub(super) fn have_turn(&mut self, clients_due: usize) -> bool {
+    /// clients wait.
+    pub(super) fn have_turn(&mut self, clients: usize) -> bool {
         while self.queue.front().is_some_and(|queued| queued.sent.is_closed()) {
             self.queue.pop_front();
         }
-        !self.queue.is_empty() && self.flights_since >= clients_due
+        !self.queue.is_empty() && self.flights_since >= clients
     }
 
     /// Sends the first request. A client that disconnects in this moment has asked all the same.

@@ -277,10 +277,26 @@ impl Coordinator {
                 return;
             }
         }
-        match tier.read(&key).await {
-            Ok(Kept::State(state)) => self.adopt(&key, state),
-            Ok(Kept::Forgotten { sequence, at }) => self.forgotten(&key, sequence, at),
+        self.look_up(tier, &key).await;
+    }
+
+    async fn look_up(&self, tier: &dyn SharedTier, key: &TaskKey) {
+        match tier.read(key).await {
+            Ok(Kept::State(state)) => self.adopt(key, state),
+            Ok(Kept::Forgotten { sequence, at }) => self.forgotten(key, sequence, at),
             Ok(Kept::Nothing) | Err(shared::Alone) => {}
+        }
+    }
+
+    /// Learns what other replicas know of a task, unless it is followed here: a client that was told something by one of
+    /// them is not told an earlier state.
+    pub(in crate::core) async fn catch_up(&self, key: &TaskKey) {
+        let Some(tier) = self.budget.tier() else { return };
+        let is_over = |state: &Arc<State>| state.snapshot.phase == Phase::Terminal;
+        if !self.book().schedule.contains(key)
+            && !self.store.fresh(key, Instant::now()).is_some_and(|state| is_over(&state))
+        {
+            self.look_up(&**tier, key).await;
         }
     }
 

@@ -29,6 +29,9 @@ use crate::http::respond::sse::{self, Event};
 /// The id of the last event: a client that reconnects with it has seen the end.
 const END: &[u8] = b"end";
 
+/// The listed ids, with a grant for each that may be read.
+type Granted<'i> = Vec<(&'i String, Result<Grant, Error>)>;
+
 /// Answers a request for `/v1/tasks`.
 pub(in crate::http) async fn read(
     gateway: &Parts,
@@ -74,7 +77,10 @@ async fn answer(gateway: &Parts, query: ListQuery, place: &Arc<Place>) -> Result
         request_log::kind(RequestKind::ListStream);
         return Ok(match limited {
             _ if has_seen_the_end => stream::over(),
-            Ok(()) => request_log::cause().within(|| watch_all(gateway, &ids, &caller, place)),
+            Ok(()) => {
+                let grants = caught_up(gateway, &ids, &caller).await;
+                request_log::cause().within(|| watch_all(gateway, grants, &caller, place))
+            }
             Err(_) => stream::come_back(),
         });
     }
@@ -137,16 +143,24 @@ async fn look(gateway: &Parts, id: &str, caller: &Caller, until: Instant, place:
     }
 }
 
+/// The grants for all listed tasks, of which what other replicas know is known here.
+async fn caught_up<'i>(gateway: &Parts, ids: &'i [String], caller: &Caller) -> Granted<'i> {
+    let grants: Granted<'i> = ids.iter().map(|id| (id, grant(gateway, id, caller))).collect();
+    let granted = grants.iter().filter_map(|(_, grant)| grant.as_ref().ok());
+    join_all(granted.map(|grant| gateway.mirror.catch_up(grant))).await;
+    grants
+}
+
 /// One stream of all listed tasks, until each is over.
-fn watch_all(gateway: &Parts, ids: &[String], caller: &Caller, place: &Arc<Place>) -> Response {
+fn watch_all(gateway: &Parts, grants: Granted<'_>, caller: &Caller, place: &Arc<Place>) -> Response {
     let Some(mut slot) = gateway.streams.open(caller.client(), caller.ends(), place) else {
         return stream::come_back();
     };
     let watches = FuturesUnordered::new();
     let mut first = Vec::new();
     let mut is_whole = true;
-    for id in ids {
-        let watch = grant(gateway, id, caller).and_then(|grant| match gateway.mirror.finished(&grant) {
+    for (id, grant) in grants {
+        let watch = grant.and_then(|grant| match gateway.mirror.finished(&grant) {
             // A finished task needs no place, nor a refresh.
             Some(state) if place.hold(&state.snapshot.body).is_err() => Err(gateway.overloaded()),
             Some(state) => {

@@ -47,6 +47,7 @@ pub(in crate::http) async fn read(
     let time = match mode {
         ReadMode::Stream if limited.is_err() => return Ok(other(stream::come_back())),
         ReadMode::Stream => {
+            gateway.mirror.catch_up(&grant).await;
             return Ok(other(request_log::cause().within(|| events::open(gateway, &grant, &request, place))));
         }
         ReadMode::Plain => None,

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::redis_server::RedisServer;
-use crate::support::{Events, Gateway, Reply, Seen, Upstream, gateway, get, request, serve, until};
+use crate::support::{Events, Gateway, Reply, Seen, Upstream, gateway, get, get_with, request, serve, until};
 
 const REFRESH: Duration = Duration::from_millis(500);
 const SETTINGS: &[(&str, &str)] = &[
@@ -123,6 +123,67 @@ async fn the_end_reaches_watchers_of_all_replicas_once() {
         assert!(ends == 1 && seen.last().unwrap().contains("completed"), "{seen:?}");
     }
     assert_eq!(upstream.count(), 3, "one request for each state");
+}
+
+/// A page that reconnects through a balancer may come to a replica that has an earlier state, and does not follow the task.
+#[tokio::test]
+async fn at_another_replica_no_earlier_state_is_told() {
+    let Some(redis) = RedisServer::start() else { return };
+    let upstream = Upstream::start(|number, _| if number < 2 { live(number) } else { done() }).await;
+    let [here, there, _] = three(&upstream, &redis, &[]).await;
+    assert!(get(there.address, "/v1/tasks/moved").await.text().contains("running"));
+    let mut events = Events::open(here.address, "/v1/tasks/moved", "").await;
+    let tag = loop {
+        if let Seen::Event { id, data, .. } = events.next().await
+            && data.contains("completed")
+        {
+            break id;
+        }
+    };
+    // It has seen the end: there is nothing more.
+    let seen = format!("Last-Event-ID: {tag}\r\nAccept: text/event-stream\r\n");
+    let again = get_with(there.address, "/v1/tasks/moved", &seen).await;
+    assert_eq!(again.status, 204, "{}", again.text());
+    assert_eq!(upstream.count(), 3);
+}
+
+/// The same for tasks that go on, by each way of watching.
+#[tokio::test]
+async fn at_another_replica_a_watch_goes_on_where_it_was() {
+    let Some(redis) = RedisServer::start() else { return };
+    let upstream = Upstream::start(|number, _| live(number)).await;
+    let [here, there, _] = three(&upstream, &redis, &[]).await;
+    let number = |body: &str| -> usize {
+        let digits = body.rsplit("\"n\":").next().unwrap();
+        digits.trim_end_matches(['}', ']', '\n']).parse().unwrap()
+    };
+    for way in ["stream", "list", "long-poll"] {
+        let path = format!("/v1/tasks/{way}");
+        let early = number(&get(there.address, &path).await.text());
+        let mut events = Events::open(here.address, &path, "").await;
+        let seen = loop {
+            if let Seen::Event { data, .. } = events.next().await
+                && number(&data) > early
+            {
+                break number(&data);
+            }
+        };
+        drop(events);
+        let told = match way {
+            "long-poll" => get_with(there.address, &path, "Prefer: wait=5\r\n").await.text(),
+            _ => {
+                let path = if way == "list" { format!("/v1/tasks?id={way}") } else { path };
+                let mut events = Events::open(there.address, &path, "").await;
+                loop {
+                    if let Seen::Event { data, .. } = events.next().await {
+                        break data;
+                    }
+                }
+            }
+        };
+        let told = number(told.split("},\"cache").next().unwrap());
+        assert!(told >= seen, "{way}: {told} after {seen}");
+    }
 }
 
 #[tokio::test]
