@@ -122,6 +122,11 @@ pub enum GateNews {
     },
     /// The probe was answered: it opens.
     Opened,
+    /// The probe has found out nothing: another one may go after this long.
+    Undecided {
+        /// For this long none does.
+        hold: Duration,
+    },
 }
 
 /// The answer to [`SharedTier::land`].

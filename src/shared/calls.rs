@@ -121,6 +121,9 @@ impl RedisTier {
                     .arg(failures::write(because))
                     .arg(u8::from(matches!(because, Failure::RateLimited { .. }))),
                 GateNews::Opened => script.arg("opened").arg(0).arg("").arg(0),
+                GateNews::Undecided { hold } => {
+                    script.arg("undecided").arg(hold.as_micros().to_string()).arg("").arg(0)
+                }
             };
             script.arg(path).arg(&channel);
             match landing.state.zip(key).and_then(|(state, key)| self.record(&names, key, state, sequence)) {

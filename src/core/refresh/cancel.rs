@@ -91,7 +91,9 @@ impl Coordinator {
         }
         self.dispatch_beside(&mut book, now);
         drop(book);
-        self.tell_gate(clearance, result.as_ref().err().copied(), change, now);
+        let is_probe = clearance.is_some_and(|clearance| clearance.is_probe);
+        let failure = result.as_ref().err().copied();
+        self.tell_gate(clearance, self.budget.gate_news(is_probe, key, failure, change, now));
         self.budget.report(change, now);
     }
 }

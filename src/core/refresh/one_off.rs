@@ -119,7 +119,10 @@ impl Coordinator {
             let (at, change) = match permit.clear(None, terms).await {
                 Cleared::Go(clearance) => return Ok((permit, clearance)),
                 Cleared::Later(at, change) => (at, change),
-                Cleared::Overtaken(_) => (Instant::now(), Change::None),
+                Cleared::Overtaken(clearance) => {
+                    self.give_up(None, clearance).await;
+                    (Instant::now(), Change::None)
+                }
                 // Only a flight is answered so.
                 Cleared::Newer(_) | Cleared::Leased(_) => return Err(Failure::Unreachable),
             };
@@ -157,15 +160,8 @@ impl Coordinator {
     }
 
     /// Tells the other replicas what the result of a one-off request means to the gate.
-    pub(super) fn tell_gate(
-        &self,
-        clearance: Option<Clearance>,
-        failure: Option<Failure>,
-        change: Change,
-        now: Instant,
-    ) {
+    pub(super) fn tell_gate(&self, clearance: Option<Clearance>, gate: GateNews) {
         let (Some(tier), Some(clearance)) = (self.budget.tier(), clearance) else { return };
-        let gate = self.budget.gate_news(clearance.is_probe, failure, change, now);
         if gate == GateNews::None {
             return;
         }

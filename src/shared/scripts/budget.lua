@@ -63,6 +63,13 @@ local function close(b, owner, hold, because, is_slower)
   redis.call('HDEL', KEYS[1], 'probe', 'probe_until')
 end
 
+-- The probe has found out nothing.
+local function pass_probe_on(b, hold)
+  local held = math.max(b.closed_until or 0, now + hold)
+  redis.call('HSET', KEYS[1], 'closed_until', whole(held))
+  redis.call('HDEL', KEYS[1], 'probe', 'probe_until')
+end
+
 local function open(b)
   empty(b)
   redis.call('HDEL', KEYS[1], 'closed_until', 'because', 'probe', 'probe_until')

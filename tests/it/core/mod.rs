@@ -13,6 +13,7 @@ mod opening;
 mod ownership;
 mod plain_get;
 mod refused;
+mod replica_gate;
 mod replicas;
 mod shared_memory;
 mod terminal;

@@ -196,7 +196,12 @@ impl SharedTier for Way {
                     kept.bucket.empty(now);
                     kept.closed = None;
                 }
-                GateNews::Opened => {}
+                GateNews::Undecided { hold } if is_the_probe => {
+                    if let Some(closed) = &mut kept.closed {
+                        (closed.until, closed.probe) = (closed.until.max(now + hold), None);
+                    }
+                }
+                GateNews::Opened | GateNews::Undecided { .. } => {}
             }
             let Some(key) = key else { return Landed::Kept };
             let was_leased = kept.leases.get(key.path()).is_some_and(|(held, _)| *held == owner);
