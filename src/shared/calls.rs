@@ -30,9 +30,9 @@ impl RedisTier {
         for _ in 0..ATTEMPTS {
             let has_returned = self.link.returned.swap(false, Ordering::Relaxed);
             let mut script = self.paced(&self.scripts.begin, &keys);
-            let timeout = terms.timeout.map_or(0, |timeout| timeout.as_millis());
+            let lease = terms.lease.map_or(0, |lease| lease.as_millis());
             script.arg(&self.replica).arg(terms.weight.max(1)).arg(owner(terms.owner));
-            script.arg(timeout.to_string()).arg(known).arg(u8::from(has_returned));
+            script.arg(lease.to_string()).arg(known).arg(u8::from(has_returned));
             let answer = self.link.call(Call::Begin, &script).await.inspect_err(|_| {
                 self.link.returned.fetch_or(has_returned, Ordering::Relaxed);
             })?;
@@ -98,6 +98,22 @@ impl RedisTier {
             self.link.counters.unverified.add();
         }
         state
+    }
+
+    pub(super) async fn hold(
+        &self,
+        key: Option<&TaskKey>,
+        holder: u64,
+        lease: Duration,
+    ) -> Result<(), Alone> {
+        let names = self.names();
+        let mut script = self.scripts.renew.prepare_invoke();
+        script.key(names.budget()).key(names.turns());
+        if let Some(key) = key {
+            script.key(names.lease(key));
+        }
+        script.arg(owner(holder)).arg(lease.as_millis().to_string());
+        self.link.call(Call::Renew, &script).await.map(drop)
     }
 
     pub(super) async fn tell(&self, key: Option<&TaskKey>, landing: Landing<'_>) -> Result<Landed, Alone> {

@@ -33,7 +33,8 @@ impl Coordinator {
             let landing = Landing::new(&coordinator, &key, land);
             landing
                 .of(async {
-                    let reply = coordinator.ask_to_cancel(&key, permit).await?;
+                    let asking = coordinator.ask_to_cancel(&key, permit);
+                    let reply = coordinator.holding(None, clearance, asking).await?;
                     Ok(coordinator.tell_cancelled(&key, clearance, reply).await)
                 })
                 .await;

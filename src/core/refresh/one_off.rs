@@ -64,7 +64,11 @@ impl Coordinator {
                     Ok((permit, clearance)) => {
                         carry(Sent { coordinator, permit, clearance, answer: landing, departed }).await;
                     }
-                    Err(failure) => drop(landing.send(Err(failure))),
+                    Err(failure) => {
+                        let _ = landing.send(Err(failure));
+                        // Its permit is free, for which others may wait.
+                        coordinator.dispatch_beside(&mut coordinator.book(), Instant::now());
+                    }
                 }
             };
             lifecycle.spawn_background(cause.during(sending));
@@ -112,8 +116,8 @@ impl Coordinator {
         if self.budget.tier().is_none() {
             return Ok((permit, None));
         }
-        let timeout = Some(self.policy.timeout);
-        let terms = Terms { owner: fastrand::u64(..), known: 0, weight: 1, timeout };
+        let lease = Some(shared::lease(self.policy.timeout));
+        let terms = Terms { owner: fastrand::u64(..), known: 0, weight: 1, lease };
         let by = Instant::now() + self.policy.patience;
         loop {
             let (at, change) = match permit.clear(None, terms).await {

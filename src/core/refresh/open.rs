@@ -36,12 +36,12 @@ impl Coordinator {
             let landing = Landing::new(&coordinator, &key, land);
             let opening = coordinator.source.open(&key, &request, permit);
             landing
-                .of(async move {
+                .of(coordinator.holding(None, clearance, async move {
                     tokio::select! {
                         opened = opening => opened.map(Some),
                         _ = departed, if !is_probe => Ok(None),
                     }
-                })
+                }))
                 .await;
         };
         self.once(Kind::Open, grant.client(), carry).await

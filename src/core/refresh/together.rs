@@ -83,14 +83,14 @@ impl Coordinator {
             owner: fastrand::u64(..),
             known: self.store.held(key).newest().map_or(0, |state| state.snapshot.sequence),
             weight: u32::try_from(weight).unwrap_or(u32::MAX).max(1),
-            timeout: Some(timeout),
+            lease: Some(shared::lease(timeout)),
         };
         let mut has_waited = false;
         loop {
             match permit.clear(Some(key), terms).await {
                 Cleared::Go(clearance) => {
                     // A flight that had to wait for another one has what is left of its time.
-                    if has_waited && by.saturating_duration_since(Instant::now()) < timeout / 2 {
+                    if has_waited && by.saturating_duration_since(Instant::now()) < timeout / 4 {
                         self.budget.settle_aside(Instant::now(), permit.pass());
                         self.give_up(Some(key), clearance).await;
                         return End::Missed(Instant::now());
@@ -144,7 +144,8 @@ impl Coordinator {
         let landing = Landing::new(self, key, |result| brought = result);
         landing
             .of(async {
-                let asked = timeout_at(by, self.ask(key, permit)).await.unwrap_or(Err(Failure::TimedOut));
+                let asking = self.holding(Some(key), clearance, self.ask(key, permit));
+                let asked = timeout_at(by, asking).await.unwrap_or(Err(Failure::TimedOut));
                 asked.and_then(|answer| self.with_status(key, answer, Instant::now()))
             })
             .await;

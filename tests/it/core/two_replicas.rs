@@ -1,4 +1,4 @@
-//! The gate that replicas share: what the requests of one tell the others, and what they do not.
+//! What one replica's request means to the others: the lease of its task, and the gate.
 
 use std::sync::Arc;
 
@@ -9,13 +9,19 @@ use taskgate::core::content::Opened;
 use taskgate::core::failure::Failure;
 use taskgate::core::shared::SharedTier;
 
-use super::shared_memory::{Memory, Way};
+use super::shared_memory::{Line, Memory, Way};
 use super::test_core::*;
 
 fn two() -> [TestCore; 2] {
+    two_with_ways().map(|(core, _)| core)
+}
+
+fn two_with_ways() -> [(TestCore, Arc<Way>); 2] {
     let memory = Memory::new(Rate { per_minute: 800.0, burst: 20 });
     [(), ()].map(|()| {
-        TestCore::with(|setup| setup.tier = Some(Way::to(&memory) as Arc<dyn SharedTier>))
+        let way = Way::to(&memory);
+        let tier: Arc<dyn SharedTier> = Arc::<Way>::clone(&way);
+        (TestCore::with(|setup| setup.tier = Some(tier)), way)
     })
 }
 
@@ -112,4 +118,49 @@ async fn a_task_that_is_always_turned_away_says_nothing_as_a_probe_of_all() {
     b.any_opening().expect("the next probe").answer(Ok(none_yet())).await;
     pass(0.2).await;
     assert_eq!(because(&b), None);
+}
+
+/// A lease had outlived the time-out: whoever waited for a replica that had died got an error.
+#[tokio::test(start_paused = true)]
+async fn a_slow_request_holds_its_task_and_that_of_a_replica_that_dies_does_not() {
+    let [(a, way), (b, _)] = two_with_ways();
+    let _asked = a.ask("c", "t").await;
+    pass(0.2).await;
+    let slow = a.call("t");
+    let waiting = b.ask("c", "t").await;
+    pass(6.0).await;
+    b.no_call();
+    slow.answer(live("1")).await;
+    pass(0.2).await;
+    assert_eq!(body(&waiting.got().await), "1");
+    // Now it dies in mid-flight: nothing that it sends arrives any more.
+    let _asked = a.ask("c", "u").await;
+    pass(1.0).await;
+    let _lost = a.call("u");
+    let waiting = b.ask("c", "u").await;
+    way.becomes(Line::Dead);
+    pass(3.0).await;
+    b.call("u").answer(live("2")).await;
+    pass(0.2).await;
+    assert_eq!(body(&waiting.got().await), "2");
+}
+
+/// The probe of a replica that has died had kept the gate closed for as long as a request may take.
+#[tokio::test(start_paused = true)]
+async fn the_probe_of_a_replica_that_dies_is_soon_another_ones() {
+    let [(a, way), (b, _)] = two_with_ways();
+    let _limited = a.open("c", "limited").await;
+    pass(0.2).await;
+    a.any_opening().unwrap().answer(Err(limited(Some(3)))).await;
+    pass(3.2).await;
+    let _probe = a.open("c", "probe").await;
+    pass(0.2).await;
+    let _lost = a.any_opening().expect("the probe");
+    let _next = b.open("c", "next").await;
+    pass(3.5).await;
+    assert!(b.any_opening().is_none(), "one probe alone, however slow");
+    way.becomes(Line::Dead);
+    let _next = b.open("c", "next").await;
+    pass(3.5).await;
+    assert!(b.any_opening().is_some(), "the next probe");
 }
