@@ -40,11 +40,8 @@ impl Coordinator {
         if key.is_none() && !clearance.is_probe {
             return;
         }
-        let gate = if clearance.is_probe {
-            GateNews::Undecided { hold: Duration::ZERO }
-        } else {
-            GateNews::None
-        };
+        let gate =
+            if clearance.is_probe { GateNews::Undecided { hold: Duration::ZERO } } else { GateNews::None };
         let _ = tier.land(key, Landing { clearance, state: None, gate }).await;
     }
 }

@@ -3,43 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::redis_server::RedisServer;
-use crate::support::{Events, Gateway, Reply, Seen, Upstream, gateway, get, request, serve, until, until_metric};
+use super::three::{done, live, replica, three};
+use crate::support::{Events, Reply, Seen, Upstream, get, request, serve, until, until_metric};
 
 const REFRESH: Duration = Duration::from_millis(500);
-const SETTINGS: &[(&str, &str)] = &[
-    ("polling.fresh_for", "500ms"),
-    ("polling.max_interval", "500ms"),
-    ("budget.requests_per_minute", "60000"),
-];
-
-/// A gateway that shares, once it does.
-async fn replica(upstream: &Upstream, redis: &RedisServer, extra: &[(&str, &str)]) -> Gateway {
-    let url = redis.url();
-    let mut settings = [SETTINGS, &[("shared.redis_url", url.as_str())]].concat();
-    settings.extend_from_slice(extra);
-    let replica = gateway(upstream, &settings).await;
-    until("the replica is ready", async || {
-        (get(replica.admin, "/readyz").await.text() == "ready\n").then_some(())
-    })
-    .await;
-    replica
-}
-
-async fn three(upstream: &Upstream, redis: &RedisServer, extra: &[(&str, &str)]) -> [Gateway; 3] {
-    [
-        replica(upstream, redis, extra).await,
-        replica(upstream, redis, extra).await,
-        replica(upstream, redis, extra).await,
-    ]
-}
-
-fn live(number: usize) -> Reply {
-    Reply::json(&format!(r#"{{"status":"running","n":{number}}}"#))
-}
-
-fn done() -> Reply {
-    Reply::json(r#"{"status":"completed"}"#)
-}
 
 #[tokio::test]
 async fn a_thousand_polls_of_one_task_over_three_replicas_cost_one_request_a_refresh() {
