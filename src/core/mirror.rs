@@ -16,7 +16,8 @@ use super::pacing::Pacer;
 use super::policy::Policy;
 use super::ports::{Reply, Source};
 use super::refresh::{
-    Coordinator, FlightResult, Forecast, Joined, OneOffResult, Overview, PacingOverview, TaskRow, Waiter,
+    Coordinator, FlightResult, Forecast, Joined, OneOffResult, Overview, PacingOverview, Postponed, TaskRow,
+    Waiter,
 };
 use super::snapshot::Phase;
 use super::state::State;
@@ -292,8 +293,14 @@ impl Mirror {
                     return self.sent_away(grant, waiter, forecast);
                 }
             }
-            if let Ok(result) = waiter.landing(start_by).await {
-                break result;
+            match waiter.landing(start_by).await {
+                Ok(result) => break result,
+                // The time of the flight that did not take place counts, also where another one has started at once.
+                Err(Postponed) if Instant::now() > start_by => {
+                    let forecast = self.forecast(grant, Instant::now());
+                    return self.sent_away(grant, waiter, forecast);
+                }
+                Err(Postponed) => {}
             }
         };
         let now = Instant::now();

@@ -43,4 +43,4 @@ pub use self::overview::{Census, Overview, PacingOverview};
 pub(super) use self::picture::FlightResult;
 pub use self::recent_requests::{FailedRequest, Latency, RecentRequests};
 pub use self::survey::{Next, TaskRow};
-pub(super) use self::waiter::Waiter;
+pub(super) use self::waiter::{Postponed, Waiter};

@@ -56,6 +56,8 @@ pub struct Frame {
     pub landed: u64,
     /// The result of that flight.
     result: Option<Kept>,
+    /// The number of flights that had started and did not take place.
+    pub postponed: u64,
     /// Whether the gateway shuts down, so that no client may wait for another flight.
     pub closed: bool,
     /// Whether the task has lost its place to a client that holds fewer.
@@ -167,6 +169,7 @@ impl Picture {
         self.frames.send_modify(|frame| {
             if frame.started > frame.landed {
                 frame.started -= 1;
+                frame.postponed += 1;
             }
         });
     }

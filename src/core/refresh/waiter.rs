@@ -45,6 +45,8 @@ impl Waiter {
         let mut patience = std::pin::pin!(sleep_until(start_by));
         // A timer has a cost, and a client whose flight has started needs none.
         let mut is_patient = !self.started();
+        // By now another flight may have started.
+        let postponed = self.frames.borrow().postponed;
         loop {
             {
                 let frame = self.frames.borrow_and_update();
@@ -54,7 +56,7 @@ impl Waiter {
                 if frame.closed || frame.evicted {
                     return Ok(None);
                 }
-                if !is_patient && frame.started < self.flight {
+                if frame.postponed > postponed {
                     return Err(Postponed);
                 }
                 is_patient &= frame.started < self.flight;

@@ -376,3 +376,19 @@ fn late_news_of_a_purge_do_not_end_what_was_fetched_after_it() {
     ];
     play(Rate { per_minute: 120.0, burst: 4 }, history, 1, true).unwrap();
 }
+
+/// A flight that had waited for another replica's was postponed, and started anew at once: those who waited for it waited
+/// for both.
+#[test]
+fn the_time_of_a_flight_that_does_not_take_place_counts() {
+    let history = vec![
+        Step::Ask { core: 1, client: 0, id: 1 },
+        Step::Ask { core: 0, client: 0, id: 2 },
+        Step::Pass { ticks: 1 },
+        Step::Ask { core: 0, client: 0, id: 1 },
+        Step::Pass { ticks: 56 },
+        Step::Flush,
+        Step::Pass { ticks: 100 },
+    ];
+    play(Rate { per_minute: 120.0, burst: 4 }, history, 1_770_983_479_899_628_344, true).unwrap();
+}
