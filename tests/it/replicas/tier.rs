@@ -365,6 +365,55 @@ async fn hints_come_and_a_look_misses_none() {
     until("three replicas are seen", async || (listener.replicas_alive() == 3).then_some(())).await;
 }
 
+/// They had waited without a bound for whoever reads them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hints_that_nobody_reads_are_dropped_and_a_look_finds_what_they_told() {
+    let Some(redis) = RedisServer::start() else { return };
+    let teller = replica(&redis, AMPLE).await;
+    let url = redis.url();
+    let options = Options {
+        redis_url: &url,
+        namespace: "test",
+        base_url: "https://upstream.example",
+        api_key: KEY,
+        replicas_hint: 2,
+        rate: AMPLE,
+        timeout: 10 * SECOND,
+    };
+    let listener = RedisTier::new(&options).unwrap();
+    let mut command = redis.command().unwrap();
+    let channels: Vec<String> = redis::cmd("PUBSUB").arg("CHANNELS").query(&mut command).unwrap();
+    // It listens once it has heard something. From then on nobody reads.
+    let mut is_heard = false;
+    while !is_heard {
+        let calling = async {
+            loop {
+                redis::cmd("PUBLISH").arg(&channels[0]).arg("1 /v1/tasks/first").exec(&mut command).unwrap();
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::select! {
+            () = calling => {}
+            news = listener.news() => is_heard = news.iter().any(|item| item.path.ends_with("first")),
+        }
+    }
+    for number in 0..20_000 {
+        let hint = format!("{number} /v1/tasks/flood{number}");
+        redis::cmd("PUBLISH").arg(&channels[0]).arg(hint).exec(&mut command).unwrap();
+    }
+    let flight = go(&teller, Some(&key("told")), terms(1)).await;
+    land(&teller, &key("told"), flight, Phase::Live, "1").await;
+    let mut read = 0;
+    loop {
+        let news = listener.news().await;
+        read += news.iter().filter(|item| item.path.contains("flood")).count();
+        if news.iter().any(|item| item.path.ends_with("told") && item.sequence == flight.sequence) {
+            break;
+        }
+    }
+    assert!((1000..=5000).contains(&read), "{read} hints had waited");
+}
+
 #[tokio::test]
 async fn without_an_answer_a_process_is_alone_and_comes_back_by_itself() {
     let Some(mut redis) = RedisServer::start() else { return };
