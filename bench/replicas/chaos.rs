@@ -26,6 +26,8 @@ const SETTINGS: Settings<'static> = &[
     ("TASKGATE_BUDGET__REQUESTS_PER_MINUTE", "4500"),
     ("TASKGATE_BUDGET__BURST", "12"),
 ];
+/// The time after which an EventSource reconnects.
+const RECONNECT: Duration = Duration::from_secs(3);
 const POLLERS: usize = 24;
 const WATCHERS: usize = 30;
 
@@ -34,6 +36,8 @@ struct Counts {
     polls: AtomicUsize,
     watched: AtomicUsize,
     ends: AtomicUsize,
+    /// Ends that were told again to a client that resumed elsewhere: it knows them by their id.
+    again: AtomicUsize,
     failovers: AtomicUsize,
     errors: AtomicUsize,
     is_over: AtomicBool,
@@ -96,10 +100,11 @@ pub async fn run(seconds: u64, seed: u64) -> Result<(), Failure> {
     let of = |count: &AtomicUsize| count.load(Ordering::Relaxed);
     println!("{}", events.join(", "));
     println!(
-        "{} polls, {} ends told to {} watchers, {} failovers of clients, {} client errors",
+        "{} polls, {} ends told to {} watchers, {} of them again after a resume elsewhere, {} failovers of clients, {} client errors",
         of(&counts.polls),
         of(&counts.ends),
         of(&counts.watched),
+        of(&counts.again),
         of(&counts.failovers),
         of(&counts.errors),
     );
@@ -241,6 +246,9 @@ async fn watch_to_the_end(replicas: Replicas, number: usize, id: &str, counts: &
         }
         while let Ok(Some(event)) = watch.next().await {
             match event.name.as_str() {
+                "" if event.data.contains("completed") && event.id == last_id => {
+                    counts.again.fetch_add(1, Ordering::Relaxed);
+                }
                 "" => {
                     ends += usize::from(event.data.contains("completed"));
                     last_id = event.id;
@@ -251,6 +259,8 @@ async fn watch_to_the_end(replicas: Replicas, number: usize, id: &str, counts: &
         }
         if ends == 0 {
             counts.failovers.fetch_add(1, Ordering::Relaxed);
+        } else {
+            sleep(RECONNECT).await;
         }
     }
     ends

@@ -45,7 +45,7 @@ impl Watch {
         let mut stream = TcpStream::connect(address).await?;
         let resume = if last_id.is_empty() { String::new() } else { format!("Last-Event-ID: {last_id}\r\n") };
         let head = format!(
-            "GET /v1/tasks/{id} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n{resume}\r\n"
+            "GET /v1/tasks/{id} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\nConnection: close\r\n{resume}\r\n"
         );
         stream.write_all(head.as_bytes()).await?;
         let mut watch = Self { stream, text: String::new(), status: 0 };
@@ -68,10 +68,12 @@ impl Watch {
                 let mut event = Event::default();
                 // Lines of chunked encoding are none of these.
                 for line in block.lines() {
-                    match line.split_once(": ") {
-                        Some(("event", name)) => name.clone_into(&mut event.name),
-                        Some(("id", id)) => id.clone_into(&mut event.id),
-                        Some(("data", data)) => event.data += data,
+                    let Some((field, value)) = line.split_once(':') else { continue };
+                    let value = value.strip_prefix(' ').unwrap_or(value);
+                    match field {
+                        "event" => value.clone_into(&mut event.name),
+                        "id" => value.clone_into(&mut event.id),
+                        "data" => event.data += value,
                         _ => {}
                     }
                 }
