@@ -21,7 +21,7 @@ pub async fn run() -> Result<(), Failure> {
         println!("{}", row(name, fate).await?);
     }
     println!(
-        "From the upstream's first answer that tells an end to the event at the last of three watchers, one on each replica..\n"
+        "From the upstream's first answer that tells an end to the event at the last of three watchers, one on each replica.\n"
     );
     Ok(())
 }
