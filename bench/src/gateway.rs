@@ -67,6 +67,16 @@ impl Gateway {
         Err("the gateway did not start".into())
     }
 
+    /// Kills it. Its port is free then.
+    ///
+    /// # Errors
+    /// It cannot be signalled.
+    pub fn kill(&mut self) -> Result<(), Failure> {
+        self.process.kill()?;
+        self.process.wait()?;
+        Ok(())
+    }
+
     /// Ends it by SIGTERM, as a supervisor does. Returns its exit code.
     ///
     /// # Errors
@@ -77,6 +87,19 @@ impl Gateway {
             return Err("the gateway is not there".into());
         }
         self.process.wait()?.code().ok_or_else(|| "a signal has ended the gateway".into())
+    }
+
+    /// The time for which it has had a processor, in hundredths of a second.
+    ///
+    /// # Errors
+    /// The process has ended.
+    pub fn cpu_ticks(&self) -> Result<u64, Failure> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
+        // The name may hold anything but the last parenthesis.
+        let (_, fields) = stat.rsplit_once(") ").ok_or("no stat")?;
+        let mut times = fields.split(' ').skip(11).take(2).map(str::parse::<u64>);
+        let mut next = || times.next().ok_or("no times")?.map_err(Failure::from);
+        Ok(next()? + next()?)
     }
 
     /// Resident memory, in KiB.

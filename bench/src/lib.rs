@@ -5,6 +5,7 @@ mod requests;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 pub use self::gateway::{Gateway, address_after};
 pub use self::requests::Requests;
@@ -18,11 +19,15 @@ pub fn root() -> &'static Path {
     Path::new(HERE).parent().unwrap_or(Path::new(HERE))
 }
 
-/// Builds the program as it is released, and says where it is.
+/// Builds the program as it is released, once, and says where it is.
 ///
 /// # Errors
 /// The build fails.
 pub fn program() -> Result<PathBuf, Failure> {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(built) = BUILT.get() {
+        return Ok(built.clone());
+    }
     let build = ["build", "--quiet", "--release", "--locked", "--package", "taskgate"];
     let status = Command::new(env!("CARGO")).args(build).current_dir(root()).status()?;
     if !status.success() {
@@ -31,5 +36,5 @@ pub fn program() -> Result<PathBuf, Failure> {
     // A benchmark stands in `deps`, beside which cargo puts the programs.
     let benchmark = std::env::current_exe()?;
     let directory = benchmark.parent().and_then(Path::parent).ok_or("a benchmark outside of target")?;
-    Ok(directory.join("taskgate"))
+    Ok(BUILT.get_or_init(|| directory.join("taskgate")).clone())
 }

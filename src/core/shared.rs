@@ -14,6 +14,11 @@ use super::snapshot::Snapshot;
 use super::state::State;
 use super::task::TaskKey;
 
+/// The shortest lease: it outlives some calls.
+const SHORTEST_LEASE: Duration = Duration::from_millis(500);
+/// The longest one.
+const LONGEST_LEASE: Duration = Duration::from_secs(3);
+
 /// The future of a call.
 pub type Calling<'a, T> = Pin<Box<dyn Future<Output = Result<T, Alone>> + Send + 'a>>;
 
@@ -25,6 +30,10 @@ pub struct Alone;
 pub trait SharedTier: Send + Sync + 'static {
     /// Asks whether a request may go upstream: for a task, or, without one, a request that is no flight.
     fn begin<'a>(&'a self, key: Option<&'a TaskKey>, terms: Terms) -> Calling<'a, Begun>;
+
+    /// Holds for longer what the request that [`Begun::Go`] allowed holds: the lease of its task, and the probe. What it
+    /// has lost stays lost.
+    fn renew<'a>(&'a self, key: Option<&'a TaskKey>, owner: u64, lease: Duration) -> Calling<'a, ()>;
 
     /// Settles the request that [`Begun::Go`] allowed, and gives its lease back.
     fn land<'a>(&'a self, key: Option<&'a TaskKey>, landing: Landing<'a>) -> Calling<'a, Landed>;
@@ -52,9 +61,15 @@ pub struct Terms {
     pub known: u64,
     /// The number of this replica's clients that have a task due: its part of the turns.
     pub weight: u32,
-    /// The longest duration of the request, which its lease outlives. `None`: the request belongs to another one, and
-    /// can be no probe.
-    pub timeout: Option<Duration>,
+    /// For how long the request holds its task, or the probe, unless it [renews](SharedTier::renew) that. `None`: the
+    /// request belongs to another one, and can be no probe.
+    pub lease: Option<Duration>,
+}
+
+/// The length of a lease. It is much shorter than a request may take: what a process held that has died is free while
+/// those who wait for it still have time for a request of their own.
+pub fn lease(timeout: Duration) -> Duration {
+    (timeout / 4).clamp(SHORTEST_LEASE, LONGEST_LEASE)
 }
 
 /// The answer to [`SharedTier::begin`]: the first that holds.
@@ -62,7 +77,7 @@ pub struct Terms {
 pub enum Begun {
     /// Another replica has brought a fresh state that was not known.
     Newer(SharedState),
-    /// Another replica's flight is under way, until then at the latest.
+    /// Another replica's flight is under way, until then at least: it may go on.
     Leased(Instant),
     /// The gate is closed.
     Closed {
@@ -122,6 +137,11 @@ pub enum GateNews {
     },
     /// The probe was answered: it opens.
     Opened,
+    /// The probe has found out nothing: another one may go after this long.
+    Undecided {
+        /// For this long none does.
+        hold: Duration,
+    },
 }
 
 /// The answer to [`SharedTier::land`].

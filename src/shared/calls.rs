@@ -30,9 +30,9 @@ impl RedisTier {
         for _ in 0..ATTEMPTS {
             let has_returned = self.link.returned.swap(false, Ordering::Relaxed);
             let mut script = self.paced(&self.scripts.begin, &keys);
-            let timeout = terms.timeout.map_or(0, |timeout| timeout.as_millis());
+            let lease = terms.lease.map_or(0, |lease| lease.as_millis());
             script.arg(&self.replica).arg(terms.weight.max(1)).arg(owner(terms.owner));
-            script.arg(timeout.to_string()).arg(known).arg(u8::from(has_returned));
+            script.arg(lease.to_string()).arg(known).arg(u8::from(has_returned));
             let answer = self.link.call(Call::Begin, &script).await.inspect_err(|_| {
                 self.link.returned.fetch_or(has_returned, Ordering::Relaxed);
             })?;
@@ -100,6 +100,22 @@ impl RedisTier {
         state
     }
 
+    pub(super) async fn hold(
+        &self,
+        key: Option<&TaskKey>,
+        holder: u64,
+        lease: Duration,
+    ) -> Result<(), Alone> {
+        let names = self.names();
+        let mut script = self.scripts.renew.prepare_invoke();
+        script.key(names.budget()).key(names.turns());
+        if let Some(key) = key {
+            script.key(names.lease(key));
+        }
+        script.arg(owner(holder)).arg(lease.as_millis().to_string());
+        self.link.call(Call::Renew, &script).await.map(drop)
+    }
+
     pub(super) async fn tell(&self, key: Option<&TaskKey>, landing: Landing<'_>) -> Result<Landed, Alone> {
         let names = self.names();
         let mut keys = vec![names.budget(), names.turns()];
@@ -121,6 +137,9 @@ impl RedisTier {
                     .arg(failures::write(because))
                     .arg(u8::from(matches!(because, Failure::RateLimited { .. }))),
                 GateNews::Opened => script.arg("opened").arg(0).arg("").arg(0),
+                GateNews::Undecided { hold } => {
+                    script.arg("undecided").arg(hold.as_micros().to_string()).arg("").arg(0)
+                }
             };
             script.arg(path).arg(&channel);
             match landing.state.zip(key).and_then(|(state, key)| self.record(&names, key, state, sequence)) {

@@ -19,6 +19,7 @@ const LATENCY: &[Duration] = &[
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Call {
     Begin,
+    Renew,
     Land,
     Forget,
     Read,
@@ -29,7 +30,7 @@ pub(super) enum Call {
 #[derive(Debug)]
 pub struct Counters {
     /// The calls of each kind: answered, failed, timed out.
-    calls: [[Counter; 3]; 5],
+    calls: [[Counter; 3]; 6],
     /// The durations of calls, those that timed out included.
     pub latency: Histogram,
     /// States that another replica had fetched.
@@ -52,7 +53,7 @@ impl Default for Counters {
 impl Counters {
     /// The number of calls, by kind and outcome.
     pub fn calls(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
-        let kinds = ["begin", "land", "forget", "read", "look"].into_iter().zip(&self.calls);
+        let kinds = ["begin", "renew", "land", "forget", "read", "look"].into_iter().zip(&self.calls);
         kinds.flat_map(|(kind, outcomes)| {
             let named = ["ok", "error", "timeout"].into_iter().zip(outcomes);
             named.map(move |(outcome, count)| (kind, outcome, count.get()))

@@ -1,9 +1,7 @@
 //! Owns the news of other replicas: hints by pub/sub, on a connection of their own, and a look at what was told since the
 //! last look, which misses nothing. The looks also find out whether Redis is back.
 
-use futures_util::{FutureExt as _, StreamExt as _};
-use redis::aio::{PubSubSink, PubSubStream};
-use redis::{Msg, Value};
+use redis::Value;
 use tokio::time::{Duration, Instant, sleep_until, timeout};
 
 use super::clock::Clock;
@@ -11,7 +9,8 @@ use super::counters::Call;
 use super::keys::CHANNELS;
 use super::link::Standing;
 use super::listener::Listener;
-use super::replies::Reply;
+use super::replies::{Reply, news};
+use super::subscription::Subscription;
 use super::tier::RedisTier;
 use crate::core::shared::{Alone, News};
 
@@ -23,8 +22,6 @@ const TRY: Duration = Duration::from_secs(1);
 const FIRST_TRY: Duration = Duration::from_millis(100);
 /// The longest time to subscribe.
 const SUBSCRIBE: Duration = Duration::from_secs(1);
-/// Hints that are handed on at once.
-const BATCH: usize = 1000;
 
 impl RedisTier {
     /// Waits for news. Only one task may listen; what it has heard so far is lost if it stops while it waits.
@@ -41,26 +38,18 @@ impl RedisTier {
         loop {
             let hint = async {
                 match subscription {
-                    Some((_, messages)) => messages.next().await,
+                    Some(subscription) => subscription.next().await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
                 hint = hint => {
-                    let Some(first) = hint else {
+                    let Some(hints) = hint else {
                         *subscription = None;
                         *next = Instant::now().min(*next) + FIRST_TRY;
                         continue;
                     };
-                    let mut batch = vec![first];
-                    // Those that are there already.
-                    while batch.len() < BATCH
-                        && let Some((_, messages)) = subscription
-                        && let Some(Some(more)) = messages.next().now_or_never()
-                    {
-                        batch.push(more);
-                    }
-                    return batch.iter().filter_map(told).collect();
+                    return hints;
                 }
                 () = self.renamed.notified() => {
                     (*subscription, *looked, *next) = (None, 0, Instant::now());
@@ -96,35 +85,20 @@ impl RedisTier {
         *looked = now;
         self.told_time(Clock::told(now));
         self.saw_replicas(replicas);
-        Ok(paths.iter().filter_map(|text| parse(text)).collect())
+        Ok(paths.iter().filter_map(|text| news(text)).collect())
     }
 
     /// A subscription to all channels. `None`: the next look tries again.
-    async fn subscribe(&self) -> Option<(PubSubSink, PubSubStream)> {
+    async fn subscribe(&self) -> Option<Subscription> {
         let names = self.names();
         let channels: Vec<String> = (0..CHANNELS).map(|channel| names.channel(channel)).collect();
-        let subscribing = async {
-            let (mut sink, messages) = self.link.client().get_async_pubsub().await?.split();
-            sink.subscribe(channels).await?;
-            Ok::<_, redis::RedisError>((sink, messages))
-        };
-        timeout(SUBSCRIBE, subscribing).await.ok()?.ok()
+        timeout(SUBSCRIBE, Subscription::to(channels, self.link.client())).await.ok()?.ok()
     }
 }
 
 fn read(answer: Value) -> Option<(u64, u64, Vec<String>)> {
     let mut reply = Reply::new(answer)?;
     Some((reply.number()?, reply.number()?, reply.texts()?))
-}
-
-fn told(message: &Msg) -> Option<News> {
-    parse(std::str::from_utf8(message.get_payload_bytes()).ok()?)
-}
-
-/// A sequence number and a path.
-fn parse(text: &str) -> Option<News> {
-    let (sequence, path) = text.split_once(' ')?;
-    Some(News { path: path.to_owned(), sequence: sequence.parse().ok()? })
 }
 
 /// Up to a fifth shorter: replicas do not come all at once.

@@ -1,12 +1,12 @@
 //! Owns the state of the listener: its subscription, and when it looks next.
 
-use redis::aio::{PubSubSink, PubSubStream};
 use tokio::time::Instant;
+
+use super::subscription::Subscription;
 
 /// The state of the listener. Only one task listens.
 pub(super) struct Listener {
-    /// The end of the sink is the end of the subscription.
-    pub(super) subscription: Option<(PubSubSink, PubSubStream)>,
+    pub(super) subscription: Option<Subscription>,
     /// Redis' time at the last look; 0 before the first.
     pub(super) looked: u64,
     pub(super) next: Instant,

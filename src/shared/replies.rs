@@ -2,6 +2,8 @@
 
 use redis::Value;
 
+use crate::core::shared::News;
+
 /// The items of an answer.
 pub(super) struct Reply(std::vec::IntoIter<Value>);
 
@@ -46,4 +48,10 @@ pub(super) fn number(value: Value) -> Option<u64> {
         Value::BulkString(bytes) => std::str::from_utf8(&bytes).ok()?.parse().ok(),
         _ => None,
     }
+}
+
+/// A task that has changed: a sequence number and a path.
+pub(super) fn news(text: &str) -> Option<News> {
+    let (sequence, path) = text.split_once(' ')?;
+    Some(News { path: path.to_owned(), sequence: sequence.parse().ok()? })
 }

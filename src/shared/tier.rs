@@ -156,6 +156,10 @@ impl SharedTier for RedisTier {
         Box::pin(self.ask(key, terms))
     }
 
+    fn renew<'a>(&'a self, key: Option<&'a TaskKey>, owner: u64, lease: Duration) -> Calling<'a, ()> {
+        Box::pin(self.hold(key, owner, lease))
+    }
+
     fn land<'a>(&'a self, key: Option<&'a TaskKey>, landing: Landing<'a>) -> Calling<'a, Landed> {
         Box::pin(self.tell(key, landing))
     }

@@ -16,7 +16,7 @@ use crate::support::{
 
 pub const SECRET: &str = "a-secret-of-more-than-32-bytes-for-tests";
 const OTHER: &str = "another-secret-of-more-than-32-bytes-xx";
-const TOKEN: &str = "tg_token-canary";
+pub const TOKEN: &str = "tg_token-canary";
 
 /// A protected gateway that knows one token and one secret.
 struct Protected {
@@ -39,7 +39,7 @@ async fn protected(upstream: &Upstream, extra: &[(&str, &str)]) -> Protected {
     Protected { gateway: gateway(upstream, &settings).await, _files: files }
 }
 
-fn soon(seconds: f64) -> f64 {
+pub fn soon(seconds: f64) -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64() + seconds
 }
 
@@ -57,7 +57,7 @@ pub fn ticket(tasks: &[&str], lasts: f64) -> String {
     jwt(SECRET, HS256, &serde_json::json!({"tasks": tasks, "exp": soon(lasts)}))
 }
 
-fn bearer(credentials: &str) -> String {
+pub fn bearer(credentials: &str) -> String {
     format!("Authorization: Bearer {credentials}\r\n")
 }
 

@@ -174,6 +174,23 @@ fn every_file_says_what_it_owns() {
     }
 }
 
+/// Replicas' clocks may differ by hours: what they tell each other are times of Redis, and spans.
+#[test]
+fn replicas_share_by_no_clock_of_their_own() {
+    let house = House::read();
+    let is_shared = |path: &str| {
+        ["shared/", "core/shared.rs", "core/refresh/", "core/budget/"]
+            .iter()
+            .any(|part| path.starts_with(part))
+    };
+    let names_clock =
+        |code: &str| ["SystemTime", "UNIX_EPOCH", "jiff"].iter().any(|name| code.contains(name));
+    let files: Vec<_> = house.files().filter(|file| is_shared(&file.path)).collect();
+    assert!(files.len() > 30, "{} files", files.len());
+    let wrong: Vec<_> = files.iter().filter(|file| names_clock(&file.code)).map(|file| &*file.path).collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
+
 #[test]
 fn only_access_issues_grants() {
     let house = House::read();

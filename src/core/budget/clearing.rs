@@ -77,7 +77,7 @@ impl Permit {
 
     /// The permit of a second request of a flight, if the shared tier has a token at once.
     pub(super) async fn cleared_as_second(mut self) -> Option<Self> {
-        let terms = Terms { owner: fastrand::u64(..), known: 0, weight: 1, timeout: None };
+        let terms = Terms { owner: fastrand::u64(..), known: 0, weight: 1, lease: None };
         match self.clear(None, terms).await {
             Cleared::Go(_) => Some(self),
             Cleared::Newer(_) | Cleared::Leased(_) | Cleared::Overtaken(_) | Cleared::Later(..) => None,

@@ -194,12 +194,15 @@ impl Gate {
                 change
             }
             Some((_, Scope::Task)) => self.answered(pass),
-            Some((failure, Scope::Account)) if failure.is_of_key() && self.lone.contains(task) => {
-                self.says_nothing(now, pass)
-            }
+            Some((failure, Scope::Account)) if self.is_lone(task, failure) => self.says_nothing(now, pass),
             Some((failure, Scope::Account)) => self.turned_away(now, pass, task, failure),
             Some((failure, Scope::Service)) => self.failed(now, pass, task, failure),
         }
+    }
+
+    /// Whether this is the failure of a task that is always turned away, while others are not.
+    pub fn is_lone(&self, task: &TaskKey, failure: Failure) -> bool {
+        failure.is_of_key() && self.lone.contains(task)
     }
 
     /// A request has ended that finds out nothing of the key: most often of a task that is always turned away.

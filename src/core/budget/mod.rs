@@ -229,13 +229,18 @@ impl Budget {
     pub fn gate_news(
         &self,
         is_probe: bool,
+        task: &TaskKey,
         failure: Option<Failure>,
         change: Change,
         now: Instant,
     ) -> GateNews {
+        let ledger = self.ledger();
+        if failure.is_some_and(|failure| ledger.gate.is_lone(task, failure)) {
+            return Self::no_news(is_probe);
+        }
         let is_closing = matches!(change, Change::Closed { .. })
             || failure.is_some_and(|failure| failure.scope() == Scope::Account);
-        match (self.gate(), failure) {
+        match (ledger.gate.position(), failure) {
             (Position::Closed { until, because }, _) if is_closing => {
                 GateNews::Closed { hold: until.saturating_duration_since(now), because }
             }
@@ -245,6 +250,11 @@ impl Budget {
             }
             _ => GateNews::Opened,
         }
+    }
+
+    /// What a request means to the other replicas that was [settled aside](Self::settle_aside) here.
+    pub fn no_news(is_probe: bool) -> GateNews {
+        if is_probe { GateNews::Undecided { hold: PROBE_AGAIN } } else { GateNews::None }
     }
 
     /// Records that a request has ended of whose result nothing follows for others. A probe is sent anew.

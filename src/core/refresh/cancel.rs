@@ -33,7 +33,8 @@ impl Coordinator {
             let landing = Landing::new(&coordinator, &key, land);
             landing
                 .of(async {
-                    let reply = coordinator.ask_to_cancel(&key, permit).await?;
+                    let asking = coordinator.ask_to_cancel(&key, permit);
+                    let reply = coordinator.holding(None, clearance, asking).await?;
                     Ok(coordinator.tell_cancelled(&key, clearance, reply).await)
                 })
                 .await;
@@ -91,7 +92,9 @@ impl Coordinator {
         }
         self.dispatch_beside(&mut book, now);
         drop(book);
-        self.tell_gate(clearance, result.as_ref().err().copied(), change, now);
+        let is_probe = clearance.is_some_and(|clearance| clearance.is_probe);
+        let failure = result.as_ref().err().copied();
+        self.tell_gate(clearance, self.budget.gate_news(is_probe, key, failure, change, now));
         self.budget.report(change, now);
     }
 }

@@ -17,6 +17,7 @@ mod coordinator;
 mod counters;
 mod flights;
 mod flown;
+mod holding;
 mod interest;
 mod join;
 mod landing;

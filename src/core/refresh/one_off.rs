@@ -64,7 +64,11 @@ impl Coordinator {
                     Ok((permit, clearance)) => {
                         carry(Sent { coordinator, permit, clearance, answer: landing, departed }).await;
                     }
-                    Err(failure) => drop(landing.send(Err(failure))),
+                    Err(failure) => {
+                        let _ = landing.send(Err(failure));
+                        // Its permit is free, for which others may wait.
+                        coordinator.dispatch_beside(&mut coordinator.book(), Instant::now());
+                    }
                 }
             };
             lifecycle.spawn_background(cause.during(sending));
@@ -112,14 +116,17 @@ impl Coordinator {
         if self.budget.tier().is_none() {
             return Ok((permit, None));
         }
-        let timeout = Some(self.policy.timeout);
-        let terms = Terms { owner: fastrand::u64(..), known: 0, weight: 1, timeout };
+        let lease = Some(shared::lease(self.policy.timeout));
+        let terms = Terms { owner: fastrand::u64(..), known: 0, weight: 1, lease };
         let by = Instant::now() + self.policy.patience;
         loop {
             let (at, change) = match permit.clear(None, terms).await {
                 Cleared::Go(clearance) => return Ok((permit, clearance)),
                 Cleared::Later(at, change) => (at, change),
-                Cleared::Overtaken(_) => (Instant::now(), Change::None),
+                Cleared::Overtaken(clearance) => {
+                    self.give_up(None, clearance).await;
+                    (Instant::now(), Change::None)
+                }
                 // Only a flight is answered so.
                 Cleared::Newer(_) | Cleared::Leased(_) => return Err(Failure::Unreachable),
             };
@@ -157,15 +164,8 @@ impl Coordinator {
     }
 
     /// Tells the other replicas what the result of a one-off request means to the gate.
-    pub(super) fn tell_gate(
-        &self,
-        clearance: Option<Clearance>,
-        failure: Option<Failure>,
-        change: Change,
-        now: Instant,
-    ) {
+    pub(super) fn tell_gate(&self, clearance: Option<Clearance>, gate: GateNews) {
         let (Some(tier), Some(clearance)) = (self.budget.tier(), clearance) else { return };
-        let gate = self.budget.gate_news(clearance.is_probe, failure, change, now);
         if gate == GateNews::None {
             return;
         }

@@ -8,11 +8,11 @@ use super::coordinator::Coordinator;
 use super::landing::Landing;
 use super::one_off::{OneOffResult, Sent};
 use super::one_offs::Kind;
-use crate::core::budget::{Change, Pass};
+use crate::core::budget::{Budget, Change, Pass};
 use crate::core::content::{ContentRequest, Opened};
 use crate::core::failure::Failure;
 use crate::core::grant::Grant;
-use crate::core::shared::Clearance;
+use crate::core::shared::{Clearance, GateNews};
 use crate::core::task::TaskKey;
 
 impl Coordinator {
@@ -36,12 +36,12 @@ impl Coordinator {
             let landing = Landing::new(&coordinator, &key, land);
             let opening = coordinator.source.open(&key, &request, permit);
             landing
-                .of(async move {
+                .of(coordinator.holding(None, clearance, async move {
                     tokio::select! {
                         opened = opening => opened.map(Some),
                         _ = departed, if !is_probe => Ok(None),
                     }
-                })
+                }))
                 .await;
         };
         self.once(Kind::Open, grant.client(), carry).await
@@ -55,23 +55,25 @@ impl Coordinator {
         clearance: Option<Clearance>,
         result: &Result<Option<Opened>, Failure>,
     ) {
+        let is_probe = clearance.is_some_and(|clearance| clearance.is_probe);
+        let now = Instant::now();
         let mut book = self.book();
-        let change = match result {
-            Ok(None) => Change::None,
-            Ok(Some(_)) => self.settle_one_off(&mut book, key, pass, None),
+        let (change, gate) = match result {
+            Ok(None) => (Change::None, GateNews::None),
             // A key may read a task and not its content. Whether it is rejected altogether, the tasks show.
             Err(failure) if failure.is_of_key() => {
-                self.budget.settle_aside(Instant::now(), pass);
-                Change::None
+                self.budget.settle_aside(now, pass);
+                (Change::None, Budget::no_news(is_probe))
             }
-            Err(failure) => self.settle_one_off(&mut book, key, pass, Some(*failure)),
+            result => {
+                let failure = result.as_ref().err().copied();
+                let change = self.settle_one_off(&mut book, key, pass, failure);
+                (change, self.budget.gate_news(is_probe, key, failure, change, now))
+            }
         };
-        let now = Instant::now();
         self.dispatch_beside(&mut book, now);
         drop(book);
-        if !matches!(result, Ok(None)) {
-            self.tell_gate(clearance, result.as_ref().err().copied(), change, now);
-        }
+        self.tell_gate(clearance, gate);
         self.budget.report(change, now);
     }
 }

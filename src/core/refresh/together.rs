@@ -14,9 +14,9 @@ use super::coordinator::Coordinator;
 use super::flown::{Flown, Settled};
 use super::landing::Landing;
 use super::picture::FlightResult;
-use crate::core::budget::{Change, Cleared, Pass, Permit, Position, Readiness};
+use crate::core::budget::{Change, Cleared, Pass, Permit, Readiness};
 use crate::core::failure::Failure;
-use crate::core::shared::{self, Clearance, GateNews, Kept, Landed, News, SharedState, SharedTier, Terms};
+use crate::core::shared::{self, Clearance, Kept, Landed, News, SharedState, SharedTier, Terms};
 use crate::core::snapshot::Phase;
 use crate::core::state::State;
 use crate::core::store::{Held, Put};
@@ -83,18 +83,16 @@ impl Coordinator {
             owner: fastrand::u64(..),
             known: self.store.held(key).newest().map_or(0, |state| state.snapshot.sequence),
             weight: u32::try_from(weight).unwrap_or(u32::MAX).max(1),
-            timeout: Some(timeout),
+            lease: Some(shared::lease(timeout)),
         };
         let mut has_waited = false;
         loop {
             match permit.clear(Some(key), terms).await {
                 Cleared::Go(clearance) => {
                     // A flight that had to wait for another one has what is left of its time.
-                    if has_waited && by.saturating_duration_since(Instant::now()) < timeout / 2 {
+                    if has_waited && by.saturating_duration_since(Instant::now()) < timeout / 4 {
                         self.budget.settle_aside(Instant::now(), permit.pass());
-                        if let Some(clearance) = clearance {
-                            self.give_up(tier, key, clearance).await;
-                        }
+                        self.give_up(Some(key), clearance).await;
                         return End::Missed(Instant::now());
                     }
                     return self.request(tier, key, permit, clearance, by).await;
@@ -109,9 +107,7 @@ impl Coordinator {
                     return End::Landed(Settled::With(Change::None), Box::new(Ok(Flown::Shared(state))));
                 }
                 Cleared::Overtaken(clearance) => {
-                    if let Some(clearance) = clearance {
-                        self.give_up(tier, key, clearance).await;
-                    }
+                    self.give_up(Some(key), clearance).await;
                     return End::Postponed(Change::None);
                 }
                 Cleared::Later(_, change) => return End::Postponed(change),
@@ -148,7 +144,8 @@ impl Coordinator {
         let landing = Landing::new(self, key, |result| brought = result);
         landing
             .of(async {
-                let asked = timeout_at(by, self.ask(key, permit)).await.unwrap_or(Err(Failure::TimedOut));
+                let asking = self.holding(Some(key), clearance, self.ask(key, permit));
+                let asked = timeout_at(by, asking).await.unwrap_or(Err(Failure::TimedOut));
                 asked.and_then(|answer| self.with_status(key, answer, Instant::now()))
             })
             .await;
@@ -158,7 +155,7 @@ impl Coordinator {
         let now = Instant::now();
         let failure = brought.as_ref().err().copied();
         let change = self.budget.settle(now, pass, key, failure);
-        let gate = self.budget.gate_news(clearance.is_probe, failure, change, now);
+        let gate = self.budget.gate_news(clearance.is_probe, key, failure, change, now);
         let brought = brought.map(|mut answer| {
             answer.snapshot.sequence = clearance.sequence;
             answer
@@ -182,20 +179,6 @@ impl Coordinator {
             (_, flown) => flown,
         });
         End::Landed(Settled::With(change), Box::new(flown))
-    }
-
-    /// Gives a clearance back that was not used: the lease is free, and another request may be the probe.
-    async fn give_up(&self, tier: &dyn SharedTier, key: &TaskKey, clearance: Clearance) {
-        let because = match self.budget.gate() {
-            Position::Open => Failure::Unreachable,
-            Position::Closed { because, .. } | Position::Probing { because } => because,
-        };
-        let gate = if clearance.is_probe {
-            GateNews::Closed { hold: Duration::ZERO, because }
-        } else {
-            GateNews::None
-        };
-        let _ = tier.land(Some(key), shared::Landing { clearance, state: None, gate }).await;
     }
 
     /// Puts a task back that was not requested. It keeps its place: what says "later" says so to all tasks, and the budget

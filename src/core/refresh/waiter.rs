@@ -45,7 +45,8 @@ impl Waiter {
         let mut patience = std::pin::pin!(sleep_until(start_by));
         // A timer has a cost, and a client whose flight has started needs none.
         let mut is_patient = !self.started();
-        let mut postponed = self.frames.borrow().postponed;
+        // By now another flight may have started.
+        let postponed = self.frames.borrow().postponed;
         loop {
             {
                 let frame = self.frames.borrow_and_update();
@@ -55,21 +56,21 @@ impl Waiter {
                 if frame.closed || frame.evicted {
                     return Ok(None);
                 }
-                if is_patient {
-                    postponed = frame.postponed;
-                    is_patient = frame.started < self.flight;
-                } else if frame.postponed != postponed {
-                    // The next one may have started at once, and would be waited for as long again.
+                if frame.postponed > postponed {
                     return Err(Postponed);
                 }
+                is_patient &= frame.started < self.flight;
             }
             tokio::select! {
                 changed = self.frames.changed() => if changed.is_err() {
                     return Ok(None);
                 },
-                () = &mut patience, if is_patient => if !self.started() {
-                    return Ok(None);
-                },
+                () = &mut patience, if is_patient => {
+                    if !self.started() {
+                        return Ok(None);
+                    }
+                    is_patient = false;
+                }
             }
         }
     }

@@ -1,16 +1,16 @@
 -- Owns the decision whether a request may go upstream. The first that holds:
 --
 -- 1. A fresh state that the replica does not know is there: no request goes out.
--- 2. Another flight of the task holds the lease, which outlives its time-out.
+-- 2. Another flight of the task holds the lease, and renews it.
 -- 3. The gate is closed, or its probe is under way.
 -- 4. There is no token, or it is another replica's turn.
 -- 5. The request may go, with a sequence number of its own and the lease.
 --
 -- KEYS: budget, turns, replicas; of a flight also: task, lease.
--- ARGV: interval, burst, replica, weight, owner, time-out in ms or 0, known sequence, 1 where the replica was alone.
+-- ARGV: interval, burst, replica, weight, owner, lease in ms or 0, known sequence, 1 where the replica was alone.
 local interval, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
 local replica, weight, owner = ARGV[3], tonumber(ARGV[4]), ARGV[5]
-local timeout, known = tonumber(ARGV[6]), tonumber(ARGV[7])
+local lease, known = tonumber(ARGV[6]), tonumber(ARGV[7])
 
 if KEYS[4] then
   local state = redis.call('HMGET', KEYS[4], 'sequence', 'fresh', 'blob')
@@ -33,7 +33,7 @@ if b.because then
     write_budget(b)
     return { 'closed', whole(b.closed_until - now), b.because }
   end
-  if timeout == 0 or (b.probe and b.probe ~= owner and (b.probe_until or 0) > now) then
+  if lease == 0 or (b.probe and b.probe ~= owner and (b.probe_until or 0) > now) then
     write_budget(b)
     return { 'closed', 250000, b.because }
   end
@@ -57,9 +57,9 @@ redis.call('HSET', KEYS[2], 'virtual', string.format('%.9f', at))
 -- It will come again, if others keep it waiting.
 note_turn(replica, at + 1 / weight, was_waiting and now - GRACE + AGAIN or 0)
 if is_probe == 1 then
-  redis.call('HSET', KEYS[1], 'probe', owner, 'probe_until', whole(now + timeout * 1000 + 1000000))
+  redis.call('HSET', KEYS[1], 'probe', owner, 'probe_until', whole(now + lease * 1000))
 end
-if KEYS[5] and timeout > 0 then
-  redis.call('SET', KEYS[5], owner, 'PX', timeout + 1000)
+if KEYS[5] and lease > 0 then
+  redis.call('SET', KEYS[5], owner, 'PX', lease)
 end
 return { 'go', whole(sequence), is_probe, whole(now) }

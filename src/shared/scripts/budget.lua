@@ -2,7 +2,7 @@
 --
 -- 1. In any window of t seconds at most `burst + rate·t` requests are allowed (GCRA, as in the core's bucket).
 -- 2. A budget that is not there is an empty one: a flush gives no burst.
--- 3. No request goes before `closed_until`, and then one probe alone, until it lands or its time is over.
+-- 3. No request goes before `closed_until`, and then one probe alone, until it lands or does not renew its lease.
 -- 4. `issued` rises with each request: a later request has the larger sequence number.
 -- 5. While tokens are short, replicas take turns by virtual time: a grant costs 1 / weight. One that was told when to
 --    come, and does not come, keeps the others waiting for GRACE at most; one that has just had its turn, for AGAIN.
@@ -60,6 +60,13 @@ local function close(b, owner, hold, because, is_slower)
   empty(b)
   local held = math.max(b.closed_until or 0, now + hold)
   redis.call('HSET', KEYS[1], 'closed_until', whole(held), 'because', because)
+  redis.call('HDEL', KEYS[1], 'probe', 'probe_until')
+end
+
+-- The probe has found out nothing.
+local function pass_probe_on(b, hold)
+  local held = math.max(b.closed_until or 0, now + hold)
+  redis.call('HSET', KEYS[1], 'closed_until', whole(held))
   redis.call('HDEL', KEYS[1], 'probe', 'probe_until')
 end
 

@@ -7,7 +7,7 @@
 -- 5. Whoever watches the task is told, also where there is no state: the lease is free.
 --
 -- KEYS: budget, turns; for a task also: task, lease, and the news of its channel.
--- ARGV: interval, burst, owner, gate ('', 'closed', 'opened'), hold, because, 1 for a 429, path, channel,
+-- ARGV: interval, burst, owner, gate ('', 'closed', 'opened', 'undecided'), hold, because, 1 for a 429, path, channel,
 --       sequence or '', fresh until, 1 for terminal, life in ms, blob.
 local b = read_budget(tonumber(ARGV[1]), tonumber(ARGV[2]))
 local owner, gate = ARGV[3], ARGV[4]
@@ -15,6 +15,8 @@ if gate == 'closed' then
   close(b, owner, tonumber(ARGV[5]), ARGV[6], ARGV[7] == '1')
 elseif gate == 'opened' and b.because and b.probe == owner then
   open(b)
+elseif gate == 'undecided' and b.because and b.probe == owner then
+  pass_probe_on(b, tonumber(ARGV[5]))
 end
 if not KEYS[3] then
   write_budget(b)

@@ -17,4 +17,5 @@ mod replicas;
 mod shared_memory;
 mod terminal;
 mod test_core;
+mod two_replicas;
 mod watching;

@@ -153,7 +153,7 @@ impl SharedTier for Way {
                 if until > now {
                     return Begun::Closed { until, because };
                 }
-                if terms.timeout.is_none() || probe.is_some_and(|(_, until)| until > now) {
+                if terms.lease.is_none() || probe.is_some_and(|(_, until)| until > now) {
                     return Begun::Closed { until: now + Duration::from_millis(250), because };
                 }
                 is_probe = true;
@@ -161,7 +161,7 @@ impl SharedTier for Way {
             if !kept.bucket.take(now) {
                 return Begun::NotBefore(kept.bucket.ready_at(now, 0).max(now + Duration::from_millis(1)));
             }
-            let until = now + terms.timeout.unwrap_or_default() + Duration::from_secs(1);
+            let until = now + terms.lease.unwrap_or_default();
             if let Some(closed) = &mut kept.closed {
                 closed.probe = Some((terms.owner, until));
             }
@@ -169,6 +169,20 @@ impl SharedTier for Way {
                 kept.leases.insert(key.path().to_owned(), (terms.owner, until));
             }
             Begun::Go(Clearance { owner: terms.owner, sequence: kept.number(), is_probe })
+        }))
+    }
+
+    fn renew<'a>(&'a self, key: Option<&'a TaskKey>, owner: u64, lease: Duration) -> Calling<'a, ()> {
+        Box::pin(self.call(move |kept| {
+            let renewed = (owner, Instant::now() + lease);
+            let held = key.and_then(|key| kept.leases.get_mut(key.path()));
+            if let Some(held) = held.filter(|held| held.0 == owner && held.1 > Instant::now()) {
+                *held = renewed;
+            }
+            let probe = kept.closed.as_mut().and_then(|closed| closed.probe.as_mut());
+            if let Some(probe) = probe.filter(|probe| probe.0 == owner) {
+                *probe = renewed;
+            }
         }))
     }
 
@@ -196,7 +210,12 @@ impl SharedTier for Way {
                     kept.bucket.empty(now);
                     kept.closed = None;
                 }
-                GateNews::Opened => {}
+                GateNews::Undecided { hold } if is_the_probe => {
+                    if let Some(closed) = &mut kept.closed {
+                        (closed.until, closed.probe) = (closed.until.max(now + hold), None);
+                    }
+                }
+                GateNews::Opened | GateNews::Undecided { .. } => {}
             }
             let Some(key) = key else { return Landed::Kept };
             let was_leased = kept.leases.get(key.path()).is_some_and(|(held, _)| *held == owner);

@@ -3,43 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::redis_server::RedisServer;
-use crate::support::{Events, Gateway, Reply, Seen, Upstream, gateway, get, get_with, request, serve, until};
+use super::three::{done, live, replica, three};
+use crate::support::{Events, Reply, Seen, Upstream, get, get_with, request, serve, until, until_metric};
 
 const REFRESH: Duration = Duration::from_millis(500);
-const SETTINGS: &[(&str, &str)] = &[
-    ("polling.fresh_for", "500ms"),
-    ("polling.max_interval", "500ms"),
-    ("budget.requests_per_minute", "60000"),
-];
-
-/// A gateway that shares, once it does.
-async fn replica(upstream: &Upstream, redis: &RedisServer, extra: &[(&str, &str)]) -> Gateway {
-    let url = redis.url();
-    let mut settings = [SETTINGS, &[("shared.redis_url", url.as_str())]].concat();
-    settings.extend_from_slice(extra);
-    let replica = gateway(upstream, &settings).await;
-    until("the replica is ready", async || {
-        (get(replica.admin, "/readyz").await.text() == "ready\n").then_some(())
-    })
-    .await;
-    replica
-}
-
-async fn three(upstream: &Upstream, redis: &RedisServer, extra: &[(&str, &str)]) -> [Gateway; 3] {
-    [
-        replica(upstream, redis, extra).await,
-        replica(upstream, redis, extra).await,
-        replica(upstream, redis, extra).await,
-    ]
-}
-
-fn live(number: usize) -> Reply {
-    Reply::json(&format!(r#"{{"status":"running","n":{number}}}"#))
-}
-
-fn done() -> Reply {
-    Reply::json(r#"{"status":"completed"}"#)
-}
 
 #[tokio::test]
 async fn a_thousand_polls_of_one_task_over_three_replicas_cost_one_request_a_refresh() {
@@ -219,17 +186,22 @@ async fn the_task_of_a_replica_that_is_killed_in_mid_flight_is_asked_again() {
     let (held, _hold) = done().held();
     let upstream = Upstream::start(move |number, _| if number == 0 { held.clone() } else { done() }).await;
     let url = redis.url();
-    let (killed, address, admin) = serve(
-        &upstream.base_url(),
-        &[("TASKGATE_SHARED__REDIS_URL", url.as_str()), ("TASKGATE_UPSTREAM__TIMEOUT", "3s")],
-    );
+    let (killed, address, admin) =
+        serve(&upstream.base_url(), &[("TASKGATE_SHARED__REDIS_URL", url.as_str())]);
     until("it shares", async || (get(admin, "/readyz").await.text() == "ready\n").then_some(())).await;
-    let survivor = replica(&upstream, &redis, &[("upstream.timeout", "3s")]).await;
+    let survivor = replica(&upstream, &redis, &[]).await;
     // Its connection ends with the process.
     let _lost = Events::open(address, "/v1/tasks/lost", "").await;
     upstream.asked(1).await;
     let mut watch = Events::open(survivor.address, "/v1/tasks/lost", "").await;
+    let plain = survivor.address;
+    let plain = tokio::spawn(async move { get(plain, "/v1/tasks/lost").await });
+    // The lease would be over by now, and its holder lives.
+    until_metric(admin, r#"taskgate_shared_calls_total{call="renew",outcome="ok"}"#, 4).await;
+    assert_eq!(upstream.count(), 1);
     killed.signal("KILL");
+    let answer = plain.await.unwrap();
+    assert_eq!(answer.status, 200, "with default time-outs: {}", answer.text());
     loop {
         match watch.next().await {
             Seen::Event { data, .. } if data.contains("completed") => break,

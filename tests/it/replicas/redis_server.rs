@@ -1,5 +1,6 @@
 //! Owns a redis-server of a test's own: on a free port, without a file. Dropped, it is gone.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -63,8 +64,12 @@ impl RedisServer {
         self.running.as_ref().unwrap().signal(name);
     }
 
+    pub fn address(&self) -> SocketAddr {
+        ([127, 0, 0, 1], self.port).into()
+    }
+
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        format!("redis://{}", self.address())
     }
 
     /// A connection of the test's own, if the server answers.

@@ -21,6 +21,7 @@ use super::redis_server::RedisServer;
 use crate::support::{KEY, until};
 
 const SECOND: Duration = Duration::from_secs(1);
+const LEASE: Duration = Duration::from_millis(500);
 const AMPLE: Pace = Pace { per_minute: 600_000.0, burst: 1000 };
 
 /// A replica that is connected.
@@ -55,7 +56,7 @@ fn key(id: &str) -> TaskKey {
 }
 
 fn terms(owner: u64) -> Terms {
-    Terms { owner, known: 0, weight: 1, timeout: Some(10 * SECOND) }
+    Terms { owner, known: 0, weight: 1, lease: Some(LEASE) }
 }
 
 fn state(phase: Phase, body: &str, sequence: u64) -> Arc<State> {
@@ -105,7 +106,7 @@ async fn one_flight_of_a_task_at_a_time_and_its_state_is_everybodys() {
     let flight = go(&a, Some(&task), terms(1)).await;
     let begun = b.begin(Some(&task), terms(2)).await.unwrap();
     let Begun::Leased(until) = begun else { panic!("{begun:?}") };
-    assert!(until > Instant::now() + 10 * SECOND, "the lease outlives the time-out");
+    assert!(until > Instant::now() && until <= Instant::now() + LEASE);
     assert!(matches!(b.begin(Some(&key("other")), terms(3)).await, Ok(Begun::Go(_))), "another task's own");
     assert!(matches!(land(&a, &task, flight, Phase::Live, "{\"n\":1}").await, Landed::Kept));
     let begun = b.begin(Some(&task), terms(2)).await.unwrap();
@@ -122,6 +123,50 @@ async fn one_flight_of_a_task_at_a_time_and_its_state_is_everybodys() {
     let known = Terms { known: flight.sequence, ..terms(2) };
     let next = go(&b, Some(&task), known).await;
     assert!(next.sequence > flight.sequence);
+}
+
+#[tokio::test]
+async fn a_lease_and_a_probe_are_free_soon_unless_their_owner_renews_them() {
+    let Some(redis) = RedisServer::start() else { return };
+    let (a, b) = (replica(&redis, AMPLE).await, replica(&redis, AMPLE).await);
+    let task = key("held");
+    let because = Failure::Unreachable;
+    let refused = go(&a, None, terms(1)).await;
+    tell(&a, refused, GateNews::Closed { hold: Duration::ZERO, because }).await;
+    let probe = until("a probe goes", async || match a.begin(Some(&task), terms(2)).await {
+        Ok(Begun::Go(clearance)) => Some(clearance),
+        _ => None,
+    })
+    .await;
+    assert!(probe.is_probe);
+    let (begun, other) = (Instant::now(), key("other"));
+    while begun.elapsed() < 2 * LEASE {
+        a.renew(Some(&task), 2, LEASE).await.unwrap();
+        assert!(matches!(b.begin(Some(&task), terms(3)).await, Ok(Begun::Leased(_))));
+        assert!(matches!(b.begin(Some(&other), terms(4)).await, Ok(Begun::Closed { .. })));
+    }
+    // Its owner is gone. Nobody else can renew what it held.
+    until("both are free", async || {
+        b.renew(Some(&task), 3, LEASE).await.unwrap();
+        match b.begin(Some(&task), terms(3)).await {
+            Ok(Begun::Go(clearance)) => Some(assert!(clearance.is_probe)),
+            _ => None,
+        }
+    })
+    .await;
+    a.renew(Some(&task), 2, LEASE).await.unwrap();
+    let undecided = GateNews::Undecided { hold: Duration::ZERO };
+    tell(&a, probe, undecided).await;
+    assert!(matches!(a.begin(Some(&task), terms(5)).await, Ok(Begun::Leased(_))), "it was lost for good");
+    assert!(matches!(a.begin(Some(&other), terms(5)).await, Ok(Begun::Closed { .. })));
+    // Given back, it is another one's.
+    tell(&b, Clearance { owner: 3, ..probe }, undecided).await;
+    let next = until("the next probe goes", async || match a.begin(Some(&other), terms(5)).await {
+        Ok(Begun::Go(clearance)) => Some(clearance),
+        _ => None,
+    })
+    .await;
+    assert!(next.is_probe);
 }
 
 #[tokio::test]
@@ -318,6 +363,64 @@ async fn hints_come_and_a_look_misses_none() {
     land(&b, &key("second"), flight, Phase::Live, "2").await;
     assert_eq!(heard("second").await, flight.sequence);
     until("three replicas are seen", async || (listener.replicas_alive() == 3).then_some(())).await;
+}
+
+/// Publishes a hint until it is heard. What is heard before is in its order.
+async fn hear(
+    listener: &RedisTier,
+    hint: &str,
+    channel: &str,
+    command: &mut redis::Connection,
+    heard: &mut Vec<News>,
+) {
+    let path = hint.split(' ').next_back().unwrap();
+    while !heard.iter().any(|item| item.path == path) {
+        let calling = async {
+            loop {
+                redis::cmd("PUBLISH").arg(channel).arg(hint).exec(command).unwrap();
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::select! {
+            () = calling => {}
+            news = listener.news() => heard.extend(news),
+        }
+    }
+}
+
+/// They had waited without a bound for whoever reads them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hints_that_nobody_reads_are_dropped_and_a_look_finds_what_they_told() {
+    let Some(redis) = RedisServer::start() else { return };
+    let teller = replica(&redis, AMPLE).await;
+    let url = redis.url();
+    let options = Options {
+        redis_url: &url,
+        namespace: "test",
+        base_url: "https://upstream.example",
+        api_key: KEY,
+        replicas_hint: 2,
+        rate: AMPLE,
+        timeout: 10 * SECOND,
+    };
+    let listener = RedisTier::new(&options).unwrap();
+    let mut command = redis.command().unwrap();
+    let channels: Vec<String> = redis::cmd("PUBSUB").arg("CHANNELS").query(&mut command).unwrap();
+    // It listens once it has heard something. From then on nobody reads.
+    let mut heard = Vec::new();
+    hear(&listener, "1 /v1/tasks/first", &channels[0], &mut command, &mut heard).await;
+    for number in 0..20_000 {
+        let hint = format!("{number} /v1/tasks/flood{number}");
+        redis::cmd("PUBLISH").arg(&channels[0]).arg(hint).exec(&mut command).unwrap();
+    }
+    let flight = go(&teller, Some(&key("told")), terms(1)).await;
+    land(&teller, &key("told"), flight, Phase::Live, "1").await;
+    hear(&listener, "1 /v1/tasks/last", &channels[0], &mut command, &mut heard).await;
+    while !heard.iter().any(|item| item.path.ends_with("told") && item.sequence == flight.sequence) {
+        heard.extend(listener.news().await);
+    }
+    let read = heard.iter().filter(|item| item.path.contains("flood")).count();
+    assert!((1000..=5000).contains(&read), "{read} hints had waited");
 }
 
 #[tokio::test]

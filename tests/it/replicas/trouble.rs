@@ -1,93 +1,14 @@
 //! What clients notice of a Redis in trouble: nothing.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
-
+use super::busy::Busy;
 use super::redis_server::RedisServer;
-use crate::support::{Gateway, Reply, Upstream, gateway, get, until};
-
-/// Two replicas whose clients poll without a pause, and what they got.
-struct Busy {
-    replicas: Vec<Gateway>,
-    upstream: Upstream,
-    polls: Arc<AtomicUsize>,
-    is_over: Arc<AtomicBool>,
-    polling: Vec<tokio::task::JoinHandle<()>>,
-}
-
-impl Busy {
-    async fn start(redis: &RedisServer) -> Self {
-        let upstream =
-            Upstream::start(|number, _| Reply::json(&format!(r#"{{"status":"running","n":{number}}}"#)))
-                .await;
-        let url = redis.url();
-        let settings = [
-            ("polling.fresh_for", "100ms"),
-            ("polling.max_interval", "100ms"),
-            ("budget.requests_per_minute", "6000"),
-            ("shared.redis_url", url.as_str()),
-        ];
-        let mut replicas = Vec::new();
-        for _ in 0..2 {
-            replicas.push(gateway(&upstream, &settings).await);
-        }
-        let (polls, is_over) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
-        let mut polling = Vec::new();
-        for number in 0..20_usize {
-            let address = replicas[number % 2].address;
-            let (polls, is_over) = (Arc::clone(&polls), Arc::clone(&is_over));
-            polling.push(tokio::spawn(async move {
-                while !is_over.load(Ordering::Relaxed) {
-                    let answer = get(address, &format!("/v1/tasks/t{}", number / 4)).await;
-                    assert_eq!(answer.status, 200, "{}", answer.text());
-                    polls.fetch_add(1, Ordering::Relaxed);
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-            }));
-        }
-        let busy = Self { replicas, upstream, polls, is_over, polling };
-        busy.shares(true).await;
-        busy
-    }
-
-    /// Waits until all replicas say that they share, or that they are alone.
-    async fn shares(&self, shares: bool) {
-        for replica in &self.replicas {
-            until("readyz tells of the trouble", async || {
-                let text = get(replica.admin, "/readyz").await.text();
-                let is_alone = text.contains("degraded: Redis");
-                assert!(is_alone || text == "ready\n", "{text}");
-                (is_alone != shares).then_some(())
-            })
-            .await;
-        }
-    }
-
-    /// Lets clients poll, and the upstream be asked, for a while: counted in polls.
-    async fn goes_on(&self) {
-        let (polls, asked) = (self.polls.load(Ordering::Relaxed), self.upstream.count());
-        until("clients poll on, and states are refreshed", async || {
-            let has_polled = self.polls.load(Ordering::Relaxed) > polls + 200;
-            (has_polled && self.upstream.count() > asked + 5).then_some(())
-        })
-        .await;
-    }
-
-    /// No client got an error.
-    async fn end(self) {
-        self.goes_on().await;
-        self.is_over.store(true, Ordering::Relaxed);
-        for polling in self.polling {
-            polling.await.unwrap();
-        }
-    }
-}
+use super::wire::{Fate, Wire};
+use crate::support::until;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_client_notices_that_redis_is_killed_and_started_again() {
     let Some(mut redis) = RedisServer::start() else { return };
-    let busy = Busy::start(&redis).await;
+    let busy = Busy::start(&redis.url()).await;
     busy.goes_on().await;
     redis.kill();
     busy.shares(false).await;
@@ -100,7 +21,7 @@ async fn no_client_notices_that_redis_is_killed_and_started_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_client_notices_that_redis_is_paused() {
     let Some(redis) = RedisServer::start() else { return };
-    let busy = Busy::start(&redis).await;
+    let busy = Busy::start(&redis.url()).await;
     redis.signal("STOP");
     busy.shares(false).await;
     busy.goes_on().await;
@@ -112,7 +33,7 @@ async fn no_client_notices_that_redis_is_paused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_client_notices_that_redis_is_flushed_or_its_keys_are_of_wrong_types() {
     let Some(redis) = RedisServer::start() else { return };
-    let busy = Busy::start(&redis).await;
+    let busy = Busy::start(&redis.url()).await;
     let mut command = redis.command().unwrap();
     for _ in 0..3 {
         busy.goes_on().await;
@@ -136,7 +57,7 @@ async fn no_client_notices_that_redis_is_flushed_or_its_keys_are_of_wrong_types(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_client_notices_that_redis_is_full_or_read_only() {
     let Some(redis) = RedisServer::start() else { return };
-    let busy = Busy::start(&redis).await;
+    let busy = Busy::start(&redis.url()).await;
     let mut command = redis.command().unwrap();
     for (trouble, cure) in [
         (["CONFIG", "SET", "maxmemory", "1"], ["CONFIG", "SET", "maxmemory", "0"]),
@@ -151,5 +72,55 @@ async fn no_client_notices_that_redis_is_full_or_read_only() {
         run(cure, &mut command);
         busy.shares(true).await;
     }
+    busy.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_client_notices_that_nothing_arrives_at_redis_or_that_all_comes_late() {
+    let Some(redis) = RedisServer::start() else { return };
+    let wire = Wire::to(redis.address()).await;
+    let busy = Busy::start(&wire.url()).await;
+    for fate in [Fate::Vanish, Fate::Late] {
+        wire.becomes(fate);
+        busy.shares(false).await;
+        busy.goes_on().await;
+        wire.becomes(Fate::Pass);
+        busy.shares(true).await;
+        busy.goes_on().await;
+    }
+    busy.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_client_notices_that_connections_to_redis_break_in_the_middle_of_answers() {
+    let Some(redis) = RedisServer::start() else { return };
+    let wire = Wire::to(redis.address()).await;
+    let busy = Busy::start(&wire.url()).await;
+    for _ in 0..3 {
+        wire.becomes(Fate::Break);
+        busy.shares(false).await;
+        busy.goes_on().await;
+        wire.becomes(Fate::Pass);
+        busy.shares(true).await;
+    }
+    busy.end().await;
+}
+
+/// The looks and the states themselves bring what the hints would have brought.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_client_notices_that_no_hint_comes_through() {
+    let Some(redis) = RedisServer::start() else { return };
+    let wire = Wire::to(redis.address()).await;
+    let busy = Busy::start(&wire.url()).await;
+    wire.becomes(Fate::Unsubscribe);
+    let mut command = redis.command().unwrap();
+    until("nobody listens", async || {
+        let channels: Vec<String> = redis::cmd("PUBSUB").arg("CHANNELS").query(&mut command).unwrap();
+        channels.is_empty().then_some(())
+    })
+    .await;
+    busy.goes_on().await;
+    busy.shares(true).await;
+    busy.goes_on().await;
     busy.end().await;
 }

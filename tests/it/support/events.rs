@@ -48,21 +48,28 @@ struct Block {
 impl Events {
     /// Connects and reads the head.
     pub async fn open(address: SocketAddr, path: &str, headers: &str) -> Self {
-        let mut stream = TcpStream::connect(address).await.unwrap();
+        Self::try_open(address, path, headers).await.expect("no head")
+    }
+
+    /// The same of one that may be about to end: `None` where it does so first.
+    pub async fn try_open(address: SocketAddr, path: &str, headers: &str) -> Option<Self> {
+        let mut stream = TcpStream::connect(address).await.ok()?;
         let head =
             format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n{headers}\r\n");
-        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(head.as_bytes()).await.ok()?;
         let mut raw = Vec::new();
         let end = loop {
             if let Some(end) = raw.windows(4).position(|window| window == b"\r\n\r\n") {
                 break end + 4;
             }
-            let read = timeout(LIMIT, stream.read_buf(&mut raw)).await.expect("no head").unwrap();
-            assert_ne!(read, 0, "no head: {}", String::from_utf8_lossy(&raw));
+            match timeout(LIMIT, stream.read_buf(&mut raw)).await.expect("no head") {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return None,
+            }
         };
         let head = String::from_utf8(raw.drain(..end).collect()).unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Self {
+        Some(Self {
             stream,
             raw,
             text: Vec::new(),
@@ -71,7 +78,7 @@ impl Events {
             status,
             head: head.to_lowercase(),
             last_id: String::new(),
-        }
+        })
     }
 
     /// The next thing that is no comment.
