@@ -5,7 +5,8 @@
 //! - [`flights`] refresh tasks. [`one_off`] sends the requests that are none, [`cancel`] and [`open`], from the
 //!   queue in [`one_offs`]. [`landing`] makes
 //!   sure that each request ends. Each is a tokio task of its own, so a client that disconnects cannot cancel a flight.
-//! - [`together`] has the flights of one replica among several. [`flown`] is what a flight brings home.
+//! - [`together`] has the flights of one replica among several, [`holding`] what they hold meanwhile. [`flown`] is what a
+//!   flight brings home.
 //! - [`ownership`] decides whether an answer is the task's own; [`refusals`] holds what it remembers.
 //! - [`backoff`] delays the next request of a failing task.
 //! - [`counters`], [`overview`], [`survey`] and [`recent_requests`] are for operators.

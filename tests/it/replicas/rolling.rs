@@ -126,7 +126,7 @@ async fn a_rolling_restart_under_load_costs_no_error_and_no_request_for_what_is_
     for number in 0..9 {
         watching.spawn(watch(addresses, number, format!("/v1/tasks/watched{}", number % 3)));
     }
-    for (program, address) in programs.drain(..).collect::<Vec<_>>() {
+    for (program, address) in std::mem::take(&mut programs) {
         let polled = polls.load(Ordering::Relaxed);
         until("clients poll", async || (polls.load(Ordering::Relaxed) > polled + 100).then_some(())).await;
         program.signal("TERM");
