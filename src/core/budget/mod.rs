@@ -7,7 +7,10 @@
 mod bucket;
 mod clearing;
 mod gate;
+mod ledger;
 mod quota;
+mod readiness;
+mod report;
 #[cfg(test)]
 mod tests;
 
@@ -21,8 +24,9 @@ pub use bucket::{Bucket, Rate};
 pub(super) use clearing::Cleared;
 use gate::Gate;
 pub use gate::{Change, Pass, Position};
-use quota::Heeded;
+use ledger::{Ledger, WORTH_A_LINE};
 pub use quota::Quota;
+pub use readiness::Readiness;
 
 use super::cause;
 use super::failure::{Failure, Scope};
@@ -34,22 +38,6 @@ use super::time::later;
 
 /// The time until another probe where one that all replicas waited for has failed.
 const PROBE_AGAIN: Duration = Duration::from_secs(1);
-/// A quota that slows the gateway down to this part of its rate is worth a word to operators, and a line in the log …
-const WORTH_A_LINE: f64 = 0.5;
-/// … but not each time.
-const REMINDER: Duration = Duration::from_secs(600);
-
-/// The availability of a permit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Readiness {
-    /// A permit is free now.
-    Now,
-    /// No permit is free before then.
-    At(Instant),
-    /// A permit is free when a request in flight has landed.
-    Busy,
-}
-
 /// The expected start of a request, and the reason for the wait.
 #[derive(Debug, Clone, Copy)]
 pub struct Estimate {
@@ -109,24 +97,6 @@ impl fmt::Debug for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Budget").field("ledger", &self.ledger).finish_non_exhaustive()
     }
-}
-
-#[derive(Debug)]
-struct Ledger {
-    bucket: Bucket,
-    /// This replica's part of the budget, which it uses while the shared tier does not answer.
-    part: Bucket,
-    gate: Gate,
-    /// The part of a quota that this gateway uses; `None`: what the upstream tells is not heeded.
-    share: Option<f64>,
-    heeded: Option<Heeded>,
-    /// When it was logged that a quota is short.
-    quota_told: Option<Instant>,
-    closed_since: Option<Instant>,
-    in_flight: usize,
-    max_in_flight: usize,
-    sent: RollingCounter,
-    meter: Meter,
 }
 
 impl Budget {
@@ -318,139 +288,8 @@ impl Budget {
         self.ledger().gate.position()
     }
 
-    /// Logs a change that [`settle`](Self::settle) has returned. It is a function of its own, because a log
-    /// may block and the caller settles under a lock.
-    pub fn report(&self, change: Change, now: Instant) {
-        if !matches!(change, Change::None) {
-            cause::log(|| self.tell(change, now));
-        }
-    }
-
-    fn tell(&self, change: Change, now: Instant) {
-        match change {
-            Change::None => {}
-            Change::Opened { because } => {
-                tracing::info!(after = %because, "the upstream answers again: requests resume");
-            }
-            Change::Closed { until, because } => {
-                let wait = until.saturating_duration_since(now).as_secs();
-                match because {
-                    Failure::RateLimited { .. } => tracing::warn!(
-                        wait_s = wait,
-                        effective_per_minute = self.ledger().bucket.effective_per_minute(),
-                        "429 from the upstream: all requests wait, then go on more slowly; if this comes \
-                         back, other programs use the key: lower budget.share or \
-                         budget.requests_per_minute until `share x requests_per_minute` is the \
-                         effective rate"
-                    ),
-                    Failure::KeyRejected => tracing::error!(
-                        retry_s = wait,
-                        "the upstream rejected the API key: put a valid one into LEMONDATA_API_KEY or the \
-                         key file; known states are still served"
-                    ),
-                    Failure::QuotaExhausted => tracing::error!(
-                        retry_s = wait,
-                        "the upstream account has no balance or quota left: top it up; known states are \
-                         still served"
-                    ),
-                    other => tracing::warn!(retry_s = wait, cause = %other, "the upstream is down: one \
-                         request a second finds out when it is back; known states are still served"),
-                }
-            }
-        }
-    }
-
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock()
-    }
-}
-
-impl Ledger {
-    fn note_sent(&mut self, now: Instant) {
-        self.sent.add(now);
-        self.meter.note(now);
-    }
-
-    fn full_at(&self, now: Instant) -> Instant {
-        let by_settings = self.bucket.full_at();
-        self.heeded.as_ref().map_or(by_settings, |heeded| by_settings.max(heeded.full_at(now)))
-    }
-
-    fn readiness(&self, now: Instant) -> Readiness {
-        if self.in_flight >= self.max_in_flight {
-            return Readiness::Busy;
-        }
-        let tokens = self.tokens_at(now, 0);
-        let ready = match self.gate.position() {
-            Position::Open => tokens,
-            Position::Closed { until, .. } => tokens.max(until),
-            Position::Probing { .. } => return Readiness::Busy,
-        };
-        if ready <= now { Readiness::Now } else { Readiness::At(ready) }
-    }
-
-    /// Keeps to these quotas. Returns the slower rate and its quota where that is worth a line in the log.
-    fn heed(&mut self, quotas: &[Quota], now: Instant) -> Option<(f64, Quota)> {
-        let share = self.share.filter(|_| !quotas.is_empty())?;
-        self.heeded = Heeded::new(quotas, share, &self.bucket, self.heeded.as_ref(), now);
-        let heeded = self.heeded.as_ref()?;
-        let per_minute = heeded.effective_per_minute(now)?;
-        let is_slow = per_minute < self.bucket.effective_per_minute() * WORTH_A_LINE;
-        let is_old = self.quota_told.is_none_or(|told| now.saturating_duration_since(told) >= REMINDER);
-        if !is_slow || !is_old {
-            return None;
-        }
-        self.quota_told = Some(now);
-        Some((per_minute, heeded.quota))
-    }
-
-    /// The time at which the request behind `ahead` others has a token.
-    fn tokens_at(&self, now: Instant, ahead: u32) -> Instant {
-        let by_quota = self.heeded.as_ref().map_or(now, |heeded| heeded.ready_at(now, ahead));
-        self.bucket.ready_at(now, ahead).max(by_quota)
-    }
-
-    fn take(&mut self, now: Instant) -> Option<Pass> {
-        if self.in_flight >= self.max_in_flight
-            || !self.gate.admits(now)
-            || self.heeded.as_ref().is_some_and(|heeded| heeded.ready_at(now, 0) > now)
-            || !self.bucket.take(now)
-        {
-            return None;
-        }
-        if let Some(heeded) = &mut self.heeded {
-            heeded.take(now);
-        }
-        self.in_flight += 1;
-        Some(self.gate.pass())
-    }
-
-    /// Applies a change of the gate to the buckets.
-    fn heed_gate(&mut self, change: Change, now: Instant) {
-        let is_slower = matches!(change, Change::Closed { because: Failure::RateLimited { .. }, .. });
-        match change {
-            Change::None => return,
-            Change::Closed { .. } => {
-                self.closed_since.get_or_insert(now);
-            }
-            Change::Opened { .. } => self.closed_since = None,
-        }
-        for bucket in [&mut self.bucket, &mut self.part] {
-            if is_slower {
-                bucket.slow_down(now);
-            }
-            bucket.empty(now);
-        }
-    }
-
-    /// The estimated time that `ahead` requests take behind a gate that is about to open. An upstream that is
-    /// down is asked once a second, and may be back at any moment.
-    fn behind(&self, because: Failure, ahead: u32) -> Duration {
-        const OUTAGE: Duration = Duration::from_secs(30);
-        match because.scope() {
-            Scope::Service => Duration::from_secs(ahead.into()).min(OUTAGE),
-            Scope::Account | Scope::Task => self.bucket.interval().saturating_mul(ahead),
-        }
     }
 }
 
