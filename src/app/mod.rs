@@ -2,6 +2,7 @@
 
 mod figures;
 pub mod listeners;
+mod sharing;
 
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
@@ -109,8 +110,9 @@ pub fn start(
         let usability = Arc::clone(upstream.usability());
         let unusable = Box::new(move || usability.trouble());
         let shared = tier.clone();
-        let alone = Box::new(move || shared.as_ref().and_then(|tier| tier.trouble()));
-        let admin = Admin::new(settings, gateway.clone(), budget.clone(), lifecycle.clone(), unusable, alone);
+        let sharing = Box::new(move || shared.as_deref().map(sharing::read));
+        let admin =
+            Admin::new(settings, gateway.clone(), budget.clone(), lifecycle.clone(), unusable, sharing);
         // The metrics include the admin listener that serves them, so that listener exists before the
         // figures.
         let figures = Arc::new(OnceLock::<Figures>::new());

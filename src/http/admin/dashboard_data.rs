@@ -5,7 +5,7 @@ use serde::Serialize;
 use tokio::time::{Duration, Instant};
 
 use super::health::{Health, View};
-use super::state::Admin;
+use super::state::{Admin, Sharing};
 use crate::core::answer::Reason;
 use crate::core::budget::{Position, Reading};
 use crate::core::failure::Failure;
@@ -33,6 +33,8 @@ pub(super) struct DashboardData {
     answers: AnswerData,
     latency: LatencyData,
     tasks: TaskTable,
+    /// `None`: this process shares with nobody.
+    sharing: Option<SharingData>,
     pacing: PacingData,
     failures: Vec<FailureData>,
     memory: MemoryData,
@@ -118,6 +120,18 @@ struct TaskData {
     ends_in_s: Option<u64>,
 }
 
+/// What replicas share. Counts are since the start.
+#[derive(Serialize)]
+struct SharingData {
+    /// 0 while this one is alone.
+    replicas: u32,
+    calls: u64,
+    failed: u64,
+    mean_ms: Option<f64>,
+    /// States that others had fetched.
+    taken: u64,
+}
+
 /// The learnt durations. All zero, and no curves, unless the pacing learns.
 #[derive(Serialize)]
 struct PacingData {
@@ -167,11 +181,12 @@ impl DashboardData {
         let budget = parts.budget.reading(now);
         let failures = overview.recent_requests.failures();
         let (total, rows) = gateway.mirror.survey(MOST);
+        let sharing = (parts.sharing)();
         let view = View {
             is_stopping: parts.lifecycle.is_stopping(),
             budget: &budget,
             unusable: (parts.unusable)(),
-            alone: (parts.alone)(),
+            alone: sharing.as_ref().and_then(|sharing| sharing.alone.clone()),
             lag: overview.lag,
             patience: gateway.patience,
             failures: &failures,
@@ -191,12 +206,20 @@ impl DashboardData {
                     .map(|row| TaskData::new(row, &gateway.routes, budget.gate, now))
                     .collect(),
             },
+            sharing: sharing.map(SharingData::from),
             pacing: PacingData::new(gateway.mirror.pacing(MOST_CURVES)),
             failures: failures.iter().map(|failure| FailureData::new(failure, now)).collect(),
             memory: MemoryData::new(overview.memory, parts.max_bytes),
             streams: gateway.streams.count(),
             downloads: DownloadData { open: gateway.downloads.count(), bytes: gateway.downloads.bytes() },
         }
+    }
+}
+
+impl From<Sharing> for SharingData {
+    fn from(sharing: Sharing) -> Self {
+        let Sharing { replicas, calls, failed, mean, taken, .. } = sharing;
+        Self { replicas, calls, failed, mean_ms: mean.map(|mean| mean.as_secs_f64() * 1e3), taken }
     }
 }
 

@@ -21,4 +21,4 @@ mod state;
 pub use self::metrics::Metrics;
 pub(super) use self::probes::livez;
 pub use self::router::router;
-pub use self::state::Admin;
+pub use self::state::{Admin, Sharing};

@@ -25,7 +25,7 @@ pub(super) async fn readyz(State(admin): State<Admin>) -> Response {
     let reasons: String = closed
         .into_iter()
         .chain((admin.0.unusable)())
-        .chain((admin.0.alone)())
+        .chain((admin.0.sharing)().and_then(|sharing| sharing.alone))
         .map(|reason| format!("degraded: {reason}\n"))
         .collect();
     plain(StatusCode::OK, if reasons.is_empty() { "ready\n".to_owned() } else { reasons })

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 
 use super::auth::Auth;
 use super::board::Board;
@@ -24,11 +24,31 @@ pub(super) struct Parts {
     pub(super) started: Instant,
     pub(super) max_bytes: u64,
     pub(super) unusable: Diagnosis,
-    pub(super) alone: Diagnosis,
+    pub(super) sharing: ReadSharing,
 }
 
-/// Tells why the upstream's answers cannot be used, or the tier that replicas share, if so.
+/// Tells why the upstream's answers cannot be used, if so.
 pub type Diagnosis = Box<dyn Fn() -> Option<String> + Send + Sync>;
+
+/// Reads what replicas share; `None` where this process shares with nobody.
+pub type ReadSharing = Box<dyn Fn() -> Option<Sharing> + Send + Sync>;
+
+/// What replicas share, at one moment. Counts are since the start.
+#[derive(Debug)]
+pub struct Sharing {
+    /// Why this replica is alone, if it is.
+    pub alone: Option<String>,
+    /// The replicas that are alive, this one included; 0 while it is alone.
+    pub replicas: u32,
+    /// Calls to Redis.
+    pub calls: u64,
+    /// Those that failed, or took too long.
+    pub failed: u64,
+    /// The mean duration of a call.
+    pub mean: Option<Duration>,
+    /// States that others had fetched.
+    pub taken: u64,
+}
 
 impl Admin {
     /// The handlers that show these parts. The uptime begins now.
@@ -38,11 +58,21 @@ impl Admin {
         budget: Budget,
         lifecycle: Lifecycle,
         unusable: Diagnosis,
-        alone: Diagnosis,
+        sharing: ReadSharing,
     ) -> Self {
         let auth = Auth::new(settings, Arc::clone(&gateway.0.access));
         let (started, max_bytes) = (Instant::now(), settings.cache.max_bytes);
         let board = Board::new();
-        Self(Arc::new(Parts { gateway, budget, lifecycle, auth, board, started, max_bytes, unusable, alone }))
+        Self(Arc::new(Parts {
+            gateway,
+            budget,
+            lifecycle,
+            auth,
+            board,
+            started,
+            max_bytes,
+            unusable,
+            sharing,
+        }))
     }
 }

@@ -92,6 +92,31 @@ async fn the_end_reaches_watchers_of_all_replicas_once() {
     assert_eq!(upstream.count(), 3, "one request for each state");
 }
 
+#[tokio::test]
+async fn the_dashboard_shows_what_replicas_share() {
+    let Some(redis) = RedisServer::start() else { return };
+    let upstream = Upstream::start(|_, _| done()).await;
+    let [here, there, _] = three(&upstream, &redis, &[]).await;
+    get(here.address, "/v1/tasks/shown").await;
+    get(there.address, "/v1/tasks/shown").await;
+    let shown = until("all three are seen", async || {
+        let mut events = Events::open(there.admin, "/events", "").await;
+        let figures: serde_json::Value = serde_json::from_str(Events::data(&events.next().await)).unwrap();
+        (figures["sharing"]["replicas"] == 3).then(|| figures["sharing"].clone())
+    })
+    .await;
+    assert_eq!((&shown["taken"], &shown["failed"]), (&1.into(), &0.into()), "{shown}");
+    assert!(shown["calls"].as_u64() >= Some(2) && shown["mean_ms"].as_f64() > Some(0.0), "{shown}");
+    drop(redis);
+    until("it is alone", async || {
+        let mut events = Events::open(there.admin, "/events", "").await;
+        let figures: serde_json::Value = serde_json::from_str(Events::data(&events.next().await)).unwrap();
+        (figures["sharing"]["replicas"] == 0 && figures["health"]["headline"] == "This replica is alone")
+            .then_some(())
+    })
+    .await;
+}
+
 /// A page that reconnects through a balancer may come to a replica that has an earlier state, and does not follow the task.
 #[tokio::test]
 async fn at_another_replica_no_earlier_state_is_told() {
@@ -136,15 +161,14 @@ async fn at_another_replica_a_watch_goes_on_where_it_was() {
             }
         };
         drop(events);
-        let told = match way {
-            "long-poll" => get_with(there.address, &path, "Prefer: wait=5\r\n").await.text(),
-            _ => {
-                let path = if way == "list" { format!("/v1/tasks?id={way}") } else { path };
-                let mut events = Events::open(there.address, &path, "").await;
-                loop {
-                    if let Seen::Event { data, .. } = events.next().await {
-                        break data;
-                    }
+        let told = if way == "long-poll" {
+            get_with(there.address, &path, "Prefer: wait=5\r\n").await.text()
+        } else {
+            let path = if way == "list" { format!("/v1/tasks?id={way}") } else { path };
+            let mut events = Events::open(there.address, &path, "").await;
+            loop {
+                if let Seen::Event { data, .. } = events.next().await {
+                    break data;
                 }
             }
         };

@@ -122,6 +122,7 @@ function draw(figures) {
   drawAnswers(figures.answers);
   drawLatency(figures.latency);
   drawHouse(figures);
+  drawSharing(figures.sharing);
   drawLearnt(figures.pacing);
   drawTasks(figures.tasks);
   drawFailures(figures.failures);
@@ -136,6 +137,16 @@ function drawHealth({ level, headline, advice, since_s, until_s }) {
   if (until_s) parts.push(`tried again in ${span(until_s)}`);
   put("timing", parts.join(", "));
   document.title = level === "well" ? "taskgate" : `${headline} · taskgate`;
+}
+
+function drawSharing(sharing) {
+  at("sharing").hidden = !sharing;
+  if (!sharing) return;
+  put("replicas", sharing.replicas ? `${sharing.replicas} alive` : "alone");
+  put("taken", whole.format(sharing.taken));
+  put("calls", whole.format(sharing.calls));
+  put("call-ms", sharing.mean_ms === null ? "–" : sharing.mean_ms.toFixed(1));
+  put("calls-failed", whole.format(sharing.failed));
 }
 
 function drawSaving({ handed_out, paid, asked, saved, handed_out_a_second, asked_a_second }) {
