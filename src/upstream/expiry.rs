@@ -13,7 +13,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use url::Url;
+use url::form_urlencoded;
 
 use super::json::{all_members, items};
 
@@ -71,9 +71,10 @@ impl Ends {
 /// The end of a signed link: Amazon (`X-Amz-Date` + `X-Amz-Expires`), Google, Alibaba and Volcengine alike, Azure
 /// (`se`), Tencent (`q-sign-time`), `CloudFront` (`Policy`), a token (`_jwt`), or the older `Expires` in Unix seconds.
 fn link_end(link: &str) -> Option<SystemTime> {
-    let link = Url::parse(link).ok()?;
+    let (_, query) = link.split('#').next()?.split_once('?')?;
     let value = |name: &str| {
-        link.query_pairs().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        let mut pairs = form_urlencoded::parse(query.as_bytes());
+        pairs.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     };
     let signed = |vendor: &str| {
         // The date is in the compact form, `20260714T000000Z`.
