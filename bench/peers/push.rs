@@ -20,7 +20,7 @@ const KINDS: [Kind; 4] = [Kind::Taskgate, Kind::Nchan, Kind::Pushpin, Kind::Ceil
 /// A part of the readers that stalls.
 const STALLED: usize = 10;
 /// The states that fill the buffers of those who do not read, and their length in bytes.
-const LARGE: (usize, usize) = (6, 64 * 1024);
+const LARGE: (usize, usize) = (2, 192 * 1024);
 
 const RSS: &str = "RSS a watcher, KiB";
 const CPU: &str = "CPU an event, µs";
@@ -105,7 +105,7 @@ pub async fn measure(stage: &Stage, args: &Args, table: &mut Table) -> Result<St
         for row in &rows {
             for (kind, figure) in &row.cells {
                 table.put(
-                    &format!("{} on {}: {}", scale.watchers, scale.tasks, row.name),
+                    &format!("{} streams, {} tasks: {}", scale.watchers, scale.tasks, row.name),
                     *kind,
                     figure.show(row.digits),
                 );
@@ -185,11 +185,12 @@ async fn subject(
     fans.tell("", &mut tell);
     tell("CPU of an idle second, ms", 1, cpu.as_secs_f64() * 1e3 / idle.as_secs_f64());
     tell("requests upstream in it", 1, looks as f64 / idle.as_secs_f64());
-    let full = show.stall().await?;
-    let fans = show.change(args.pick(5, 2), BODY).await?;
+    show.stall().await?;
+    // Few enough that nobody has yet cut off those who do not read.
+    let fans = show.change(args.pick(4, 2), BODY).await?;
     let name = format!("{STALLED} % stalled: ");
-    tell(&format!("{name}of these still connected, not taking more"), 0, full as f64);
     fans.tell(&name, &mut tell);
+    tell(&format!("{name}streams whose clients leave bytes unread"), 0, unread(door.address.port())? as f64);
     tell(&format!("{name}RSS of it all, MiB"), 1, show.running.process.resident() as f64 / KIB / KIB);
     let churned = show.churn(args.time(5, 1)).await?;
     tell("streams opened and closed in a second", 0, churned.0);
@@ -221,16 +222,15 @@ impl Show<'_> {
         Ok(fans)
     }
 
-    /// Replaces a part of the watchers by such as do not read, and fills their buffers. Returns the number of those
-    /// for which the subject has bytes that they do not take.
-    async fn stall(&mut self) -> Result<usize, Failure> {
+    /// Replaces a part of the watchers by such as do not read, and fills their buffers.
+    async fn stall(&mut self) -> Result<(), Failure> {
         let Scale { tasks, watchers } = self.scale;
         let stalled = watchers / STALLED;
         self.watchers.close().await;
         self.watchers.open(self.running.door, watchers - stalled, tasks).await?;
         self.watchers.open_stalled(self.running.door, stalled, tasks).await?;
         self.change(LARGE.0, LARGE.1).await?;
-        unread(self.running.door.address.port())
+        Ok(())
     }
 
     /// Opens and closes streams, while one of each task stays open. Returns their number in a second, and the CPU time
