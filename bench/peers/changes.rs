@@ -49,11 +49,16 @@ impl Changes {
     pub async fn hold(&self, tasks: usize) {
         self.now.send_modify(|now| now.holds = true);
         let mut changed = self.now.subscribe();
-        while self.held.lock().unwrap_or_else(PoisonError::into_inner).len() < tasks {
+        while self.held() < tasks {
             if changed.changed().await.is_err() {
                 return;
             }
         }
+    }
+
+    /// The number of tasks whose looks are held.
+    pub fn held(&self) -> usize {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// Changes all tasks, and answers the looks that are held.

@@ -273,9 +273,10 @@ fn taskgate_environment(
         }
         Setup::Push => {
             variables.push(("TASKGATE_BUDGET__REQUESTS_PER_MINUTE", "10000000".to_owned()));
-            // All watchers are one client here, and the origin holds the looks at all tasks at once.
+            // All watchers are one client here, who may have half of what is in flight; and the origin holds the looks
+            // at all 100 tasks at once.
             variables.push(("TASKGATE_LIMITS__MAX_STREAMS", "0".to_owned()));
-            variables.push(("TASKGATE_UPSTREAM__MAX_IN_FLIGHT", "128".to_owned()));
+            variables.push(("TASKGATE_UPSTREAM__MAX_IN_FLIGHT", "256".to_owned()));
         }
         Setup::Large(_) => {
             variables.push(("TASKGATE_BUDGET__REQUESTS_PER_MINUTE", "10000000".to_owned()));

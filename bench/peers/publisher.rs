@@ -35,7 +35,9 @@ impl<'o> Publisher<'o> {
     /// Prepares a change: from here on, nothing but the change itself is to be done.
     pub async fn prepare(&mut self) -> Result<(), Failure> {
         if self.kind == Kind::Taskgate {
-            return Ok(timeout(PATIENCE, self.changes.hold(self.tasks)).await?);
+            return timeout(PATIENCE, self.changes.hold(self.tasks)).await.map_err(|_| {
+                format!("taskgate looks at {} of {} tasks only", self.changes.held(), self.tasks).into()
+            });
         }
         while self.connections.len() < self.tasks {
             self.connections.push(Connection::open(Door { address: self.address, credentials: None }).await?);
