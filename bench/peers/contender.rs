@@ -277,6 +277,8 @@ fn taskgate_environment(
             // at all 100 tasks at once.
             variables.push(("TASKGATE_LIMITS__MAX_STREAMS", "0".to_owned()));
             variables.push(("TASKGATE_UPSTREAM__MAX_IN_FLIGHT", "256".to_owned()));
+            // Those who do not read stay, until they are measured.
+            variables.push(("TASKGATE_SERVER__WRITE_STALL_TIMEOUT", "5m".to_owned()));
         }
         Setup::Large(_) => {
             variables.push(("TASKGATE_BUDGET__REQUESTS_PER_MINUTE", "10000000".to_owned()));

@@ -186,8 +186,7 @@ async fn subject(
     tell("CPU of an idle second, ms", 1, cpu.as_secs_f64() * 1e3 / idle.as_secs_f64());
     tell("requests upstream in it", 1, looks as f64 / idle.as_secs_f64());
     show.stall().await?;
-    // Few enough that nobody has yet cut off those who do not read.
-    let fans = show.change(args.pick(4, 2), BODY).await?;
+    let fans = show.change(args.pick(5, 2), BODY).await?;
     let name = format!("{STALLED} % stalled: ");
     fans.tell(&name, &mut tell);
     tell(&format!("{name}streams whose clients leave bytes unread"), 0, unread(door.address.port())? as f64);
@@ -229,7 +228,13 @@ impl Show<'_> {
         self.watchers.close().await;
         self.watchers.open(self.running.door, watchers - stalled, tasks).await?;
         self.watchers.open_stalled(self.running.door, stalled, tasks).await?;
+        let begun = Instant::now();
         self.change(LARGE.0, LARGE.1).await?;
+        progress(&format!(
+            "push, {}: buffers are full after {:?}",
+            self.running.kind.name(),
+            begun.elapsed()
+        ));
         Ok(())
     }
 
