@@ -14,6 +14,7 @@ pub enum Part {
     Misses,
     Memory,
     Contents,
+    Push,
 }
 
 /// The arguments.
@@ -31,7 +32,7 @@ pub struct Args {
     pub seconds: u64,
 }
 
-const ALL: [(&str, Part); 7] = [
+const ALL: [(&str, Part); 8] = [
     ("hits", Part::Hits),
     ("waiters", Part::Waiters),
     ("crowd", Part::Crowd),
@@ -39,6 +40,7 @@ const ALL: [(&str, Part); 7] = [
     ("misses", Part::Misses),
     ("memory", Part::Memory),
     ("contents", Part::Contents),
+    ("push", Part::Push),
 ];
 
 impl Args {
@@ -103,6 +105,7 @@ impl Part {
             Self::Outage => args.pick(40, 15),
             Self::Misses => 6 * rounds * args.pick(2, 1),
             Self::Contents => 6 * rounds,
+            Self::Push => rounds * args.pick(260, 120),
             Self::Memory => 4 * (args.tasks as u64 / 5000) + 10,
         };
         format!("about {seconds} s")

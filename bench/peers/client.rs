@@ -38,11 +38,17 @@ impl Connection {
         let credentials = self.credentials.map(|value| format!("Authorization: {value}\r\n"));
         let credentials = credentials.unwrap_or_default();
         let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{credentials}\r\n");
-        self.stream.write_all(request.as_bytes()).await?;
+        self.send(request.as_bytes()).await?;
         self.receive().await
     }
 
-    async fn receive(&mut self) -> io::Result<Answer> {
+    /// Sends a whole request.
+    pub async fn send(&mut self, request: &[u8]) -> io::Result<()> {
+        self.stream.write_all(request).await
+    }
+
+    /// The answer to the request that was sent.
+    pub async fn receive(&mut self) -> io::Result<Answer> {
         let mut head = String::with_capacity(512);
         loop {
             let start = head.len();

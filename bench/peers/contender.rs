@@ -10,6 +10,7 @@ use taskgate_bench::{program, root};
 
 use crate::Failure;
 use crate::client::{Connection, Door};
+use crate::hubs;
 use crate::process::{Process, Program};
 use crate::script::KEY;
 
@@ -19,7 +20,10 @@ pub enum Kind {
     Nginx,
     Haproxy,
     Varnish,
-    /// Bare hyper, with one constant answer.
+    /// nginx with nchan.
+    Nchan,
+    Pushpin,
+    /// Bare hyper: with one constant answer, or with the events that are published to it.
     Ceiling,
     /// Bare axum and moka.
     Lookup,
@@ -35,7 +39,7 @@ const VARNISH_QUIET: &str = "vsl_mask=-Begin,-End,-Link,-Timestamp,-SessOpen,-Se
 /// The token that taskgate demands of its clients by default.
 const TOKEN: &str = "Bearer tg_jGQyWcR5mZ8nXv3sT7bKqLd2hYf4pA6e";
 
-type Environment = Vec<(String, String)>;
+pub type Environment = Vec<(String, String)>;
 
 /// The set-up of a subject for a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +50,8 @@ pub enum Setup {
     Together,
     /// taskgate with this rate limit of its key, in requests a minute.
     Budget(u32),
+    /// Streams of thousands of clients, and a budget that suffices to look at all tasks at once.
+    Push,
     /// Caches with room for this number of tasks, and a budget that suffices to fetch them.
     Large(usize),
 }
@@ -63,6 +69,8 @@ pub struct Place<'p> {
 pub struct Running {
     pub kind: Kind,
     pub door: Door,
+    /// The address to which changes are published.
+    pub publish: SocketAddr,
     pub process: Process,
     pub directory: PathBuf,
     /// From the start of the process to its first answer with a task.
@@ -70,11 +78,13 @@ pub struct Running {
 }
 
 impl Kind {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Taskgate,
         Self::Nginx,
         Self::Haproxy,
         Self::Varnish,
+        Self::Nchan,
+        Self::Pushpin,
         Self::Ceiling,
         Self::Lookup,
         Self::Pass,
@@ -87,11 +97,18 @@ impl Kind {
             Self::Nginx => "nginx",
             Self::Haproxy => "HAProxy",
             Self::Varnish => "Varnish",
+            Self::Nchan => "nchan",
+            Self::Pushpin => "Pushpin",
             Self::Ceiling => "bare hyper",
             Self::Lookup => "bare axum + moka",
             Self::Pass => "bare axum + reqwest",
             Self::Direct => "the origin, direct",
         }
+    }
+
+    /// A program that may be missing, or may not start.
+    pub fn is_others(self) -> bool {
+        matches!(self, Self::Nginx | Self::Haproxy | Self::Varnish | Self::Nchan | Self::Pushpin)
     }
 
     /// The path of the program; `None` if it is missing.
@@ -101,6 +118,8 @@ impl Kind {
             Self::Nginx => find("nginx"),
             Self::Haproxy => find("haproxy"),
             Self::Varnish => find("varnishd"),
+            Self::Nchan => find("nginx").filter(|_| hubs::nchan_module().is_some()),
+            Self::Pushpin => find("pushpin"),
             Self::Ceiling | Self::Lookup | Self::Pass | Self::Direct => std::env::current_exe().ok(),
         }
     }
@@ -109,8 +128,10 @@ impl Kind {
     fn credentials(self) -> Option<&'static str> {
         match self {
             Self::Taskgate => Some(TOKEN),
-            Self::Direct => Some(KEY),
-            Self::Nginx | Self::Haproxy | Self::Varnish | Self::Ceiling | Self::Lookup | Self::Pass => None,
+            // Pushpin passes them on to the origin.
+            Self::Direct | Self::Pushpin => Some(KEY),
+            Self::Nginx | Self::Haproxy | Self::Varnish | Self::Nchan => None,
+            Self::Ceiling | Self::Lookup | Self::Pass => None,
         }
     }
 
@@ -119,6 +140,9 @@ impl Kind {
         match self {
             Self::Nginx | Self::Haproxy => Some("-v"),
             Self::Varnish => Some("-V"),
+            Self::Pushpin => Some("--version"),
+            // Its program is nginx, which does not know the version of its module.
+            Self::Nchan => None,
             Self::Taskgate | Self::Ceiling | Self::Lookup | Self::Pass | Self::Direct => None,
         }
     }
@@ -139,7 +163,9 @@ impl Kind {
     async fn try_to_start(self, place: &Place<'_>, setup: Setup) -> Result<Running, Failure> {
         let address = free_address()?;
         let path = self.program().ok_or_else(|| format!("{} is not here", self.name()))?;
-        let (arguments, environment) = self.command(place, address, setup)?;
+        // All but Pushpin take publications at the port of the clients.
+        let publish = if self == Self::Pushpin { free_address()? } else { address };
+        let (arguments, environment) = self.command(place, address, publish, setup)?;
         let program = Program { path: &path, arguments, environment, directory: place.directory };
         let begun = Instant::now();
         let mut process = Process::spawn(&program, place.core)?;
@@ -151,7 +177,7 @@ impl Kind {
             sleep(Duration::from_millis(1)).await;
         }
         let ready_after = begun.elapsed();
-        Ok(Running { kind: self, door, process, directory: place.directory.to_owned(), ready_after })
+        Ok(Running { kind: self, door, publish, process, directory: place.directory.to_owned(), ready_after })
     }
 
     /// Arguments and environment of the process.
@@ -159,6 +185,7 @@ impl Kind {
         self,
         place: &Place<'_>,
         address: SocketAddr,
+        publish: SocketAddr,
         setup: Setup,
     ) -> Result<(Vec<String>, Environment), Failure> {
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
@@ -175,7 +202,7 @@ impl Kind {
                 let mib = match setup {
                     // A task takes about three blocks of 1 KiB.
                     Setup::Large(tasks) => (tasks * 3 / 1024).clamp(256, 4095),
-                    Setup::Ordinary | Setup::Together | Setup::Budget(_) => 256,
+                    Setup::Ordinary | Setup::Together | Setup::Push | Setup::Budget(_) => 256,
                 };
                 let size = ("total-max-size 256", format!("total-max-size {mib}"));
                 let [listen, origin] = ports;
@@ -187,7 +214,7 @@ impl Kind {
                 let file = adapted("varnish.vcl", place.directory, &[port])?;
                 let storage = match setup {
                     Setup::Large(_) => "malloc,8g",
-                    Setup::Ordinary | Setup::Together | Setup::Budget(_) => "malloc,256m",
+                    Setup::Ordinary | Setup::Together | Setup::Push | Setup::Budget(_) => "malloc,256m",
                 };
                 let state = place.directory.join("varnish").display().to_string();
                 let vmods = format!("vmod_path={}", vmods());
@@ -201,9 +228,12 @@ impl Kind {
                 }
                 (arguments, libraries())
             }
+            Self::Nchan => (hubs::nchan(place.directory, address)?, Vec::new()),
+            Self::Pushpin => hubs::pushpin(place, address, publish)?,
             Self::Ceiling if setup == Setup::Together => {
                 (words(&["role", "together", &listen, &hit]), Vec::new())
             }
+            Self::Ceiling if setup == Setup::Push => (words(&["role", "events", &listen, &hit]), Vec::new()),
             Self::Ceiling => (words(&["role", "ceiling", &listen, &hit]), Vec::new()),
             Self::Lookup => (words(&["role", "lookup", &listen, &hit]), Vec::new()),
             Self::Pass => (words(&["role", "pass", &listen, &origin]), Vec::new()),
@@ -241,6 +271,15 @@ fn taskgate_environment(
         Setup::Budget(per_minute) => {
             variables.push(("TASKGATE_BUDGET__REQUESTS_PER_MINUTE", per_minute.to_string()));
         }
+        Setup::Push => {
+            variables.push(("TASKGATE_BUDGET__REQUESTS_PER_MINUTE", "10000000".to_owned()));
+            // All watchers are one client here, who may have half of what is in flight; and the origin holds the looks
+            // at all 100 tasks at once.
+            variables.push(("TASKGATE_LIMITS__MAX_STREAMS", "0".to_owned()));
+            variables.push(("TASKGATE_UPSTREAM__MAX_IN_FLIGHT", "256".to_owned()));
+            // Those who do not read stay, until they are measured.
+            variables.push(("TASKGATE_SERVER__WRITE_STALL_TIMEOUT", "5m".to_owned()));
+        }
         Setup::Large(_) => {
             variables.push(("TASKGATE_BUDGET__REQUESTS_PER_MINUTE", "10000000".to_owned()));
             variables.push(("TASKGATE_CACHE__MAX_BYTES", "8GiB".to_owned()));
@@ -250,7 +289,7 @@ fn taskgate_environment(
 }
 
 /// The directory into which `bench/peers/run` unpacks Debian's packages.
-fn prefix() -> PathBuf {
+pub fn prefix() -> PathBuf {
     root().join("target/peers")
 }
 
@@ -280,7 +319,7 @@ fn vmods() -> String {
 }
 
 /// Copies the file beside this one, with these replacements, each of which must apply. Returns its path.
-fn adapted(name: &str, directory: &Path, changes: &[(&str, String)]) -> Result<String, Failure> {
+pub fn adapted(name: &str, directory: &Path, changes: &[(&str, String)]) -> Result<String, Failure> {
     let mut text = std::fs::read_to_string(root().join("bench/peers").join(name))?;
     for (from, to) in changes {
         if !text.contains(from) {

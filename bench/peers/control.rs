@@ -21,15 +21,16 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 
 use crate::script::{KEY, Script};
-use crate::{Failure, origin};
+use crate::{Failure, events, origin};
 
 /// Plays one role until it is killed: `ceiling ADDRESS HIT`, `together ADDRESS HIT`, `lookup ADDRESS HIT`,
-/// `pass ADDRESS ORIGIN`, `origin ADDRESS`. HIT is a file with an answer of taskgate, which is copied.
+/// `events ADDRESS HIT`, `pass ADDRESS ORIGIN`, `origin ADDRESS`. HIT is a file with an answer of taskgate, which is copied.
 pub fn play(words: &[String]) -> Result<(), Failure> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match *words {
         ["ceiling", address, hit] => one_thread()?.block_on(ceiling(address.parse()?, Kept::read(hit)?)),
         ["together", address, hit] => one_thread()?.block_on(together(address.parse()?, Kept::read(hit)?)),
+        ["events", address, hit] => one_thread()?.block_on(events::serve(address.parse()?, Kept::read(hit)?)),
         ["lookup", address, hit] => as_taskgate()?.block_on(lookup(address.parse()?, Kept::read(hit)?)),
         ["pass", address, origin] => as_taskgate()?.block_on(pass(address.parse()?, origin.to_owned())),
         ["origin", address] => one_thread()?.block_on(async {
@@ -60,8 +61,8 @@ pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// An answer, ready to be sent.
-struct Kept {
-    headers: HeaderMap,
+pub struct Kept {
+    pub headers: HeaderMap,
     body: Bytes,
 }
 
@@ -71,8 +72,8 @@ impl Kept {
         let (head, body) = text.split_once("\r\n\r\n").ok_or("no head")?;
         let mut headers = HeaderMap::new();
         for (name, value) in head.lines().skip(1).filter_map(|line| line.split_once(": ")) {
-            // hyper writes these two headers itself, as for taskgate.
-            if !["date", "content-length"].contains(&name) {
+            // hyper writes these headers itself, as for taskgate.
+            if !["date", "content-length", "transfer-encoding"].contains(&name) {
                 headers.append(HeaderName::try_from(name)?, HeaderValue::try_from(value)?);
             }
         }
@@ -193,7 +194,7 @@ async fn route(address: SocketAddr, router: Router) -> Result<(), Failure> {
     .await
 }
 
-async fn accept<F, S>(address: SocketAddr, serve: F) -> Result<(), Failure>
+pub async fn accept<F, S>(address: SocketAddr, serve: F) -> Result<(), Failure>
 where
     F: Fn(TcpStream) -> S,
     S: Future<Output = hyper::Result<()>> + Send + 'static,

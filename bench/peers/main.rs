@@ -1,16 +1,19 @@
-//! Measures taskgate beside nginx, HAProxy, Varnish and bare frameworks.
+//! Measures taskgate beside nginx, HAProxy, Varnish, nchan, Pushpin and bare frameworks.
 //!
 //! `bench/peers/run` fetches the programs and runs this; docs/performance.md describes the measurements.
 
 mod args;
+mod changes;
 mod client;
 mod contender;
 mod contents;
 mod control;
 mod cores;
 mod crowd;
+mod events;
 mod figure;
 mod hits;
+mod hubs;
 mod memory;
 mod misses;
 mod origin;
@@ -18,10 +21,13 @@ mod outage;
 mod page;
 mod polling;
 mod process;
+mod publisher;
+mod push;
 mod script;
 mod stage;
 mod table;
 mod waiters;
+mod watchers;
 mod wrk;
 
 use std::time::Duration;
@@ -35,7 +41,7 @@ use crate::table::Table;
 
 use taskgate_bench::Failure;
 
-/// The limit of a run, of which a full one takes less than half.
+/// The limit of a run, of which a full one takes about half.
 const LONGEST: Duration = Duration::from_secs(90 * 60);
 
 fn main() -> Result<(), Failure> {
@@ -74,6 +80,7 @@ async fn measure(args: &Args, cores: Cores) -> Result<(), Failure> {
     let mut memory = Table::default();
     let mut misses = Table::default();
     let mut contents = Table::default();
+    let mut push = Table::default();
     let mut notes = Vec::new();
     for part in &args.parts {
         stage::progress(&format!("{part:?}: {}", part.takes(args)));
@@ -85,9 +92,10 @@ async fn measure(args: &Args, cores: Cores) -> Result<(), Failure> {
             Part::Misses => misses::measure(&stage, args, &mut misses).await?,
             Part::Memory => memory::measure(&stage, args, &mut memory).await?,
             Part::Contents => contents::measure(&stage, args, &mut contents).await?,
+            Part::Push => notes.push(push::measure(&stage, args, &mut push).await?),
         }
     }
-    let tables = [main, misses, memory, contents];
+    let tables = [main, misses, memory, contents, push];
     let shown: Vec<String> = tables.iter().filter(|table| !table.is_empty()).map(Table::to_string).collect();
     let text = format!("{}\n{}{}", shown.join("\n"), notes.concat(), stage.told(args));
     println!("{text}");

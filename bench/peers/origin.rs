@@ -34,6 +34,8 @@ async fn connection(stream: TcpStream, script: Arc<Script>) -> io::Result<()> {
         }
         let path = line.split(' ').nth(1).unwrap_or_default();
         let id = path.rsplit('/').next().unwrap_or_default().to_owned();
+        // Pushpin asks here for what it is to do with a client.
+        let path_is_held = path.starts_with("/v1/held/");
         let mut has_key = false;
         loop {
             line.clear();
@@ -52,7 +54,8 @@ async fn connection(stream: TcpStream, script: Arc<Script>) -> io::Result<()> {
             film(stream.get_mut()).await?;
             continue;
         }
-        let answer = script.answer(&id, has_key).await;
+        let answer =
+            if path_is_held { script.changes.hold_answer(&id) } else { script.answer(&id, has_key).await };
         stream.write_all(answer.as_bytes()).await?;
     }
 }

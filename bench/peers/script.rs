@@ -2,6 +2,7 @@
 //!
 //! - `done-…` is finished: always the same 461 bytes, to be kept for an hour.
 //! - `slow-MS-…` is finished too: all requests for it are answered MS milliseconds after the first one.
+//! - `push-…` never ends, and changes when the benchmark says so (`changes.rs`).
 //! - `live-…` never ends: its progress changes every 3 s, and each answer carries its own time.
 //!
 //! The origin's `Cache-Control` states for caches the facts that taskgate reads in the body. LemonData sends
@@ -14,6 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use tokio::time::{Duration, Instant, sleep, sleep_until};
+
+use crate::changes::Changes;
 
 /// The value of `Authorization` that a request needs.
 pub const KEY: &str = "Bearer sk-bench";
@@ -35,6 +38,8 @@ pub enum Mood {
 
 #[derive(Debug)]
 pub struct Script {
+    /// The tasks that change on command.
+    pub changes: Changes,
     mood: Mutex<Mood>,
     minute: Mutex<Minute>,
     flights: Mutex<HashMap<String, Arc<Flight>>>,
@@ -72,6 +77,7 @@ pub struct Count {
 impl Default for Script {
     fn default() -> Self {
         Self {
+            changes: Changes::default(),
             mood: Mutex::new(Mood::Willing),
             minute: Mutex::new(Minute { limit: None, opened: None, used: 0 }),
             flights: Mutex::default(),
@@ -117,6 +123,10 @@ impl Script {
         let share = lock(&self.minute).take(Instant::now());
         if let Err(seconds) = share {
             return self.refuse(seconds);
+        }
+        if id.starts_with("push-") {
+            let body = self.changes.state(id).await;
+            return render("200 OK", "", &body);
         }
         if id.starts_with("live-") {
             let now = wall_micros();

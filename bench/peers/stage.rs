@@ -71,7 +71,7 @@ impl Stage {
             Place { directory: &directory, core: self.cores.server, origin: origin.address, hit: &hit };
         match kind.start(&place, setup).await {
             Ok(running) => Ok(Some(running)),
-            Err(error) if matches!(kind, Kind::Nginx | Kind::Haproxy | Kind::Varnish) => {
+            Err(error) if kind.is_others() => {
                 self.leave_out(kind, &error.to_string());
                 Ok(None)
             }
