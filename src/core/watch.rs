@@ -95,8 +95,10 @@ impl Watch {
     /// was not returned is returned by the next call.
     pub async fn next(&mut self) -> WatchEvent {
         if !self.begun {
+            let may_be_earlier = self.may_be_earlier().await;
             self.begun = true;
-            let known = self.known().and_then(|state| self.consider(state, Origin::Hit));
+            let known = self.known().filter(|_| !may_be_earlier);
+            let known = known.and_then(|state| self.consider(state, Origin::Hit));
             if let Some(event) = known.or_else(|| self.foreseen()) {
                 return event;
             }
@@ -139,6 +141,17 @@ impl Watch {
         let state = self.coordinator.store.fresh(self.grant.key(), Instant::now())?;
         self.told = Some(state.snapshot.etag.clone());
         Some(state)
+    }
+
+    /// Whether the known state may be an earlier one than that which another replica has told the client. Nothing is told
+    /// then before the next landing.
+    async fn may_be_earlier(&self) -> bool {
+        let has_another = |told: &HeaderValue| {
+            self.known()
+                .is_some_and(|state| state.snapshot.phase == Phase::Live && state.snapshot.etag != told)
+        };
+        let key = self.grant.key();
+        self.told.as_ref().is_some_and(has_another) && !self.coordinator.is_as_elsewhere(key).await
     }
 
     /// The state to show at once: a fresh one, or a live one that is about to be refreshed.

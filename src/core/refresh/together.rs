@@ -270,11 +270,21 @@ impl Coordinator {
         self.look_up(tier, &key).await;
     }
 
-    async fn look_up(&self, tier: &dyn SharedTier, key: &TaskKey) {
+    /// Learns what other replicas know of a task. Returns whether they know it.
+    async fn look_up(&self, tier: &dyn SharedTier, key: &TaskKey) -> bool {
         match tier.read(key).await {
             Ok(Kept::State(state)) => self.adopt(key, state),
             Ok(Kept::Forgotten { sequence, at }) => self.forgotten(key, sequence, at),
-            Ok(Kept::Nothing) | Err(shared::Alone) => {}
+            Ok(Kept::Nothing) | Err(shared::Alone) => return false,
+        }
+        true
+    }
+
+    /// Whether the other replicas, if there are any, know nothing newer of a task than what is known here from now on.
+    pub(in crate::core) async fn is_as_elsewhere(&self, key: &TaskKey) -> bool {
+        match self.budget.tier() {
+            Some(tier) => self.look_up(&**tier, key).await,
+            None => true,
         }
     }
 

@@ -8,6 +8,7 @@ use taskgate::core::budget::{Position, Rate};
 use taskgate::core::content::Opened;
 use taskgate::core::failure::Failure;
 use taskgate::core::shared::SharedTier;
+use taskgate::core::watch::WatchEvent;
 
 use super::shared_memory::{Line, Memory, Way};
 use super::test_core::*;
@@ -163,4 +164,53 @@ async fn the_probe_of_a_replica_that_dies_is_soon_another_ones() {
     let _next = b.open("c", "next").await;
     pass(3.5).await;
     assert!(b.any_opening().is_some(), "the next probe");
+}
+
+/// A client that changes the replica while the shared tier is away had been told the state before its own, as if it were
+/// news; after an end, that the task ran again.
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_resumes_at_a_replica_alone_is_told_nothing_earlier() {
+    let [(a, way), (b, _)] = two_with_ways();
+    let asked = a.ask("c", "t").await;
+    pass(0.2).await;
+    a.call("t").answer(live("1")).await;
+    pass(0.2).await;
+    assert_eq!(body(&asked.got().await), "1");
+    way.becomes(Line::Dead);
+    pass(2.5).await;
+    let asked = b.ask("c", "t").await;
+    pass(0.2).await;
+    b.call("t").answer(live("2")).await;
+    pass(0.2).await;
+    let told = asked.got().await.unwrap().state.snapshot.etag.clone();
+    let mut watch = a.mirror.watch(&a.grant("c", "t"), Some(told)).unwrap();
+    let early = tokio::time::timeout(seconds(0.1), watch.next()).await;
+    assert!(early.is_err(), "{early:?}");
+    pass(0.5).await;
+    let early = tokio::time::timeout(seconds(0.5), watch.next()).await;
+    assert!(early.is_err(), "{early:?}");
+    a.call("t").answer(live("3")).await;
+    let next = tokio::time::timeout(seconds(1.0), watch.next()).await.unwrap();
+    assert!(matches!(&next, WatchEvent::State(state, _) if state.snapshot.body == "3"), "{next:?}");
+}
+
+/// While the tier answers, it is told at once what the others know.
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_resumes_at_another_replica_is_told_the_newest() {
+    let [(a, way), (b, _)] = two_with_ways();
+    let asked = a.ask("c", "t").await;
+    pass(0.2).await;
+    a.call("t").answer(live("1")).await;
+    pass(0.2).await;
+    let told = asked.got().await.unwrap().state.snapshot.etag.clone();
+    way.becomes(Line::Dead);
+    pass(2.5).await;
+    let asked = b.ask("c", "t").await;
+    pass(0.2).await;
+    b.call("t").answer(live("2")).await;
+    pass(0.2).await;
+    let _ = asked.got().await;
+    let mut watch = b.mirror.watch(&b.grant("c", "t"), Some(told)).unwrap();
+    let next = tokio::time::timeout(seconds(0.5), watch.next()).await.unwrap();
+    assert!(matches!(&next, WatchEvent::State(state, _) if state.snapshot.body == "2"), "{next:?}");
 }
