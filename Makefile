@@ -50,7 +50,7 @@ instructions: ## count the instructions of a cached hit (valgrind), and compare 
 	@.ci/install instructions
 	cargo bench --quiet --locked --package taskgate-bench --bench instructions
 
-bench-peers: ## measure taskgate beside nginx, HAProxy and Varnish, see docs/performance.md (half an hour)
+bench-peers: ## measure taskgate beside nginx, HAProxy and Varnish, see docs/performance.md (forty minutes)
 	bench/peers/run
 
 run: ## run the gateway with ./config.toml and the key in LEMONDATA_API_KEY or LEMONDATA_API_KEY_FILE

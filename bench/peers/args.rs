@@ -105,7 +105,7 @@ impl Part {
             Self::Outage => args.pick(40, 15),
             Self::Misses => 6 * rounds * args.pick(2, 1),
             Self::Contents => 6 * rounds,
-            Self::Push => rounds * args.pick(260, 120),
+            Self::Push => rounds * args.pick(360, 60),
             Self::Memory => 4 * (args.tasks as u64 / 5000) + 10,
         };
         format!("about {seconds} s")
