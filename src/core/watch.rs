@@ -144,14 +144,14 @@ impl Watch {
     }
 
     /// Whether the known state may be an earlier one than that which another replica has told the client. Nothing is told
-    /// then before the next landing.
+    /// then before the next landing; an end is.
     async fn may_be_earlier(&self) -> bool {
-        let has_another = |told: &HeaderValue| {
+        let Some(told) = &self.told else { return false };
+        let is_another = || {
             self.known()
                 .is_some_and(|state| state.snapshot.phase == Phase::Live && state.snapshot.etag != told)
         };
-        let key = self.grant.key();
-        self.told.as_ref().is_some_and(has_another) && !self.coordinator.is_as_elsewhere(key).await
+        is_another() && self.coordinator.ask_others(self.grant.key()).await && is_another()
     }
 
     /// The state to show at once: a fresh one, or a live one that is about to be refreshed.

@@ -270,33 +270,30 @@ impl Coordinator {
         self.look_up(tier, &key).await;
     }
 
-    /// Learns what other replicas know of a task. Returns whether they know it.
-    async fn look_up(&self, tier: &dyn SharedTier, key: &TaskKey) -> bool {
-        match tier.read(key).await {
-            Ok(Kept::State(state)) => self.adopt(key, state),
-            Ok(Kept::Forgotten { sequence, at }) => self.forgotten(key, sequence, at),
-            Ok(Kept::Nothing) | Err(shared::Alone) => return false,
-        }
+    /// Learns what other replicas know of a task. Returns whether there can be others.
+    pub(in crate::core) async fn ask_others(&self, key: &TaskKey) -> bool {
+        let Some(tier) = self.budget.tier() else { return false };
+        self.look_up(&**tier, key).await;
         true
     }
 
-    /// Whether the other replicas, if there are any, know nothing newer of a task than what is known here from now on.
-    pub(in crate::core) async fn is_as_elsewhere(&self, key: &TaskKey) -> bool {
-        match self.budget.tier() {
-            Some(tier) => self.look_up(&**tier, key).await,
-            None => true,
+    async fn look_up(&self, tier: &dyn SharedTier, key: &TaskKey) {
+        match tier.read(key).await {
+            Ok(Kept::State(state)) => self.adopt(key, state),
+            Ok(Kept::Forgotten { sequence, at }) => self.forgotten(key, sequence, at),
+            Ok(Kept::Nothing) | Err(shared::Alone) => {}
         }
     }
 
     /// Learns what other replicas know of a task, unless it is followed here: a client that was told something by one of
     /// them is not told an earlier state.
     pub(in crate::core) async fn catch_up(&self, key: &TaskKey) {
-        let Some(tier) = self.budget.tier() else { return };
-        let is_over = |state: &Arc<State>| state.snapshot.phase == Phase::Terminal;
-        if !self.book().schedule.contains(key)
-            && !self.store.fresh(key, Instant::now()).is_some_and(|state| is_over(&state))
-        {
-            self.look_up(&**tier, key).await;
+        if self.budget.tier().is_none() || self.book().schedule.contains(key) {
+            return;
+        }
+        let known = self.store.fresh(key, Instant::now());
+        if known.is_none_or(|state| state.snapshot.phase != Phase::Terminal) {
+            self.ask_others(key).await;
         }
     }
 
