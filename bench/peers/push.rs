@@ -55,7 +55,7 @@ struct Show<'s> {
     version: u64,
 }
 
-/// What some changes cost and how long they took, in milliseconds.
+/// The cost of some changes, and their durations in milliseconds.
 #[derive(Debug, Default)]
 struct FanOuts {
     first: Vec<f64>,

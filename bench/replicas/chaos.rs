@@ -230,7 +230,7 @@ async fn watch(
     }
 }
 
-/// How often the end was told, a last attempt to resume included, which has to be told that there is nothing more.
+/// The number of times that the end was told. A last attempt to resume has to be told that there is nothing more.
 async fn watch_to_the_end(replicas: Replicas, number: usize, id: &str, counts: &Counts) -> usize {
     let (mut last_id, mut ends) = (String::new(), 0);
     for turn in number.. {

@@ -8,7 +8,7 @@ use tokio::time::{Duration, sleep};
 use crate::client;
 use crate::wire::{Fate, Wire};
 
-/// What all gateways are told, beside the address of Redis.
+/// The settings of all gateways, beside the address of Redis.
 pub type Settings<'s> = &'s [(&'s str, &'s str)];
 
 /// A gateway of a cluster.

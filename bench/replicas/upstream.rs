@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
-/// What the upstream knows, and what it was asked.
+/// The upstream: the ends of its tasks, and the requests that it got.
 #[derive(Default)]
 pub struct Upstream {
     notes: Mutex<Notes>,

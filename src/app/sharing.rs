@@ -5,7 +5,7 @@ use tokio::time::Duration;
 use crate::http::admin::Sharing;
 use crate::shared::RedisTier;
 
-/// What replicas share, for the dashboard.
+/// Reads the tier.
 pub(super) fn read(tier: &RedisTier) -> Sharing {
     let (mut calls, mut failed) = (0, 0);
     for (_, outcome, count) in tier.counters().calls() {

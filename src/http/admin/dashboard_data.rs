@@ -120,7 +120,7 @@ struct TaskData {
     ends_in_s: Option<u64>,
 }
 
-/// What replicas share. Counts are since the start.
+/// The tier that replicas share. Counts are since the start.
 #[derive(Serialize)]
 struct SharingData {
     /// 0 while this one is alone.

@@ -33,7 +33,7 @@ pub type Diagnosis = Box<dyn Fn() -> Option<String> + Send + Sync>;
 /// Reads what replicas share; `None` where this process shares with nobody.
 pub type ReadSharing = Box<dyn Fn() -> Option<Sharing> + Send + Sync>;
 
-/// What replicas share, at one moment. Counts are since the start.
+/// The tier that replicas share, at one moment. Counts are since the start.
 #[derive(Debug)]
 pub struct Sharing {
     /// Why this replica is alone, if it is.

@@ -29,10 +29,10 @@ async fn replica(redis: &RedisServer, rate: Pace) -> Arc<RedisTier> {
     replica_with(redis, rate, KEY).await
 }
 
-async fn replica_with(redis: &RedisServer, rate: Pace, api_key: &str) -> Arc<RedisTier> {
-    let url = redis.url();
+/// A replica that does not listen yet.
+fn unheard(redis: &RedisServer, rate: Pace, api_key: &str) -> RedisTier {
     let options = Options {
-        redis_url: &url,
+        redis_url: &redis.url(),
         namespace: "test",
         base_url: "https://upstream.example",
         api_key,
@@ -40,7 +40,11 @@ async fn replica_with(redis: &RedisServer, rate: Pace, api_key: &str) -> Arc<Red
         rate,
         timeout: 10 * SECOND,
     };
-    let tier = Arc::new(RedisTier::new(&options).unwrap());
+    RedisTier::new(&options).unwrap()
+}
+
+async fn replica_with(redis: &RedisServer, rate: Pace, api_key: &str) -> Arc<RedisTier> {
+    let tier = Arc::new(unheard(redis, rate, api_key));
     let listening = Arc::clone(&tier);
     tokio::spawn(async move {
         loop {
@@ -332,17 +336,7 @@ async fn a_state_that_somebody_else_wrote_is_not_believed() {
 async fn hints_come_and_a_look_misses_none() {
     let Some(redis) = RedisServer::start() else { return };
     let (a, b) = (replica(&redis, AMPLE).await, replica(&redis, AMPLE).await);
-    let url = redis.url();
-    let options = Options {
-        redis_url: &url,
-        namespace: "test",
-        base_url: "https://upstream.example",
-        api_key: KEY,
-        replicas_hint: 2,
-        rate: AMPLE,
-        timeout: 10 * SECOND,
-    };
-    let listener = RedisTier::new(&options).unwrap();
+    let listener = unheard(&redis, AMPLE, KEY);
     let heard = |path: &'static str| {
         let listener = &listener;
         async move {
@@ -394,17 +388,7 @@ async fn hear(
 async fn hints_that_nobody_reads_are_dropped_and_a_look_finds_what_they_told() {
     let Some(redis) = RedisServer::start() else { return };
     let teller = replica(&redis, AMPLE).await;
-    let url = redis.url();
-    let options = Options {
-        redis_url: &url,
-        namespace: "test",
-        base_url: "https://upstream.example",
-        api_key: KEY,
-        replicas_hint: 2,
-        rate: AMPLE,
-        timeout: 10 * SECOND,
-    };
-    let listener = RedisTier::new(&options).unwrap();
+    let listener = unheard(&redis, AMPLE, KEY);
     let mut command = redis.command().unwrap();
     let channels: Vec<String> = redis::cmd("PUBSUB").arg("CHANNELS").query(&mut command).unwrap();
     // It listens once it has heard something. From then on nobody reads.
