@@ -115,10 +115,10 @@ impl Mirror {
         self.coordinator.store.fresh(grant.key(), Instant::now())
     }
 
-    /// Learns what other replicas know of a task that is not followed here. To be called before a client is told the first
-    /// state of a watch. Without other replicas it does nothing.
-    pub async fn catch_up(&self, grant: &Grant) {
-        self.coordinator.catch_up(grant.key()).await;
+    /// Learns what other replicas know of a task. To be called before a client is told the first state of a watch; `told` is
+    /// the entity tag of the state that it has already. Without other replicas it does nothing.
+    pub async fn catch_up(&self, grant: &Grant, told: Option<&HeaderValue>) {
+        self.coordinator.catch_up(grant.key(), told).await;
     }
 
     /// The long-poll. It answers with the first state that `is_news` accepts, with a terminal state, when the
@@ -132,7 +132,7 @@ impl Mirror {
         until: impl Future<Output = ()> + Send,
         is_news: impl Fn(&State) -> bool,
     ) -> Result<Answer, Refusal> {
-        self.catch_up(grant).await;
+        self.catch_up(grant, None).await;
         // A 404 right after the create is no news: only several in a row mean that the task is gone.
         let is_over = |state: &State| match state.snapshot.phase {
             Phase::Terminal => true,

@@ -95,9 +95,8 @@ impl Watch {
     /// was not returned is returned by the next call.
     pub async fn next(&mut self) -> WatchEvent {
         if !self.begun {
-            let may_be_earlier = self.may_be_earlier().await;
             self.begun = true;
-            let known = self.known().filter(|_| !may_be_earlier);
+            let known = self.known().filter(|state| !self.may_be_earlier(state));
             let known = known.and_then(|state| self.consider(state, Origin::Hit));
             if let Some(event) = known.or_else(|| self.foreseen()) {
                 return event;
@@ -143,15 +142,11 @@ impl Watch {
         Some(state)
     }
 
-    /// Whether the known state may be an earlier one than that which another replica has told the client. Nothing is told
+    /// Whether a known state may be an earlier one than that which another replica has told the client. Nothing is told
     /// then before the next landing; an end is.
-    async fn may_be_earlier(&self) -> bool {
-        let Some(told) = &self.told else { return false };
-        let is_another = || {
-            self.known()
-                .is_some_and(|state| state.snapshot.phase == Phase::Live && state.snapshot.etag != told)
-        };
-        is_another() && self.coordinator.ask_others(self.grant.key()).await && is_another()
+    fn may_be_earlier(&self, known: &State) -> bool {
+        let is_another = self.told.as_ref().is_some_and(|told| known.snapshot.etag != told);
+        is_another && known.snapshot.phase == Phase::Live && self.coordinator.budget.tier().is_some()
     }
 
     /// The state to show at once: a fresh one, or a live one that is about to be refreshed.

@@ -80,8 +80,7 @@ impl Coordinator {
         let due = book.schedule.next_due(now);
         if due.is_none_or(|due| due > now) {
             self.set_lag(Duration::ZERO);
-            let waiting = self.clients_waiting(book, now);
-            if book.one_offs.is_empty() || !book.one_offs.have_turn(waiting) {
+            if !self.one_offs_have_turn(book, now) {
                 return due.into_iter().chain(self.next_early(book, now)).min();
             }
         }
@@ -110,14 +109,18 @@ impl Coordinator {
         true
     }
 
-    /// The number of clients with which requests that are no flights take turns: those with a due key, or, where keys may
-    /// come early, all, of which not each may have one.
-    pub(super) fn clients_waiting(&self, book: &mut Book, now: Instant) -> usize {
+    /// Whether it is the turn of a request that is no flight. Such requests take turns with the clients that have a due key,
+    /// or, where keys may come early, with all, of which not each may have one.
+    pub(super) fn one_offs_have_turn(&self, book: &mut Book, now: Instant) -> bool {
+        if book.one_offs.is_empty() {
+            return false;
+        }
         let has_early = book.schedule.next_early().is_some_and(|from| from <= now);
-        match book.schedule.clients_due(now) {
+        let clients = match book.schedule.clients_due(now) {
             0 if has_early && self.budget.spare_at(now).is_some() => book.schedule.clients(),
             due => due,
-        }
+        };
+        book.one_offs.have_turn(clients)
     }
 
     fn fly(self: &Arc<Self>, book: &mut Book, key: TaskKey, permit: Permit, now: Instant) {

@@ -101,9 +101,10 @@ impl Coordinator {
 
     /// Sends the first one-off request if it has its turn and a permit is free. Returns whether it was sent.
     pub(super) fn send_one_off(self: &Arc<Self>, book: &mut Book, now: Instant) -> bool {
-        let (due, waiting) = (book.schedule.clients_due(now), self.clients_waiting(book, now));
         // A flight, where one is due, is the better probe of a closed gate: the result of another request tells less.
-        if !book.one_offs.have_turn(waiting) || (due > 0 && self.budget.gate() != Position::Open) {
+        if !self.one_offs_have_turn(book, now)
+            || (book.schedule.has_due(now) && self.budget.gate() != Position::Open)
+        {
             return false;
         }
         let Some(permit) = self.budget.acquire(now) else { return false };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
+use http::HeaderValue;
 use parking_lot::MutexGuard;
 use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant, sleep_until, timeout_at};
@@ -270,13 +271,6 @@ impl Coordinator {
         self.look_up(tier, &key).await;
     }
 
-    /// Learns what other replicas know of a task. Returns whether there can be others.
-    pub(in crate::core) async fn ask_others(&self, key: &TaskKey) -> bool {
-        let Some(tier) = self.budget.tier() else { return false };
-        self.look_up(&**tier, key).await;
-        true
-    }
-
     async fn look_up(&self, tier: &dyn SharedTier, key: &TaskKey) {
         match tier.read(key).await {
             Ok(Kept::State(state)) => self.adopt(key, state),
@@ -285,15 +279,19 @@ impl Coordinator {
         }
     }
 
-    /// Learns what other replicas know of a task, unless it is followed here: a client that was told something by one of
-    /// them is not told an earlier state.
-    pub(in crate::core) async fn catch_up(&self, key: &TaskKey) {
-        if self.budget.tier().is_none() || self.book().schedule.contains(key) {
-            return;
-        }
-        let known = self.store.fresh(key, Instant::now());
-        if known.is_none_or(|state| state.snapshot.phase != Phase::Terminal) {
-            self.ask_others(key).await;
+    /// Learns what other replicas know of a task: a client that was told a state by one of them, with the entity tag `told`,
+    /// is not told an earlier one. A task that is followed here needs this only where the client was told another state.
+    pub(in crate::core) async fn catch_up(&self, key: &TaskKey, told: Option<&HeaderValue>) {
+        let Some(tier) = self.budget.tier() else { return };
+        let known = self.store.held(key).newest().cloned();
+        let is_told = |told| known.as_ref().is_some_and(|state| state.snapshot.etag == told);
+        let is_followed = self.book().schedule.contains(key) && told.is_none_or(is_told);
+        let is_over = self
+            .store
+            .fresh(key, Instant::now())
+            .is_some_and(|state| state.snapshot.phase == Phase::Terminal);
+        if !is_followed && !is_over {
+            self.look_up(&**tier, key).await;
         }
     }
 

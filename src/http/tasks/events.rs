@@ -18,7 +18,6 @@ use crate::core::state::State;
 use crate::core::watch::{Watch, WatchEvent};
 use crate::http::gateway::Parts;
 use crate::http::guards::streams::Slot;
-use crate::http::head::Head;
 use crate::http::respond::error::Error;
 use crate::http::respond::estimate;
 use crate::http::respond::sse::{self, Event};
@@ -28,9 +27,13 @@ const GONE: &[u8] = b"gone";
 /// The largest body whose event is kept for all watches, in bytes.
 const SHARED: usize = 16 * 1024;
 
-/// Answers a request for a task's stream.
-pub(super) fn open(gateway: &Parts, grant: &Grant, request: &Head, place: &Arc<Place>) -> Response {
-    let seen = stream::last_event_id(request);
+/// Answers a request for a task's stream. `seen` is the id of the last event that the client has.
+pub(super) fn open(
+    gateway: &Parts,
+    grant: &Grant,
+    seen: Option<HeaderValue>,
+    place: &Arc<Place>,
+) -> Response {
     let finished = gateway.mirror.known(grant).filter(|state| state.snapshot.phase == Phase::Terminal);
     let has_seen_the_end = seen.as_ref().is_some_and(|seen| {
         seen.as_bytes() == GONE || finished.is_some_and(|state| state.snapshot.etag == seen)

@@ -147,7 +147,7 @@ async fn look(gateway: &Parts, id: &str, caller: &Caller, until: Instant, place:
 async fn caught_up<'i>(gateway: &Parts, ids: &'i [String], caller: &Caller) -> Granted<'i> {
     let grants: Granted<'i> = ids.iter().map(|id| (id, grant(gateway, id, caller))).collect();
     let granted = grants.iter().filter_map(|(_, grant)| grant.as_ref().ok());
-    join_all(granted.map(|grant| gateway.mirror.catch_up(grant))).await;
+    join_all(granted.map(|grant| gateway.mirror.catch_up(grant, None))).await;
     grants
 }
 

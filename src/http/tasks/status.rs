@@ -47,8 +47,9 @@ pub(in crate::http) async fn read(
     let time = match mode {
         ReadMode::Stream if limited.is_err() => return Ok(other(stream::come_back())),
         ReadMode::Stream => {
-            gateway.mirror.catch_up(&grant).await;
-            return Ok(other(request_log::cause().within(|| events::open(gateway, &grant, &request, place))));
+            let seen = stream::last_event_id(&request);
+            gateway.mirror.catch_up(&grant, seen.as_ref()).await;
+            return Ok(other(request_log::cause().within(|| events::open(gateway, &grant, seen, place))));
         }
         ReadMode::Plain => None,
         ReadMode::Wait { time, .. } => Some(time),

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
+use taskgate::core::answer::Answer;
 use taskgate::core::budget::{Position, Rate};
 use taskgate::core::content::Opened;
 use taskgate::core::failure::Failure;
 use taskgate::core::shared::SharedTier;
+use taskgate::core::snapshot::Snapshot;
 use taskgate::core::watch::WatchEvent;
 
 use super::shared_memory::{Line, Memory, Way};
@@ -166,23 +168,24 @@ async fn the_probe_of_a_replica_that_dies_is_soon_another_ones() {
     assert!(b.any_opening().is_some(), "the next probe");
 }
 
+/// Fetches the task `t` by one replica.
+async fn fetch(core: &TestCore, answer: Result<Snapshot, Failure>) -> Answer {
+    let asked = core.ask("c", "t").await;
+    pass(0.2).await;
+    core.call("t").answer(answer).await;
+    pass(0.2).await;
+    asked.got().await.unwrap()
+}
+
 /// A client that changes the replica while the shared tier is away had been told the state before its own, as if it were
 /// news; after an end, that the task ran again.
 #[tokio::test(start_paused = true)]
 async fn a_watch_that_resumes_at_a_replica_alone_is_told_nothing_earlier() {
     let [(a, way), (b, _)] = two_with_ways();
-    let asked = a.ask("c", "t").await;
-    pass(0.2).await;
-    a.call("t").answer(live("1")).await;
-    pass(0.2).await;
-    assert_eq!(body(&asked.got().await), "1");
+    assert_eq!(fetch(&a, live("1")).await.state.snapshot.body, "1");
     way.becomes(Line::Dead);
     pass(2.5).await;
-    let asked = b.ask("c", "t").await;
-    pass(0.2).await;
-    b.call("t").answer(live("2")).await;
-    pass(0.2).await;
-    let told = asked.got().await.unwrap().state.snapshot.etag.clone();
+    let told = fetch(&b, live("2")).await.state.snapshot.etag.clone();
     let mut watch = a.mirror.watch(&a.grant("c", "t"), Some(told)).unwrap();
     let early = tokio::time::timeout(seconds(0.1), watch.next()).await;
     assert!(early.is_err(), "{early:?}");
@@ -198,20 +201,14 @@ async fn a_watch_that_resumes_at_a_replica_alone_is_told_nothing_earlier() {
 #[tokio::test(start_paused = true)]
 async fn a_watch_that_resumes_at_another_replica_is_told_the_end() {
     let [(a, _), (b, way)] = two_with_ways();
-    let asked = b.ask("c", "t").await;
-    pass(0.2).await;
-    b.call("t").answer(live("1")).await;
-    pass(0.2).await;
-    assert_eq!(body(&asked.got().await), "1");
+    assert_eq!(fetch(&b, live("1")).await.state.snapshot.body, "1");
     way.becomes(Line::Dead);
     pass(2.5).await;
-    let asked = a.ask("c", "t").await;
-    pass(0.2).await;
-    a.call("t").answer(terminal("2")).await;
-    pass(0.2).await;
-    assert_eq!(body(&asked.got().await), "2");
+    assert_eq!(fetch(&a, terminal("2")).await.state.snapshot.body, "2");
     way.becomes(Line::Good);
-    let mut watch = b.mirror.watch(&b.grant("c", "t"), Some(HeaderValue::from_static("\"x\""))).unwrap();
+    let (grant, told) = (b.grant("c", "t"), HeaderValue::from_static("\"x\""));
+    b.mirror.catch_up(&grant, Some(&told)).await;
+    let mut watch = b.mirror.watch(&grant, Some(told)).unwrap();
     let next = tokio::time::timeout(seconds(0.5), watch.next()).await.unwrap();
     assert!(matches!(&next, WatchEvent::State(state, _) if state.snapshot.body == "2"), "{next:?}");
 }
