@@ -99,7 +99,7 @@ impl Part {
     pub fn takes(self, args: &Args) -> String {
         let rounds = args.rounds as u64;
         let seconds = match self {
-            Self::Hits => 7 * rounds * args.pick(6, 1),
+            Self::Hits => 2 * 7 * rounds * args.pick(6, 1),
             Self::Waiters => 2 * 6 * rounds * args.pick(4, 1),
             Self::Crowd => args.long_rounds() as u64 * (args.seconds + 5),
             Self::Outage => args.pick(40, 15),

@@ -24,7 +24,7 @@ use crate::script::{KEY, Script};
 use crate::{Failure, events, origin};
 
 /// Plays one role until it is killed: `ceiling ADDRESS HIT`, `together ADDRESS HIT`, `lookup ADDRESS HIT`,
-/// `events ADDRESS HIT`, `pass ADDRESS ORIGIN`, `origin ADDRESS`. HIT is a file with an answer of taskgate, which is copied.
+/// `events ADDRESS HIT`, `pass ADDRESS ORIGIN`, `origin ADDRESS`, `neighbour`. HIT is a file with an answer of taskgate, which is copied.
 pub fn play(words: &[String]) -> Result<(), Failure> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match *words {
@@ -37,7 +37,21 @@ pub fn play(words: &[String]) -> Result<(), Failure> {
             origin::serve(listen(address.parse()?)?, Arc::new(Script::default())).await;
             Ok(())
         }),
+        ["neighbour"] => neighbour(),
         _ => Err(format!("no such role: {words:?}").into()),
+    }
+}
+
+/// Writes to one byte after the other of more memory than a cache holds, each in a line of its own.
+fn neighbour() -> ! {
+    const BYTES: usize = 256 << 20;
+    const LINE: usize = 64;
+    let mut memory = vec![0_u8; BYTES];
+    loop {
+        for byte in memory.iter_mut().step_by(LINE) {
+            *byte = byte.wrapping_add(1);
+        }
+        std::hint::black_box(&memory);
     }
 }
 

@@ -16,6 +16,13 @@ const PEERS: [Kind; 5] = [Kind::Nginx, Kind::Haproxy, Kind::Varnish, Kind::Looku
 struct Entry {
     running: Running,
     head: Answer,
+    alone: Figures,
+    /// While a neighbour fills the caches that the cores share.
+    beside: Figures,
+}
+
+#[derive(Default)]
+struct Figures {
     cpu: Figure,
     /// The cost of a hit, as a multiple of its cost with bare axum and moka in the same round.
     ratio: Figure,
@@ -41,41 +48,44 @@ pub async fn measure(stage: &Stage, args: &Args, table: &mut Table) -> Result<St
     for round in 0..args.rounds {
         // Each round begins with another contender.
         entries.rotate_left(usize::from(round > 0));
-        let mut costs = Vec::new();
-        for entry in &mut entries {
-            let asked = origin.script.count().requests;
-            let before = entry.running.process.cpu();
-            let load = entry.load(stage, args.time(5, 1)).await?;
-            let cpu = entry.running.process.cpu().saturating_sub(before);
-            let cost = cpu.as_secs_f64() * 1e6 / load.requests;
-            entry.cpu.add(cost);
-            costs.push((entry.running.kind, cost));
-            entry.rate.add(load.per_second);
-            entry.p99.add(load.p99_micros / 1e3);
-            let name = entry.running.kind.name();
-            progress(&format!("hits, round {}, {name}: {load:?}, CPU {cpu:?}", round + 1));
-            if let Some(trouble) = load.trouble {
-                notes.push_str(&format!("- **Hits of {name}, round {}: {trouble}**\n", round + 1));
-            }
-            if origin.script.count().requests > asked {
-                notes.push_str(&format!(
-                    "- **Hits of {name}, round {}: not all of them were hits**\n",
-                    round + 1
+        for has_neighbour in [false, true] {
+            let neighbour = if has_neighbour { Some(stage.neighbour()?) } else { None };
+            let name = if has_neighbour { "hits beside a neighbour" } else { "hits" };
+            let name = format!("{name}, round {}", round + 1);
+            let mut costs = Vec::new();
+            for entry in &mut entries {
+                let asked = origin.script.count().requests;
+                costs.push((
+                    entry.running.kind,
+                    entry.measure(stage, args, &name, has_neighbour, &mut notes).await?,
                 ));
+                if origin.script.count().requests > asked {
+                    notes.push_str(&format!(
+                        "- **{name}, {}: not all were hits**\n",
+                        entry.running.kind.name()
+                    ));
+                }
             }
-        }
-        let of = |kind: Kind| costs.iter().find(|(of, _)| *of == kind).map(|(_, cost)| *cost);
-        let lookup = of(Kind::Lookup).unwrap_or(f64::NAN);
-        for entry in &mut entries {
-            entry.ratio.add(of(entry.running.kind).unwrap_or(f64::NAN) / lookup);
+            drop(neighbour);
+            let of =
+                |kind: Kind| costs.iter().find(|(of, _)| *of == kind).map_or(f64::NAN, |(_, cost)| *cost);
+            for entry in &mut entries {
+                let ratio = of(entry.running.kind) / of(Kind::Lookup);
+                entry.figures(has_neighbour).ratio.add(ratio);
+            }
         }
     }
-    for entry in &entries {
-        let kind = entry.running.kind;
-        table.put("CPU per cached hit, µs", kind, entry.cpu.show(2));
-        table.put("CPU per cached hit / that of axum + moka", kind, entry.ratio.show(2));
-        table.put("cached hits/s on one core", kind, entry.rate.show(0));
-        table.put("their p99, ms", kind, entry.p99.show(2));
+    for Entry { running: Running { kind, .. }, alone, beside, .. } in &entries {
+        table.put("CPU per cached hit, µs", *kind, alone.cpu.show(2));
+        table.put("CPU per cached hit / that of axum + moka", *kind, alone.ratio.show(2));
+        table.put("cached hits/s on one core", *kind, alone.rate.show(0));
+        table.put("their p99, ms", *kind, alone.p99.show(2));
+        table.put(
+            "CPU per cached hit beside a neighbour that fills the caches, µs",
+            *kind,
+            beside.cpu.show(2),
+        );
+        table.put("the same / that of axum + moka", *kind, beside.ratio.show(2));
     }
     Ok(notes)
 }
@@ -98,14 +108,36 @@ impl Entry {
         if count.strangers > 0 {
             return Err(format!("{name} asks the origin without the key").into());
         }
-        Ok(Self {
-            running,
-            head,
-            cpu: Figure::default(),
-            ratio: Figure::default(),
-            rate: Figure::default(),
-            p99: Figure::default(),
-        })
+        Ok(Self { running, head, alone: Figures::default(), beside: Figures::default() })
+    }
+
+    fn figures(&mut self, has_neighbour: bool) -> &mut Figures {
+        if has_neighbour { &mut self.beside } else { &mut self.alone }
+    }
+
+    /// Takes the figures of one round. Returns the CPU time of a hit, in microseconds.
+    async fn measure(
+        &mut self,
+        stage: &Stage,
+        args: &Args,
+        round: &str,
+        has_neighbour: bool,
+        notes: &mut String,
+    ) -> Result<f64, Failure> {
+        let before = self.running.process.cpu();
+        let load = self.load(stage, args.time(5, 1)).await?;
+        let cpu = self.running.process.cpu().saturating_sub(before);
+        let name = self.running.kind.name();
+        progress(&format!("{round}, {name}: {load:?}, CPU {cpu:?}"));
+        if let Some(trouble) = &load.trouble {
+            notes.push_str(&format!("- **{round}, {name}: {trouble}**\n"));
+        }
+        let cost = cpu.as_secs_f64() * 1e6 / load.requests;
+        let figures = self.figures(has_neighbour);
+        figures.cpu.add(cost);
+        figures.rate.add(load.per_second);
+        figures.p99.add(load.p99_micros / 1e3);
+        Ok(cost)
     }
 
     async fn load(&self, stage: &Stage, time: std::time::Duration) -> Result<wrk::Load, Failure> {

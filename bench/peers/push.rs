@@ -21,6 +21,8 @@ const KINDS: [Kind; 4] = [Kind::Taskgate, Kind::Nchan, Kind::Pushpin, Kind::Ceil
 const STALLED: usize = 10;
 /// The states that fill the buffers of those who do not read, and their length in bytes.
 const LARGE: (usize, usize) = (2, 192 * 1024);
+/// The longest wait until they have arrived.
+const FULL_WITHIN: Duration = Duration::from_secs(5);
 
 const RSS: &str = "RSS a watcher, KiB";
 const CPU: &str = "CPU an event, µs";
@@ -221,21 +223,22 @@ impl Show<'_> {
         Ok(fans)
     }
 
-    /// Replaces a part of the watchers by such as do not read, and fills their buffers.
+    /// Replaces a part of the watchers by such as do not read. Their buffers are filled before the others come, who would
+    /// have to read it all too.
     async fn stall(&mut self) -> Result<(), Failure> {
-        let Scale { tasks, watchers } = self.scale;
+        let (door, Scale { tasks, watchers }) = (self.running.door, self.scale);
         let stalled = watchers / STALLED;
         self.watchers.close().await;
-        self.watchers.open(self.running.door, watchers - stalled, tasks).await?;
-        self.watchers.open_stalled(self.running.door, stalled, tasks).await?;
+        self.watchers.open_stalled(door, stalled, tasks).await?;
         let begun = Instant::now();
         self.change(LARGE.0, LARGE.1).await?;
-        progress(&format!(
-            "push, {}: buffers are full after {:?}",
-            self.running.kind.name(),
-            begun.elapsed()
-        ));
-        Ok(())
+        while unread(door.address.port())? < stalled && begun.elapsed() < FULL_WITHIN {
+            sleep(Duration::from_millis(100)).await;
+        }
+        let (name, count) = (self.running.kind.name(), unread(door.address.port())?);
+        progress(&format!("push, {name}: {count} of {stalled} full after {:?}", begun.elapsed()));
+        self.change(1, BODY).await?;
+        self.watchers.open(door, watchers - stalled, tasks).await
     }
 
     /// Opens and closes streams, while one of each task stays open. Returns their number in a second, and the CPU time

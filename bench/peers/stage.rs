@@ -12,6 +12,7 @@ use crate::args::Args;
 use crate::client::Answer;
 use crate::contender::{self, Kind, Place, Running, Setup};
 use crate::cores::Cores;
+use crate::process::{Process, Program};
 use crate::script::Script;
 use crate::{Failure, control, origin};
 
@@ -91,6 +92,17 @@ impl Stage {
             running.extend(self.start(*kind, origin, setup).await?);
         }
         Ok(running)
+    }
+
+    /// A process on the core for load that fills the caches which the cores share, until it is dropped.
+    pub fn neighbour(&self) -> Result<Process, Failure> {
+        let program = Program {
+            path: &std::env::current_exe()?,
+            arguments: ["role", "neighbour"].map(str::to_owned).to_vec(),
+            environment: Vec::new(),
+            directory: self.directory.path(),
+        };
+        Process::spawn(&program, self.cores.load)
     }
 
     fn leave_out(&self, kind: Kind, why: &str) {

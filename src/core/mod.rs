@@ -7,6 +7,7 @@
 //! [`refresh`] → [`schedule`] → [`budget`] → [`ports::Source`] → picture and store → all waiters. Where replicas
 //! share a tier ([`shared`]), a flight asks it between `budget` and `Source`, and tells it before picture and store.
 
+pub mod alarm;
 pub mod answer;
 pub mod budget;
 pub mod cause;

@@ -7,8 +7,9 @@
 use std::sync::Arc;
 
 use http::HeaderValue;
-use tokio::time::{Duration, Instant, sleep_until};
+use tokio::time::{Duration, Instant};
 
+use super::alarm::Alarm;
 use super::answer::{Origin, Reason, Refusal, spread};
 use super::failure::Failure;
 use super::grant::Grant;
@@ -56,8 +57,8 @@ pub struct Watch {
     /// The fetch time of the state considered last: the store and the picture may show the same one.
     looked_at: Option<Instant>,
     begun: bool,
-    /// The time at which to look for a reason if no flight has landed.
-    check_at: Instant,
+    /// When to look for a reason if no flight has landed.
+    check: Alarm,
 }
 
 impl Watch {
@@ -67,7 +68,7 @@ impl Watch {
         waiter: Waiter,
         told: Option<HeaderValue>,
     ) -> Self {
-        let check_at = Instant::now() + coordinator.policy.patience.max(MIN_CHECK);
+        let check = Alarm::new(Instant::now() + coordinator.policy.patience.max(MIN_CHECK));
         let landed = waiter.flight - 1;
         coordinator.counters.watchers.inc();
         Self {
@@ -82,7 +83,7 @@ impl Watch {
             missing: None,
             looked_at: None,
             begun: false,
-            check_at,
+            check,
         }
     }
 
@@ -124,7 +125,7 @@ impl Watch {
                         return self.evicted();
                     }
                 }
-                () = sleep_until(self.check_at) => {
+                () = self.check.rung() => {
                     if let Some(event) = self.explain() {
                         return event;
                     }
@@ -191,7 +192,7 @@ impl Watch {
         if self.looked_at.replace(state.snapshot.fetched) == Some(state.snapshot.fetched) {
             return None;
         }
-        self.check_at = state.due.max(Instant::now()) + self.coordinator.policy.patience.max(MIN_CHECK);
+        self.check.set(state.due.max(Instant::now()) + self.coordinator.policy.patience.max(MIN_CHECK));
         if state.snapshot.phase == Phase::Refused {
             self.missing = None;
             let status = state.snapshot.status.as_u16();
@@ -243,7 +244,7 @@ impl Watch {
     /// Looks for a reason to report when no flight has landed for a while.
     fn explain(&mut self) -> Option<WatchEvent> {
         let now = Instant::now();
-        self.check_at = now + self.coordinator.policy.patience.max(MIN_CHECK);
+        self.check.set(now + self.coordinator.policy.patience.max(MIN_CHECK));
         let forecast = self.coordinator.forecast(self.grant.key(), self.grant.client(), now);
         if forecast.start <= now {
             return None;

@@ -63,15 +63,17 @@ pub(super) async fn run<A, F, B>(
             Ok::<_, Infallible>(response.map(|body| TrackedBody { body, answer: guard }))
         }
     });
-    let connection = http1::Builder::new()
-        // hyper's timeout would close idle connections too, and its timer costs one allocation per request.
-        .header_read_timeout(None)
-        // Else it would take the end of a client's side for its departure, whatever the client asks for.
-        .half_close(true)
-        .max_buf_size(MAX_HEAD)
-        .max_header_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
+    // Pinned where it is made: a connection that is moved takes its space twice.
+    let mut connection = std::pin::pin!(
+        http1::Builder::new()
+            // hyper's timeout would close idle connections too, and its timer costs one allocation per request.
+            .header_read_timeout(None)
+            // Else it would take the end of a client's side for its departure, whatever the client asks for.
+            .half_close(true)
+            .max_buf_size(MAX_HEAD)
+            .max_header_size(MAX_HEAD)
+            .serve_connection(TokioIo::new(stream), service)
+    );
     let mut expired = std::pin::pin!(idle::expired(&tracker, limits));
     let mut stopped = std::pin::pin!(lifecycle.stopped_meanwhile());
     let mut leave = std::pin::pin!(place.leave(Manner::Politely));

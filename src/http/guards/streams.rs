@@ -1,17 +1,22 @@
-//! Owns the limit of open streams per client, and the gateway's reasons to end a stream.
+//! Owns the limit of open streams per client, and what the gateway itself sends on a stream: heartbeats, and the
+//! farewell.
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::Poll;
 
 use bytes::Bytes;
-use tokio::time::{Duration, Instant, sleep_until};
+use tokio::time::{Duration, Instant};
 
 use crate::config;
+use crate::core::alarm::Alarm;
 use crate::core::answer::Refusal;
 use crate::core::grant::Client;
-use crate::core::places::{Full, Manner, Place, Waiting};
+use crate::core::places::{Full, Place, Waiting};
 use crate::core::ticket::TicketFault;
 use crate::http::request_log::{RequestCounters, Strike};
 use crate::http::respond::error::{CredentialFault, Error};
@@ -42,6 +47,18 @@ pub(in crate::http) struct Slot {
     ends: Instant,
     /// When the caller's right to read ends.
     expires: Option<Instant>,
+    /// Set for the next heartbeat or the end, whichever is earlier.
+    alarm: Alarm,
+}
+
+/// What a stream sends next.
+pub(in crate::http) enum Next<E> {
+    /// The next of its events.
+    Event(E),
+    /// A comment, because there was no event for long.
+    Heartbeat,
+    /// Its last event.
+    Farewell(Bytes),
 }
 
 impl Streams {
@@ -89,14 +106,15 @@ impl Streams {
             return None;
         }
         *count += 1;
-        let ends = Instant::now() + self.longest;
+        let now = Instant::now();
         Some(Slot {
             streams: self.clone(),
             client: client.clone(),
             _waiting: place.wait(),
             place: Arc::clone(place),
-            ends,
+            ends: now + self.longest,
             expires,
+            alarm: Alarm::new(now + self.heartbeat),
         })
     }
 }
@@ -106,21 +124,52 @@ fn most(settings: &config::Limits) -> u32 {
 }
 
 impl Slot {
-    /// Resolves when the stream has to end, with its last event: a `retry` where the client should reconnect,
-    /// because the process stops or the stream has reached its longest time; an error where the ticket has
-    /// expired.
-    pub(in crate::http) async fn ended(&self) -> Bytes {
-        let expires = self.expires.filter(|expires| *expires <= self.ends);
-        tokio::select! {
-            () = sleep_until(expires.unwrap_or(self.ends)) => {}
-            () = self.streams.lifecycle.stopped() => return sse::retry(),
-            () = self.place.leave(Manner::Politely) => return sse::retry(),
+    /// The next event, unless a heartbeat is due before or the stream has to end. Cancel safe if `event` is.
+    ///
+    /// That the process stops or the connection has to give way is seen when this is polled: both wake the connection,
+    /// which polls its answer then. So thousands of idle streams wait for nothing but their events and one timer.
+    pub(in crate::http) async fn next<E>(&mut self, mut event: Pin<&mut impl Future<Output = E>>) -> Next<E> {
+        poll_fn(|cx| {
+            let now = Instant::now();
+            // First: after its ticket has ended, a client gets no further state.
+            if let Some(farewell) = self.farewell(now) {
+                return Poll::Ready(Next::Farewell(farewell));
+            }
+            if let Poll::Ready(event) = event.as_mut().poll(cx) {
+                self.put_off(now);
+                return Poll::Ready(Next::Event(event));
+            }
+            if self.alarm.poll(cx, now).is_pending() {
+                return Poll::Pending;
+            }
+            self.put_off(now);
+            Poll::Ready(match self.farewell(Instant::now()) {
+                Some(farewell) => Next::Farewell(farewell),
+                None => Next::Heartbeat,
+            })
+        })
+        .await
+    }
+
+    /// Sets the alarm: something is sent now.
+    fn put_off(&mut self, now: Instant) {
+        self.alarm.set((now + self.streams.heartbeat).min(self.end()));
+    }
+
+    fn end(&self) -> Instant {
+        self.expires.map_or(self.ends, |expires| expires.min(self.ends))
+    }
+
+    /// The last event of the stream, where it has to end: a `retry` where the client should reconnect, because the
+    /// process stops, the connection gives way, or the stream has reached its longest time; an error where the ticket
+    /// has expired.
+    fn farewell(&self, now: Instant) -> Option<Bytes> {
+        if self.end() <= now && self.expires.is_some_and(|expires| expires <= self.ends) {
+            let error = Error::InvalidCredentials(CredentialFault::Ticket(TicketFault::Expired));
+            return Some(sse::event(Some("trouble"), None, &error.envelope()));
         }
-        if expires.is_none() {
-            return sse::retry();
-        }
-        let error = Error::InvalidCredentials(CredentialFault::Ticket(TicketFault::Expired));
-        sse::event(Some("trouble"), None, &error.envelope())
+        let is_over = self.end() <= now || self.streams.lifecycle.is_stopping() || self.place.has_to_leave();
+        is_over.then(sse::retry)
     }
 
     /// The counters for the stream's answers.
@@ -138,12 +187,9 @@ impl Slot {
 
     /// Ends the stream after `seconds` at the latest.
     pub(in crate::http) fn end_within(&mut self, seconds: u64) {
-        self.ends = self.ends.min(Instant::now() + Duration::from_secs(seconds));
-    }
-
-    /// When the next heartbeat is due, if no event is sent before.
-    pub(in crate::http) fn next_heartbeat(&self) -> Instant {
-        Instant::now() + self.streams.heartbeat
+        let now = Instant::now();
+        self.ends = self.ends.min(now + Duration::from_secs(seconds));
+        self.put_off(now);
     }
 }
 

@@ -1,12 +1,13 @@
 //! Owns the stream of one task: the current state, then every change once, until the task is over.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream::{iter, unfold};
 use http::HeaderValue;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::stream;
 use crate::core::answer::{Origin, Refusal};
@@ -17,7 +18,7 @@ use crate::core::snapshot::Phase;
 use crate::core::state::State;
 use crate::core::watch::{Watch, WatchEvent};
 use crate::http::gateway::Parts;
-use crate::http::guards::streams::Slot;
+use crate::http::guards::streams::{Next, Slot};
 use crate::http::respond::error::Error;
 use crate::http::respond::estimate;
 use crate::http::respond::sse::{self, Event};
@@ -93,12 +94,10 @@ fn overloaded(refusal: Refusal) -> Event {
 impl Events {
     /// The next bytes to send, and whether they are the last.
     async fn next(&mut self) -> (Event, bool) {
-        let event = tokio::select! {
-            biased;
-            // First: after its ticket has ended, a client gets no further state.
-            farewell = self.slot.ended() => return (Event::written(farewell), true),
-            event = self.watch.next() => event,
-            () = sleep_until(self.slot.next_heartbeat()) => return (Event::written(sse::heartbeat()), false),
+        let event = match self.slot.next(pin!(self.watch.next())).await {
+            Next::Event(event) => event,
+            Next::Heartbeat => return (Event::written(sse::heartbeat()), false),
+            Next::Farewell(farewell) => return (Event::written(farewell), true),
         };
         match event {
             WatchEvent::State(state, origin) => {

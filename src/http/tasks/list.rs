@@ -1,5 +1,7 @@
 //! Owns requests for many tasks: `GET /v1/tasks?id=a&id=b…`, answered as a list or as one stream.
 
+use std::future::pending;
+use std::pin::pin;
 use std::sync::Arc;
 
 use axum::response::Response;
@@ -18,7 +20,7 @@ use crate::core::snapshot::Phase;
 use crate::core::watch::{Watch, WatchEvent};
 use crate::http::gateway::Parts;
 use crate::http::guards::access::Caller;
-use crate::http::guards::streams::Slot;
+use crate::http::guards::streams::{Next, Slot};
 use crate::http::head::Head;
 use crate::http::request_log::{self, Ending, RequestKind};
 use crate::http::respond::error::Error;
@@ -190,13 +192,19 @@ fn watch_all(gateway: &Parts, grants: Granted<'_>, caller: &Caller, place: &Arc<
         if watches.is_empty() && is_whole {
             return Some((Event::written(sse::event(Some("done"), Some(END), b"{}")), None));
         }
-        let (id, watch, event) = tokio::select! {
-            biased;
-            farewell = slot.ended() => return Some((Event::written(farewell), None)),
-            Some(next) = watches.next() => next,
-            () = sleep_until(slot.next_heartbeat()) => {
+        let next_of_all = async {
+            match watches.next().await {
+                Some(next) => next,
+                None => pending().await,
+            }
+        };
+        let next_of_stream = slot.next(pin!(next_of_all)).await;
+        let (id, watch, event) = match next_of_stream {
+            Next::Event(next) => next,
+            Next::Heartbeat => {
                 return Some((Event::written(sse::heartbeat()), Some((watches, slot, is_whole))));
             }
+            Next::Farewell(farewell) => return Some((Event::written(farewell), None)),
         };
         let (event, then) = tell(&id, watch.grant(), &event, &slot);
         let is_whole = match then {
