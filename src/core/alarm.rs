@@ -5,7 +5,7 @@
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -14,8 +14,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 #[derive(Debug)]
 pub struct Alarm {
     at: Instant,
-    /// When the timer fires, if it has been polled since it was set.
-    fires: Option<Instant>,
+    /// When the timer fires, and whom it wakes, if it is under way.
+    fires: Option<(Instant, Waker)>,
     timer: Pin<Box<Sleep>>,
 }
 
@@ -34,17 +34,17 @@ impl Alarm {
         }
     }
 
-    /// Ready at its time, and from then on until it is set anew. `now` is the present time. If it is not ready, it will
-    /// wake the task, which has to be the same one at each call.
+    /// Ready at its time, and from then on until it is set anew. `now` is the present time.
     pub fn poll(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
-        // A timer that was polled wakes the task by itself, and most wake-ups have other reasons.
-        if self.fires.is_some_and(|fires| now < fires) {
+        // Most wake-ups of a task have other reasons: the timer is not touched then.
+        if self.fires.as_ref().is_some_and(|(fires, waker)| now < *fires && waker.will_wake(cx.waker())) {
             return Poll::Pending;
         }
         loop {
-            self.fires = Some(self.timer.deadline());
+            self.fires = Some((self.timer.deadline(), cx.waker().clone()));
             // Unconstrained: a task that has used up its turn would not be entered in the timer.
             ready!(pin!(unconstrained(self.timer.as_mut())).poll(cx));
+            self.fires = None;
             if self.timer.deadline() >= self.at {
                 return Poll::Ready(());
             }
@@ -54,8 +54,6 @@ impl Alarm {
 
     /// Resolves at its time. Cancel safe.
     pub async fn rung(&mut self) {
-        // The task may be another than at the call before.
-        self.fires = None;
         poll_fn(|cx| self.poll(cx, Instant::now())).await;
     }
 }
@@ -99,5 +97,13 @@ mod tests {
         assert!(alarm.rung().now_or_never().is_none());
         alarm.rung().await;
         assert_eq!(start.elapsed(), second(12));
+    }
+    /// A stream begins in its connection's task and goes on in one of its own.
+    #[tokio::test(start_paused = true)]
+    async fn it_wakes_the_task_that_waits_for_it_now() {
+        let mut alarm = Alarm::new(Instant::now() + second(10));
+        let mut elsewhere = Context::from_waker(Waker::noop());
+        assert!(alarm.poll(&mut elsewhere, Instant::now()).is_pending());
+        tokio::time::timeout(second(11), alarm.rung()).await.unwrap();
     }
 }

@@ -47,7 +47,8 @@ impl Gateway {
         if let Some((method, uri, trace_id)) = logged {
             request_log::write(&method, uri.path(), response.status(), trace_id.as_deref());
         }
-        if leaves_body || place.has_to_leave() {
+        // A stream is not followed by another answer.
+        if leaves_body || place.has_to_leave() || place.is_streaming() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response

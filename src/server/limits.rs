@@ -13,6 +13,9 @@ pub fn sockets_beyond(max_connections: usize) -> usize {
 /// hundred header fields.)
 pub(super) const MAX_HEAD: usize = 32 * 1024;
 
+/// The time that a connection which gives way has to write its answer, until it is looked at whether its client reads.
+pub(super) const GIVING_WAY: Duration = Duration::from_secs(5);
+
 /// The limits of a listener's connections.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectionLimits {

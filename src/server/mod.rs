@@ -7,8 +7,10 @@ mod activity;
 mod connection;
 mod connections;
 mod departure;
+mod event_stream;
 mod gather;
 mod idle;
+mod lent;
 mod limits;
 mod write_timeout;
 
@@ -71,8 +73,15 @@ pub async fn serve_counted<A, F, B>(
                 let (answer, ending) = (answer.clone(), lifecycle.clone());
                 drop(lifecycle.spawn(async move {
                     // Called inside the block: a future that is moved into this one takes its space twice.
-                    connection::run(accepted.stream, accepted.place, answer, limits, ending).await;
-                    drop(accepted.socket);
+                    let rest = connection::run(accepted.stream, accepted.place, answer, limits, ending.clone());
+                    if let Some(stream) = rest.await {
+                        // In a task of its own, which is smaller.
+                        let lifecycle = ending.clone();
+                        drop(ending.spawn(async move {
+                            stream.run(lifecycle, limits::GIVING_WAY).await;
+                            drop(accepted.socket);
+                        }));
+                    }
                 }));
             }
         }

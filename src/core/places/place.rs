@@ -36,6 +36,7 @@ pub struct Place {
     /// Whether its answers hold bodies that are not written yet.
     holds: AtomicBool,
     must_stay: AtomicBool,
+    streams: AtomicBool,
 }
 
 /// A request that waits. Such a connection gives way by answering early.
@@ -65,6 +66,7 @@ impl Places {
             client: Mutex::default(),
             holds: AtomicBool::default(),
             must_stay: AtomicBool::default(),
+            streams: AtomicBool::default(),
         })
     }
 }
@@ -102,9 +104,20 @@ impl Place {
         self.must_stay.load(Ordering::Relaxed)
     }
 
+    /// The answer to the request under way is a stream of events: it has no end that is known, and mostly it waits.
+    pub fn streams(&self) {
+        self.streams.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the answer to the request under way is a stream of events.
+    pub fn is_streaming(&self) -> bool {
+        self.streams.load(Ordering::Relaxed)
+    }
+
     /// The next request begins, which may be any.
     pub fn begin(&self) {
         self.must_stay.store(false, Ordering::Relaxed);
+        self.streams.store(false, Ordering::Relaxed);
     }
 
     /// A request begins to wait, until the value is dropped.

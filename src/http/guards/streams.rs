@@ -106,6 +106,7 @@ impl Streams {
             return None;
         }
         *count += 1;
+        place.streams();
         let now = Instant::now();
         Some(Slot {
             streams: self.clone(),
