@@ -78,7 +78,7 @@ pub async fn serve_counted<A, F, B>(
                         // In a task of its own, which is smaller.
                         let lifecycle = ending.clone();
                         drop(ending.spawn(async move {
-                            stream.run(lifecycle, limits::GIVING_WAY).await;
+                            stream.run(lifecycle).await;
                             drop(accepted.socket);
                         }));
                     }

@@ -54,7 +54,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("memchr", &["upstream"]),
     ("mimalloc", &["main"]),
     ("moka", &["core", "http"]),
-    ("parking_lot", &["core", "http", "sandbox", "shared", "telemetry", "upstream"]),
+    ("parking_lot", &["core", "http", "sandbox", "server", "shared", "telemetry", "upstream"]),
     ("strsim", &["config"]),
     ("jsonwebtoken", &["core"]),
     ("ring", &["core"]),
