@@ -270,6 +270,28 @@ async fn streams_and_long_polls_end_when_their_ticket_does() {
     assert_eq!(get(at, &format!("/v1/tasks/a?ticket={brief}")).await.status, 401, "EventSource ends here");
 }
 
+/// It lasted until the next heartbeat.
+#[tokio::test]
+async fn a_stream_that_was_told_nothing_ends_when_its_ticket_does() {
+    let (never, _hold) = Reply::json("{}").held();
+    let upstream = Upstream::always(never).await;
+    let Protected { gateway, _files } =
+        &protected(&upstream, &[("polling.heartbeat", "10m"), ("upstream.timeout", "30s")]).await;
+    for path in ["/v1/tasks/a?", "/v1/tasks?id=a&id=b&"] {
+        let brief = ticket(&["a", "b"], 2.0);
+        let start = tokio::time::Instant::now();
+        let mut events = Events::open(gateway.address, &format!("{path}ticket={brief}"), "").await;
+        let mut told = false;
+        loop {
+            match events.next().await {
+                Seen::End => break,
+                event => told |= Events::data(&event).contains("has expired"),
+            }
+        }
+        assert!(told && start.elapsed() < Duration::from_secs(9), "{path}: {:?}", start.elapsed());
+    }
+}
+
 #[tokio::test]
 async fn a_user_is_one_client_wherever_it_comes_from_and_no_other() {
     let upstream = telling().await;

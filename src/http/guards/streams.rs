@@ -108,7 +108,7 @@ impl Streams {
         *count += 1;
         place.streams();
         let now = Instant::now();
-        Some(Slot {
+        let mut slot = Slot {
             streams: self.clone(),
             client: client.clone(),
             _waiting: place.wait(),
@@ -116,7 +116,10 @@ impl Streams {
             ends: now + self.longest,
             expires,
             alarm: Alarm::new(now + self.heartbeat),
-        })
+        };
+        // The end may come before the first event.
+        slot.put_off(now);
+        Some(slot)
     }
 }
 
@@ -152,7 +155,7 @@ impl Slot {
         .await
     }
 
-    /// Sets the alarm: something is sent now.
+    /// Sets the alarm for a heartbeat after a while without an event, or for the end, if that is earlier.
     fn put_off(&mut self, now: Instant) {
         self.alarm.set((now + self.streams.heartbeat).min(self.end()));
     }
